@@ -1,0 +1,65 @@
+# What a contributor runs; `make help` lists it.
+PYTHON ?= python3
+EXTRAS ?= dev,torch
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+ROOMS := $(filter-out tests,$(patsubst %/__init__.py,%,$(wildcard */__init__.py)))
+TYPING := build/typing/gradwire
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test test-slow check lint types proto generate clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+
+install: $(STAMP) ## make .venv with gradwire and the development tools (EXTRAS=dev leaves torch out)
+
+$(STAMP): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || { \
+	  echo "gradwire needs Python 3.11 or newer, and '$(PYTHON)' is $$($(PYTHON) -V 2>/dev/null || echo missing): make install PYTHON=/path/to/python3.11" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	  echo "'$(PYTHON)' cannot make virtual environments: install its venv package (Debian, Ubuntu: apt install python3-venv)" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@echo "installing gradwire with [$(EXTRAS)] into $(VENV): minutes on a slow line"
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -c constraints.txt -e '.[$(EXTRAS)]'
+	@touch $@
+
+demo: install ## train a small network through 100 quantized rounds on this machine
+	$(BIN)/gradwire run --task 'mlp(digits, hidden=64)' --codec 'cross_polytope(repeats=100)' \
+	  --workers 4 --processes 4 --rounds 100 --lr 0.1
+
+test: install ## the quick tests
+	$(BIN)/pytest -m 'not slow'
+
+test-slow: install ## the slow tests
+	$(BIN)/pytest -m slow
+
+check: lint types test ## what must pass before a commit: lint, types, quick tests (warnings are errors)
+
+lint: install
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+
+# mypy cannot follow the editable finder; it follows these links, and so sees the names that users import.
+types: install
+	@rm -rf $(TYPING) && mkdir -p $(TYPING)
+	@for room in $(ROOMS); do ln -s ../../../$$room $(TYPING)/$$room; done
+	$(BIN)/mypy
+
+proto: install ## regenerate the code in proto/ from proto/*.proto
+	@rm -rf build/proto proto/*_pb2*
+	@$(MAKE) --no-print-directory generate OUT=build/proto
+	cp build/proto/gradwire/proto/* proto/
+
+# The one place that says how the code is generated: tests/test_proto_stale.py runs it into a folder of its own.
+# The mapped path makes the generated imports say `from gradwire.proto import ...`.
+generate: GENERATOR = $(BIN)/python
+generate:
+	@mkdir -p $(OUT)
+	@PATH="$$(dirname $(GENERATOR)):$$PATH" $(GENERATOR) -m grpc_tools.protoc -Igradwire/proto=proto --python_out=$(OUT) \
+	  --pyi_out=$(OUT) --grpc_python_out=$(OUT) --mypy_grpc_out=quiet:$(OUT) proto/*.proto
+
+clean: ## remove everything that was built, .venv too
+	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis
+	find $(ROOMS) tests -name __pycache__ -type d -prune -exec rm -rf {} +
