@@ -1,0 +1,1 @@
+"""What crosses the wire: the protobuf definitions and the code generated from them."""
