@@ -1,0 +1,1 @@
+"""What server and worker share: codecs, optimizer steps, run configuration, errors, the byte meter."""

@@ -1,0 +1,92 @@
+"""Adding up payloads in the index domain, deterministically."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradwire.common.update import Sparse, Terms, Vector, as_dense, concatenate
+
+if TYPE_CHECKING:
+    from gradwire.common.codecs.base import Codec
+
+
+class Accumulator:
+    """A weighted sum of payloads.
+
+    Payloads of index codecs stay lists of (index, weight) until the end, so N payloads of s draws cost O(N s)
+    and one synthesis. The order of ``add`` fixes the order of every float addition: same payloads, same
+    order, same bits.
+    """
+
+    def __init__(self, codec: Codec[Any]) -> None:
+        self._codec = codec
+        self._terms: list[Terms] = []
+        self._dense: NDArray[np.float64] | None = None
+        self._weight = 0.0
+
+    def add(self, payload: bytes, weight: float = 1.0, *, shared: int | None = None) -> None:
+        """Add one payload times a positive weight.
+
+        Raises:
+            PayloadError: the payload is malformed; the sum is unchanged.
+            ValueError: the weight is not a positive finite number.
+        """
+        self.add_all([payload], [weight], shared=[shared])
+
+    def add_all(
+        self,
+        payloads: Sequence[bytes],
+        weights: Sequence[float] | None = None,
+        *,
+        shared: Sequence[int | None] | None = None,
+    ) -> None:
+        """Add many payloads, in order: the same bits as one by one, and much faster where the codec reads batches.
+
+        Raises:
+            PayloadError: one of them is malformed; what stood before it may have been added.
+            ValueError: a weight is not a positive finite number; the sum is unchanged.
+        """
+        weights = [1.0] * len(payloads) if weights is None else weights
+        for weight in weights:
+            if not 0 < weight < np.inf:
+                raise ValueError(f"the weight is {weight}, expected a positive finite number")
+        for vector in self._codec.read_all(payloads, weights, shared or [None] * len(payloads)):
+            self._include(vector)
+        self._weight += sum(weights)
+
+    def _include(self, vector: Terms | NDArray[np.float64]) -> None:
+        if isinstance(vector, Terms):
+            self._terms.append(vector)
+        elif self._dense is None:
+            self._dense = vector.copy()
+        else:
+            self._dense += vector
+
+    @property
+    def weight(self) -> float:
+        """The sum of the weights added so far."""
+        return self._weight
+
+    def mean(self) -> Vector:
+        """The weighted mean of the decoded payloads: float32, sparse where the codec is.
+
+        Raises:
+            ValueError: nothing was added.
+        """
+        if self._weight == 0:
+            raise ValueError("the mean of no payloads is not defined: add one first")
+        update = self._codec.synthesise(self._total())
+        if isinstance(update, Sparse):
+            return Sparse(update.size, update.indices, (update.values / self._weight).astype(np.float32))
+        return (update / self._weight).astype(np.float32)
+
+    def _total(self) -> Vector:
+        if not self._terms:
+            assert self._dense is not None
+            return self._dense
+        total = concatenate(self._terms).gather()
+        return total if self._dense is None else self._dense + as_dense(total)

@@ -1,0 +1,139 @@
+"""Gain x shape: codecs for a unit ball, extended to every length by a gain; and those that send drawn vertices."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from abc import abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from gradwire.common.codecs.base import Codec
+from gradwire.common.codecs.coding import Coding, build_coding
+from gradwire.common.codecs.gain import Choice, Gain, Length, build_gain
+from gradwire.common.codecs.vector import GradientVector
+from gradwire.common.errors import SpecError
+from gradwire.common.kernels.arrays import F64, I64
+from gradwire.common.kernels.bits import BitReader, BitWriter
+from gradwire.common.randomness import Coins
+from gradwire.common.spec import Spec
+from gradwire.common.update import Terms
+
+MAX_REPEATS = 1 << 24
+
+
+class Draws(NamedTuple):
+    """Vertices drawn for one gradient: the gain [], and int64 vertex indices [draws]; both may have a batch axis before."""
+
+    gain: F64
+    vertices: I64
+
+
+@dataclass(frozen=True, kw_only=True)
+class VertexCodec(Codec[Draws]):
+    """A convex combination's vertex, drawn ``repeats`` times ([V] section 4, and its repetition technique).
+
+    The payload is the gain, then the drawn vertices in the chosen coding (``tuple``: ceil(log2 |C|) bits each, in the
+    order drawn). A family says how many vertices there are, how they are drawn, and what they decode to.
+    """
+
+    repeats: int = 1
+    gain: Spec = Spec("exact")
+    coding: str = "tuple"
+
+    index_domain = True
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not 1 <= self.repeats <= MAX_REPEATS:
+            raise SpecError(f"{self.name}: repeats is {self.repeats}, expected 1 to {MAX_REPEATS}")
+        object.__setattr__(self, "gain", self._gain.spec)  # canonical, so equal codecs compare equal
+
+    @property
+    @abstractmethod
+    def vertices(self) -> int:
+        """The number of vertices |C|."""
+
+    @property
+    def draws(self) -> int:
+        """How many vertices a payload holds."""
+        return self.repeats
+
+    @property
+    def width(self) -> int:
+        """Bits that tell one vertex from the others: ceil(log2 |C|)."""
+        return (self.vertices - 1).bit_length()
+
+    @property
+    def nbits(self) -> int:
+        return self._gain.nbits + self._coding.nbits
+
+    @property
+    def batches(self) -> bool:
+        return self._coding.batches
+
+    @cached_property
+    def _gain(self) -> Gain:
+        return build_gain(self.gain)
+
+    @cached_property
+    def _coding(self) -> Coding:
+        return build_coding(self.coding, self.vertices, self.draws)
+
+    # ---- what a point set implements -----------------------------------------------------------------------
+
+    def _prepare(self, vector: GradientVector) -> GradientVector:
+        """The vector with its sums as tight as the point set needs them."""
+        return vector
+
+    @abstractmethod
+    def _length(self, vector: GradientVector) -> Length:
+        """The length in the norm of the set's ball: x / length must lie in the hull of the point set."""
+
+    @abstractmethod
+    def _draw(self, vector: GradientVector, count: int, coins: Coins) -> I64:
+        """Independent vertices [count] whose mean is the vector, which lies in the hull."""
+
+    @abstractmethod
+    def _terms(self, vertices: I64, weights: F64) -> Terms:
+        """The sum of the vertices [k] times their weights [k], in the index domain."""
+
+    @abstractmethod
+    def _probabilities(self, v: F64) -> F64:
+        """The exact law of one draw, float64 [vertices], for v in the hull."""
+
+    # ---- the codec -----------------------------------------------------------------------------------------
+
+    def _quantize(self, vector: GradientVector, coins: Coins, shared: int) -> Draws:
+        vector = self._prepare(vector)
+        choice = self._gain.choose(self._length(vector), coins)
+        return Draws(np.float64(choice.gain), self._draw(_shape(vector, choice), self.draws, coins))
+
+    def _pack(self, symbols: Draws, out: BitWriter) -> None:
+        self._gain.write(float(symbols.gain), out)
+        self._coding.write(symbols.vertices, out)
+
+    def _unpack(self, bits: BitReader) -> Draws:
+        return Draws(self._gain.read(bits), self._coding.read(bits))
+
+    def _reconstruct(self, symbols: Draws, shared: int) -> Terms:
+        weights = np.broadcast_to(np.expand_dims(symbols.gain / self.draws, -1), symbols.vertices.shape)
+        return self._terms(symbols.vertices.reshape(-1), weights.reshape(-1))
+
+    def _weigh(self, symbols: Draws, weights: F64) -> Draws:
+        return symbols._replace(gain=symbols.gain * weights)
+
+    def _law(self, vector: GradientVector, shared: int) -> Iterator[tuple[Draws, float]]:
+        vector = self._prepare(vector)
+        for choice in self._gain.law(self._length(vector)):
+            one = self._probabilities(_shape(vector, choice).exact)
+            for draw in itertools.product(np.flatnonzero(one), repeat=self.draws):
+                yield Draws(np.float64(choice.gain), np.array(draw)), choice.probability * math.prod(one[i] for i in draw)
+
+
+def _shape(vector: GradientVector, choice: Choice) -> GradientVector:
+    return vector.scaled(choice.scale / choice.gain if choice.gain > 0 else 0.0)

@@ -1,0 +1,93 @@
+"""Codings: how drawn vertices become bits."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+from typing import ClassVar
+
+from gradwire.common.errors import PayloadError, SpecError
+from gradwire.common.kernels.arrays import I64
+from gradwire.common.kernels.bits import BitReader, BitWriter
+from gradwire.common.spec import did_you_mean
+
+
+@dataclass(frozen=True)
+class Coding(ABC):
+    """A fixed-length code for ``draws`` vertices out of ``vertices``.
+
+    ``batches`` says that ``read`` takes a reader over many payloads and returns a leading axis.
+    """
+
+    vertices: int
+    draws: int
+
+    name: ClassVar[str]
+    batches: ClassVar[bool] = False
+
+    @property
+    @abstractmethod
+    def nbits(self) -> int:
+        """Exact length in bits."""
+
+    @abstractmethod
+    def write(self, drawn: I64, out: BitWriter) -> None:
+        """Append the vertices [draws], exactly ``nbits`` bits."""
+
+    @abstractmethod
+    def read(self, bits: BitReader) -> I64:
+        """The vertices [..., draws], in the order written or, where the code forgets it, increasing.
+
+        Raises:
+            PayloadError: bits that ``write`` never gives.
+        """
+
+
+CODINGS: dict[str, type[Coding]] = {}
+
+
+def register_coding(cls: type[Coding]) -> type[Coding]:
+    """Class decorator: make a coding known under its name."""
+    if cls.name in CODINGS:
+        raise SpecError(f"two codings are called {cls.name!r}")
+    CODINGS[cls.name] = cls
+    return cls
+
+
+def build_coding(name: str, vertices: int, draws: int) -> Coding:
+    """A coding by name.
+
+    Raises:
+        SpecError: unknown name.
+    """
+    if name not in CODINGS:
+        raise SpecError(f"unknown coding {name!r}{did_you_mean(name, CODINGS)}")
+    return CODINGS[name](vertices, draws)
+
+
+@register_coding
+@dataclass(frozen=True)
+class TupleCoding(Coding):
+    """Each vertex by itself, in order: ceil(log2 |C|) bits a draw."""
+
+    name = "tuple"
+    batches = True
+
+    @property
+    def width(self) -> int:
+        """Bits of one vertex."""
+        return (self.vertices - 1).bit_length()
+
+    @property
+    def nbits(self) -> int:
+        return self.draws * self.width
+
+    def write(self, drawn: I64, out: BitWriter) -> None:
+        out.write(drawn, self.width)
+
+    def read(self, bits: BitReader) -> I64:
+        drawn = bits.read(self.draws, self.width)
+        highest = int(drawn.max(initial=0))
+        if highest >= self.vertices:
+            raise PayloadError(f"a vertex index is {highest}, expected below {self.vertices}: the payload is corrupt")
+        return drawn

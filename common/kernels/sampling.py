@@ -1,0 +1,78 @@
+"""Drawing coordinates in proportion to magnitude, exactly, without a cumulative sum over the vector."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradwire.common.kernels.arrays import F64, I64, Array, like, to_host
+from gradwire.common.kernels.blocks import ROWS, BlockSums, block_of
+from gradwire.common.randomness import Coins
+
+SLAB = 1 << 13  # blocks looked into at once: 8 MiB of float64
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """Draws: ``coordinate`` int64 [count], -1 for one that fell on the rest; ``negative`` bool [count]."""
+
+    coordinate: I64
+    negative: NDArray[np.bool_]
+
+
+def draw_coordinates(x: Array, sums: BlockSums, total: float, count: int, coins: Coins) -> Drawn:
+    """Draw ``count`` times: coordinate i with probability ``|x_i| / total``, the rest with what is left.
+
+    A block is proposed with probability (its bound / total); a second uniform then lands inside the block's
+    true cumulative sum, which accepts a coordinate, or beyond it, which falls on the rest. The product is
+    exact.
+
+    Args:
+        x: float array [dim], NumPy or torch; only the drawn blocks are read.
+        sums: ``block_sums(x)``.
+        total: at least ``sums.total``.
+    """
+    uniforms = coins.uniforms(2 * count)
+    edges = np.cumsum(sums.bounds)
+    blocks = np.searchsorted(edges, uniforms[:count] * total, side="right")
+    coordinate = np.full(count, -1, np.int64)
+    negative = np.zeros(count, bool)
+    proposed = np.flatnonzero(blocks < edges.size)
+    drawn, which = np.unique(blocks[proposed], return_inverse=True)
+    heights = uniforms[count:][proposed] * sums.bounds[drawn][which]
+    order = np.argsort(which, kind="stable")
+    for start in range(0, drawn.size, SLAB):
+        here = order[np.searchsorted(which[order], start) : np.searchsorted(which[order], start + SLAB)]
+        row, column, sign = _inside(x, drawn[start : start + SLAB], which[here] - start, heights[here])
+        target = proposed[here]
+        hit = column < ROWS
+        coordinate[target[hit]] = block_of(drawn[start + row[hit]], x.shape[0])[
+            np.arange(hit.sum()), column[hit]
+        ]
+        negative[target[hit]] = sign[hit]
+    return Drawn(coordinate, negative)
+
+
+def _inside(x: Array, blocks: I64, row: I64, height: F64) -> tuple[I64, I64, NDArray[np.bool_]]:
+    """For each height: the first column of its block's running sum above it (ROWS: none), and the sign of x there."""
+    coordinates = block_of(blocks, x.shape[0])
+    inside = coordinates < x.shape[0]
+    values = to_host(x[like(np.where(inside, coordinates, 0), x)]).astype(np.float64)
+    values[~inside] = 0.0
+    cumulative = np.cumsum(np.abs(values), axis=1)
+    column = _first_above(cumulative, row, height)
+    sign = values[row, np.minimum(column, ROWS - 1)] < 0
+    return row, column, sign
+
+
+def _first_above(cumulative: F64, row: I64, height: F64) -> I64:
+    """The least column with ``cumulative[row, column] > height``, by bisection of all rows at once."""
+    low = np.zeros(row.size, np.int64)
+    step = ROWS
+    while step > 1:
+        step //= 2
+        low += np.where(cumulative[row, low + step - 1] <= height, step, 0)
+    low += cumulative[row, low] <= height
+    return low

@@ -1,0 +1,6 @@
+"""The optimizer step that server and replicas replay: pure functions of parameters, state, update and round."""
+
+from gradwire.common.optimizers.base import Optimizer, optimizers, parse_optimizer
+from gradwire.common.optimizers.sgd import SGD
+
+__all__ = ["SGD", "Optimizer", "optimizers", "parse_optimizer"]

@@ -1,0 +1,76 @@
+"""What an optimizer is, and optimizers by name."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar, TypeAlias, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradwire.common.errors import SpecError
+from gradwire.common.spec import Spec, bind_arguments, canonical, did_you_mean, parameter_fields, parse_spec
+from gradwire.common.update import Vector
+
+F32: TypeAlias = NDArray[np.float32]
+State: TypeAlias = dict[str, F32]  # named float32 arrays [dim], part of every snapshot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer(ABC):
+    """One deterministic step, replayed by the server and by every replica with equal bits.
+
+    ``sparse`` says that a sparse update changes the parameters at the update's indices alone, which keeps a
+    round's work independent of dim.
+    """
+
+    name: ClassVar[str]
+    sparse: ClassVar[bool]
+
+    def initial_state(self, dim: int) -> State:
+        """The state before round 0: named float32 arrays [dim]."""
+        return {}
+
+    @abstractmethod
+    def step(self, params: F32, state: State, update: Vector, round_: int) -> None:
+        """Apply the mean update of one round to ``params`` [dim] and ``state``, in place.
+
+        The update is float32; every operation is element-wise, so that all machines get the same bits.
+        """
+
+    @property
+    def spec(self) -> str:
+        """The canonical spelling."""
+        return canonical(self.name, {f.name: getattr(self, f.name) for f in parameter_fields(type(self))})
+
+
+_REGISTRY: dict[str, type[Optimizer]] = {}
+O = TypeVar("O", bound=type[Optimizer])  # noqa: E741
+
+
+def register(cls: O) -> O:
+    """Class decorator: make an optimizer known under its name."""
+    if cls.name in _REGISTRY:
+        raise SpecError(f"two optimizers are called {cls.name!r}")
+    _REGISTRY[cls.name] = cls
+    return cls
+
+
+def optimizers() -> Mapping[str, type[Optimizer]]:
+    """Every optimizer by name."""
+    return MappingProxyType(_REGISTRY)
+
+
+def parse_optimizer(text: str | Spec) -> Optimizer:
+    """An optimizer from its spec, e.g. ``sgd(lr=0.1)``.
+
+    Raises:
+        SpecError: unknown name, unknown argument or a value outside its range.
+    """
+    spec = parse_spec(text) if isinstance(text, str) else text
+    if spec.name not in _REGISTRY:
+        raise SpecError(f"unknown optimizer {spec.name!r}{did_you_mean(spec.name, _REGISTRY)}")
+    return _REGISTRY[spec.name](**bind_arguments(spec, _REGISTRY[spec.name]))

@@ -1,0 +1,1 @@
+"""The shared gRPC edge: channels, credentials, and errors as statuses."""

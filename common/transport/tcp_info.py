@@ -1,0 +1,154 @@
+"""What the kernel says of this process's TCP sockets, read through descriptors that belong to the gRPC core.
+
+Nothing is opened, duplicated or closed here. A duplicate that outlives gRPC's own ``close`` would keep the socket in
+the core's epoll set, where its late events are delivered to whichever connection got the recycled handle next: a
+connection attempt that has not finished is then taken for established. So a descriptor is only ever read by number,
+and the kernel's socket cookie, unique for as long as the machine runs, tells whether it was the same socket throughout.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import ipaddress
+import os
+import socket
+import struct
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple
+
+SO_COOKIE = 57  # <asm-generic/socket.h>; Python's socket module does not name it
+_TCP_INFO = 11  # named there on Linux alone
+
+# Offsets into struct tcp_info (<linux/tcp.h>), which only ever grows at its end.
+_BYTES_RECEIVED = 128  # u64
+_SEGMENTS = 136  # u32 out, u32 in
+_BYTES_SENT = 200  # u64, then u64 of bytes retransmitted: Linux 4.19
+_KNOWN_BYTES = 216
+
+
+@dataclass(frozen=True, slots=True)
+class TcpInfo:
+    """One connection's counters, in bytes of its TCP stream (no IP or TCP headers).
+
+    ``sent`` includes ``retransmitted``. ``received`` counts each byte once, and one more when the peer ended the
+    connection in order: TCP numbers the FIN as a byte.
+    """
+
+    sent: int
+    received: int
+    retransmitted: int
+
+
+class Endpoint(NamedTuple):
+    """One end of a connection; an IPv4 address that an IPv6 socket maps is written as IPv4."""
+
+    host: str
+    port: int
+
+
+class OwnSocket(NamedTuple):
+    """A connected TCP socket of this process."""
+
+    fd: int
+    cookie: int
+    local: Endpoint
+    peer: Endpoint
+
+
+def parse_tcp_info(raw: bytes) -> TcpInfo | None:
+    """Read struct tcp_info; None where the kernel does not count bytes (older than 4.19, or an imitation).
+
+    An imitation fills the structure with zeros: no connection exists without a segment in either direction.
+    """
+    if len(raw) < _KNOWN_BYTES or struct.unpack_from("=II", raw, _SEGMENTS) == (0, 0):
+        return None
+    (received,) = struct.unpack_from("=Q", raw, _BYTES_RECEIVED)
+    sent, retransmitted = struct.unpack_from("=QQ", raw, _BYTES_SENT)
+    return TcpInfo(sent, received, retransmitted)
+
+
+def descriptors() -> Iterator[int]:
+    """The numbers of this process's open descriptors, from procfs; none of them is held open.
+
+    Raises:
+        OSError: no procfs here, or not readable.
+    """
+    with os.scandir("/proc/self/fd") as entries:
+        yield from [int(entry.name) for entry in entries]
+
+
+def read_cookie(fd: int) -> int | None:
+    """The socket's identity, or None when ``fd`` is no socket, or no longer open."""
+    raw = _getsockopt(fd, socket.SOL_SOCKET, SO_COOKIE, 8)
+    return struct.unpack("=Q", raw)[0] if raw is not None and len(raw) == 8 else None
+
+
+def read_connected(fd: int, cookie: int) -> OwnSocket | None:
+    """Both ends of the TCP connection ``cookie`` at ``fd``; None for listeners and for anything else."""
+    local, peer = _endpoint("getsockname", fd), _endpoint("getpeername", fd)
+    is_tcp = _getsockopt(fd, socket.IPPROTO_TCP, socket.TCP_NODELAY, 4) is not None
+    if local is None or peer is None or not is_tcp or read_cookie(fd) != cookie:
+        return None
+    return OwnSocket(fd, cookie, local, peer)
+
+
+def read_tcp_info(fd: int, cookie: int) -> TcpInfo | None:
+    """The counters of the connection ``cookie``; None when ``fd`` is closed or belongs to another by now."""
+    raw = _getsockopt(fd, socket.IPPROTO_TCP, _TCP_INFO, 512)
+    # gRPC may have closed the descriptor, and the number been given away, at any point until here.
+    if raw is None or read_cookie(fd) != cookie:
+        return None
+    return parse_tcp_info(raw)
+
+
+def kernel_counts_bytes() -> bool:
+    """Whether this platform offers all that is needed: procfs, socket cookies and a tcp_info with byte counters."""
+    try:
+        readable = next(iter(descriptors()), None) is not None
+    except OSError:
+        return False
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        has_cookie = read_cookie(probe.fileno()) is not None
+        raw = _getsockopt(probe.fileno(), socket.IPPROTO_TCP, _TCP_INFO, 512)
+    return readable and has_cookie and raw is not None and len(raw) >= _KNOWN_BYTES
+
+
+def _getsockopt(fd: int, level: int, option: int, size: int) -> bytes | None:
+    """getsockopt(2) on a bare number: a Python socket object would close the descriptor when collected."""
+    buffer, length = ctypes.create_string_buffer(size), ctypes.c_uint32(size)
+    if _libc("getsockopt")(fd, level, option, buffer, ctypes.byref(length)) != 0:
+        return None
+    return buffer.raw[: length.value]
+
+
+def _endpoint(call: str, fd: int) -> Endpoint | None:
+    buffer, length = ctypes.create_string_buffer(128), ctypes.c_uint32(128)
+    if _libc(call)(fd, buffer, ctypes.byref(length)) != 0:
+        return None
+    return parse_sockaddr(buffer.raw[: length.value])
+
+
+def parse_sockaddr(raw: bytes) -> Endpoint | None:
+    """Read sockaddr_in or sockaddr_in6; None for other families, such as unix sockets."""
+    if len(raw) < 4:
+        return None
+    (family,) = struct.unpack_from("=H", raw)
+    (port,) = struct.unpack_from("!H", raw, 2)
+    if family == socket.AF_INET and len(raw) >= 8:
+        return Endpoint(str(ipaddress.IPv4Address(raw[4:8])), port)
+    if family == socket.AF_INET6 and len(raw) >= 24:
+        address = ipaddress.IPv6Address(raw[8:24])
+        return Endpoint(str(address.ipv4_mapped or address), port)
+    return None
+
+
+def _libc(name: str) -> Callable[..., int]:
+    if sys.platform != "linux":  # the option numbers above are Linux's
+        return lambda *_: -1
+    function: Callable[..., int] = getattr(_LIBC, name)
+    return function
+
+
+_LIBC = ctypes.CDLL(None) if sys.platform == "linux" else None
