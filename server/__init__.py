@@ -1,0 +1,1 @@
+"""The parameter server: round state machine, durable log, gRPC servicer, command."""

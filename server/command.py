@@ -1,0 +1,87 @@
+"""``gradwire server``: serve one run."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from gradwire.common.config import RunConfig, load_config
+from gradwire.common.transport.address import parse_address, require_protected
+from gradwire.server.progress import ProgressFormat, reporter
+from gradwire.server.serving import Interrupted, open_log, serve
+from gradwire.server.summary import failed_check
+
+
+def server(
+    listen: Annotated[
+        str, typer.Option(help="HOST:PORT to listen on; port 0 takes a free one.")
+    ] = "127.0.0.1:50051",
+    state_dir: Annotated[Path, typer.Option(help="Folder of the run's log; an existing run goes on.")] = Path(
+        "gradwire-run"
+    ),
+    config: Annotated[
+        Path | None, typer.Option(help="TOML file with the run's settings; flags override it.")
+    ] = None,
+    task: Annotated[str | None, typer.Option(help="Task, e.g. 'mlp(digits, hidden=64)'.")] = None,
+    codec: Annotated[str | None, typer.Option(help="Codec, e.g. 'cross_polytope(repeats=100)'.")] = None,
+    optimizer: Annotated[str | None, typer.Option(help="Optimizer, e.g. 'sgd(lr=0.1)'.")] = None,
+    lr: Annotated[float | None, typer.Option(help="Short for --optimizer 'sgd(lr=…)'.")] = None,
+    workers: Annotated[int | None, typer.Option(help="Logical workers.")] = None,
+    rounds: Annotated[int | None, typer.Option(help="Rounds.")] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed of the run.")] = None,
+    downlink: Annotated[str | None, typer.Option(help="log, sum, model or auto.")] = None,
+    quorum: Annotated[int | None, typer.Option(help="Pushes a round needs at least; 0: all.")] = None,
+    deadline: Annotated[
+        float | None, typer.Option(help="Seconds after which a quorum commits; 0: never.")
+    ] = None,
+    weighting: Annotated[str | None, typer.Option(help="equal or examples.")] = None,
+    digest_every: Annotated[int | None, typer.Option(help="Rounds between digest checks.")] = None,
+    evaluate_every: Annotated[
+        int | None, typer.Option(help="Rounds between evaluations; 0: at the end.")
+    ] = None,
+    summary: Annotated[
+        Path | None, typer.Option(help="Write the run's summary to this file, as JSON.")
+    ] = None,
+    progress: Annotated[ProgressFormat, typer.Option(help="How to report progress.")] = ProgressFormat.LINES,
+    insecure: Annotated[bool, typer.Option(help="Allow plaintext beyond this machine.")] = False,
+) -> None:
+    """Serve one run: gather the workers' payloads, fold them, keep the log."""
+    address = parse_address(listen, any_port=True)
+    require_protected(address, tls=False, insecure=insecure)
+    flags = {
+        "task": task, "codec": codec, "optimizer": optimizer, "lr": lr, "workers": workers, "rounds": rounds,
+        "seed": seed, "downlink": downlink, "quorum": quorum, "deadline": deadline, "weighting": weighting,
+        "digest_every": digest_every, "evaluate_every": evaluate_every,
+    }  # fmt: skip
+    runlog = open_log(state_dir, _configured(config, flags))
+    report = reporter(progress)
+    try:
+        result = asyncio.run(serve(runlog, address, report))
+    except Interrupted as stop:
+        print(f"gradwire: {stop}", file=sys.stderr)
+        raise typer.Exit(stop.exit_code) from stop
+    report({"event": "finished", "summary": result})
+    if summary is not None:
+        write_json(summary, result)
+    broken = failed_check(result)
+    if broken is not None:
+        print(f"gradwire: {broken}", file=sys.stderr)
+        raise typer.Exit(1)
+
+
+def _configured(config: Path | None, flags: dict[str, Any]) -> RunConfig | None:
+    """The configuration that was given; None when nothing was, which goes on with the stored run."""
+    given = config is not None or any(value is not None for value in flags.values())
+    return load_config(config, flags) if given else None
+
+
+def write_json(path: Path, value: dict[str, Any]) -> None:
+    """Write a JSON file whole or not at all."""
+    partial = path.with_name(path.name + ".partial")
+    partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
+    partial.replace(path)

@@ -1,0 +1,60 @@
+"""Progress of a run for whoever watches: one JSON object a line, or plain lines, on standard output."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Any
+
+Progress = Callable[[dict[str, Any]], None]
+ROUND_EVERY = 0.05  # seconds between round rows for a program that watches
+LINE_EVERY = 2.0  # and for a person
+
+
+class ProgressFormat(StrEnum):
+    """How ``gradwire server`` tells what it does."""
+
+    JSON = "json"
+    LINES = "lines"
+    NONE = "none"
+
+
+def reporter(form: ProgressFormat) -> Progress:
+    """A function that prints events; round rows are thinned out, the last one always comes."""
+    if form is ProgressFormat.NONE:
+        return lambda event: None
+    write = _json_line if form is ProgressFormat.JSON else _plain_line
+    every = ROUND_EVERY if form is ProgressFormat.JSON else LINE_EVERY
+    last = -every
+
+    def report(event: dict[str, Any]) -> None:
+        nonlocal last
+        if event["event"] == "round" and event["round"] + 1 < event["rounds"]:
+            if time.monotonic() - last < every:
+                return
+            last = time.monotonic()
+        write(event)
+
+    return report
+
+
+def _json_line(event: dict[str, Any]) -> None:
+    sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.flush()
+
+
+def _plain_line(event: dict[str, Any]) -> None:
+    kind = event["event"]
+    text = {
+        "listening": "listening on {address}, run {run_id}, round {round}",
+        "joined": "{process} joined: {live} of {expected} workers",
+        "left": "{process} left: {live} of {expected} workers",
+        "round": "round {round} of {rounds}: loss {loss}, {uplink_bits} bits up, {downlink_bits} bits down",
+        "metrics": "round {round}: {metrics}",
+        "resync": "{process} differed in round {round} and takes the server's model",
+        "finished": "finished",
+    }[kind]
+    print(text.format(**event), flush=True)

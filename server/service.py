@@ -1,0 +1,221 @@
+"""One worker process's stream: joining, pushes in, entries out."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Callable
+
+import grpc
+
+from gradwire.common.codecs import AnyCodec
+from gradwire.common.errors import FailedPrecondition, InvalidArgument, PayloadError, SpecError
+from gradwire.common.transport import protocol
+from gradwire.common.transport.framing import Reassembler
+from gradwire.common.transport.specs import codec_from_message, run_to_message
+from gradwire.proto import wire_pb2
+from gradwire.server.assignment import assign
+from gradwire.server.coordinator import Coordinator
+from gradwire.server.outgoing import Outgoing, OutgoingEntry
+from gradwire.server.rounds import Contribution, Pushed
+from gradwire.server.session import Session
+
+GREETING_BYTES = 1 << 16  # Join, Ready, Report, Done: names and numbers, nothing that grows with the model
+MAX_MODEL_BYTES = 1 << 34  # 16 GiB: a wrong dim must not make the server buffer more
+
+
+class Inbox:
+    """The messages of a stream, whole and in order."""
+
+    def __init__(self, requests: AsyncIterator[bytes]) -> None:
+        self._requests = requests
+        self.assembly = Reassembler(wire_pb2.FromWorker, GREETING_BYTES)
+
+    async def next(self) -> wire_pb2.FromWorker | None:
+        """The next message; None when the worker has closed its side."""
+        async for raw in self._requests:
+            message = self.assembly.add(raw)
+            if message is not None:
+                return message
+        return None
+
+    async def expect(self, kind: str) -> wire_pb2.FromWorker:
+        """The next message, which has to be of that kind.
+
+        Raises:
+            InvalidArgument: it is not.
+        """
+        message = await self.next()
+        got = message.WhichOneof("message") if message is not None else "the end of the stream"
+        if message is None or got != kind:
+            raise InvalidArgument(f"{got} came where {kind} was expected: the peer speaks another protocol")
+        return message
+
+
+class ParameterServer:
+    """The gRPC service: thin, everything that matters happens in the coordinator."""
+
+    def __init__(self, coordinator: Coordinator, on_stream: Callable[[], None]) -> None:
+        self._run = coordinator
+        self._on_stream = on_stream
+        self._numbers = itertools.count(1)
+        self._initial = asyncio.Lock()
+        self._streams: dict[str, asyncio.Task[None]] = {}
+
+    async def train(
+        self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]
+    ) -> None:
+        """Serve one process until its stream ends."""
+        self._on_stream()
+        inbox = Inbox(requests)
+        session = await self._greet(inbox)
+        writer = asyncio.create_task(self._write(session, context))
+        try:
+            await self._bring_in(session, inbox)
+            while (message := await inbox.next()) is not None:
+                await self._dispatch(session, inbox, message)
+        finally:
+            if self._streams.get(session.process) is asyncio.current_task():
+                del self._streams[session.process]
+            await self._run.leave(session)
+            session.outbox.put_nowait(None)
+            with contextlib.suppress(asyncio.CancelledError):
+                await writer
+
+    # ---- joining -------------------------------------------------------------------------------------------
+
+    async def _greet(self, inbox: Inbox) -> Session:
+        join = (await inbox.expect("join")).join
+        if join.protocol != protocol.PROTOCOL:
+            raise FailedPrecondition(
+                f"the worker speaks protocol {join.protocol}, this server {protocol.PROTOCOL}: install one version"
+            )
+        if not 1 <= len(join.process) <= 128 or not join.process.isprintable():
+            raise InvalidArgument("a process name has 1 to 128 printable characters")
+        await self._drop_earlier_stream(join.process)
+        known = self._run.log.assignments()
+        workers = assign(
+            join.process,
+            join.count,
+            tuple(join.workers),
+            workers=self._run.config.workers,
+            known=known,
+            connected=self._streams.keys(),
+        )
+        if join.process in known:
+            self._run.tally.reconnects += 1
+        if known.get(join.process) != workers:
+            self._run.log.assign(join.process, workers)
+        task = asyncio.current_task()
+        assert task is not None
+        self._streams[join.process] = task
+        return Session(next(self._numbers), join.process, workers)
+
+    async def _drop_earlier_stream(self, process: str) -> None:
+        """A process that comes back before its old stream was seen to die replaces it."""
+        earlier = self._streams.pop(process, None)
+        if earlier is not None:
+            earlier.cancel()
+            await asyncio.wait([earlier])
+
+    async def _bring_in(self, session: Session, inbox: Inbox) -> None:
+        run = run_to_message(self._run.config, self._run.log.run_id)
+        session.send(wire_pb2.FromServer(welcome=wire_pb2.Welcome(run=run, workers=session.workers)))
+        ready = (await inbox.expect("ready")).ready
+        codec = self._check_codec(ready.codec)
+        async with self._initial:
+            if self._run.model is None:
+                await self._take_initial(session, inbox, codec, ready.digest)
+        known, _ = self._run.ready
+        if known.fingerprint != codec.fingerprint:
+            raise FailedPrecondition(
+                f"the worker's task has {codec.dim} parameters, the run has {known.dim}: give it the run's data"
+            )
+        inbox.assembly.limit = max(GREETING_BYTES, len(session.workers) * (codec.nbytes + 32) + 64)
+        await self._run.admit(session, ready)
+
+    def _check_codec(self, message: wire_pb2.CodecSpec) -> AnyCodec:
+        try:
+            codec = codec_from_message(message)
+        except SpecError as error:
+            raise FailedPrecondition(str(error)) from error
+        if codec.spec != self._run.codec_at(codec.dim).spec:
+            raise FailedPrecondition(
+                f"the worker encodes with {codec.spec}, the run with {self._run.config.codec}"
+            )
+        if 4 * codec.dim > MAX_MODEL_BYTES:
+            raise FailedPrecondition(
+                f"a model of {codec.dim} parameters, expected at most {MAX_MODEL_BYTES // 4}"
+            )
+        return codec
+
+    async def _take_initial(self, session: Session, inbox: Inbox, codec: AnyCodec, digest: int) -> None:
+        session.send(wire_pb2.FromServer(upload=wire_pb2.Upload()))
+        inbox.assembly.limit = 4 * codec.dim + 64
+        initial = (await inbox.expect("initial")).initial
+        if len(initial.state) != 4 * codec.dim:
+            raise InvalidArgument(f"an initial model of {len(initial.state)} bytes, expected {4 * codec.dim}")
+        await self._run.set_initial(initial.state, codec)
+        if self._run.ready[1].digest != digest:
+            raise InvalidArgument(
+                "the initial model's digest is not the one announced: it was damaged on its way"
+            )
+
+    # ---- the rounds ----------------------------------------------------------------------------------------
+
+    async def _dispatch(self, session: Session, inbox: Inbox, message: wire_pb2.FromWorker) -> None:
+        kind = message.WhichOneof("message")
+        if kind == "push":
+            await self._push(session, message.push, inbox.assembly.received)
+        elif kind == "report":
+            self._run.note_metrics(message.report.round, {m.name: m.value for m in message.report.metrics})
+        elif kind == "done":
+            await self._done(session, message.done)
+        else:
+            raise InvalidArgument(f"{kind} came in the middle of the run: the peer speaks another protocol")
+
+    async def _push(self, session: Session, push: wire_pb2.Push, received: int) -> None:
+        codec, model = self._run.ready
+        payloads = protocol.split_payloads(codec, push.payloads, push.lengths, len(session.workers))
+        examples = self._check_push(session, push)
+        try:
+            codec.validate_all(payloads)
+        except PayloadError as error:
+            raise InvalidArgument(str(error)) from error
+        session.count_push(self._run.tally.uplink, codec, push, payloads, received)
+        if push.digest and push.round == model.round and push.digest != model.digest:
+            await self._run.resync(session)
+            return
+        if push.losses and push.round == self._run.state.round:
+            self._run.note_losses(dict(zip(session.workers, push.losses, strict=True)))
+        contributions = tuple(map(Contribution, session.workers, payloads, examples))
+        await self._run.handle(Pushed(session.number, push.round, contributions))
+
+    def _check_push(self, session: Session, push: wire_pb2.Push) -> tuple[int, ...]:
+        count = len(session.workers)
+        if len(push.losses) not in (0, count):
+            raise InvalidArgument(f"{len(push.losses)} losses for {count} workers, expected one each or none")
+        if self._run.config.weighting != "examples":
+            if push.examples:
+                raise InvalidArgument("example counts in a run that weighs workers equally, expected none")
+            return (1,) * count
+        if len(push.examples) != count or min(push.examples) < 1:
+            raise InvalidArgument(f"this run weighs by examples: expected {count} positive counts")
+        return tuple(push.examples)
+
+    async def _done(self, session: Session, done: wire_pb2.Done) -> None:
+        counted_alike = done.sent == session.received and done.received == session.sent
+        self._run.tally.worker_mismatches += not counted_alike
+        await self._run.done(session, done.digest)
+
+    async def _write(self, session: Session, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
+        """Send what is queued until None; a broken stream ends the reader too, which cleans up."""
+        while (outgoing := await session.outbox.get()) is not None:
+            for frame in outgoing.frames:
+                await context.write(frame)
+            self._count_sent(session, outgoing)
+
+    def _count_sent(self, session: Session, outgoing: Outgoing) -> None:
+        if isinstance(outgoing, OutgoingEntry):
+            session.count_entry(self._run.tally.downlink, outgoing)

@@ -1,0 +1,146 @@
+"""A gRPC server around a coordinator, from listening to the summary."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import grpc
+
+from gradwire.common.config import RunConfig
+from gradwire.common.errors import ConfigError, LogError
+from gradwire.common.transport import protocol
+from gradwire.common.transport.address import Address
+from gradwire.common.transport.framing import MAX_MESSAGE_BYTES
+from gradwire.common.transport.options import server_options
+from gradwire.common.transport.statuses import StatusInterceptor
+from gradwire.common.transport.tcp import TcpBytes, TcpMeter
+from gradwire.server.coordinator import Coordinator
+from gradwire.server.log import RunLog
+from gradwire.server.progress import Progress
+from gradwire.server.service import ParameterServer
+from gradwire.server.summary import summarise
+
+STOP_GRACE = 2.0  # seconds for streams to end by themselves once the run is over
+
+
+class Interrupted(Exception):
+    """A signal asked the server to stop; the log holds everything announced so far."""
+
+    def __init__(self, signum: int) -> None:
+        super().__init__(
+            f"stopped by {signal.Signals(signum).name}: start again with the same state directory to go on"
+        )
+        self.exit_code = 128 + signum
+
+
+def open_log(directory: Path, config: RunConfig | None) -> RunLog:
+    """The log of the run in a state directory: a new one, or the one that is there.
+
+    Raises:
+        ConfigError: no configuration for a new run, or one that contradicts the stored run.
+        LogError: the directory's run cannot be used.
+    """
+    if not RunLog.exists(directory):
+        if config is None:
+            raise ConfigError(f"there is no run in {directory}: pass --task to begin one")
+        return RunLog.create(directory, config, os.urandom(16))
+    log = RunLog.open(directory)
+    if config is not None and config != log.config:
+        log.close()
+        raise ConfigError(
+            f"{directory} holds another run ({_difference(log.config, config)}): pass another --state-dir"
+        )
+    return log
+
+
+def _difference(stored: RunConfig, given: RunConfig) -> str:
+    import dataclasses
+
+    for field in dataclasses.fields(RunConfig):
+        a, b = getattr(stored, field.name), getattr(given, field.name)
+        if a != b:
+            return f"its {field.name} is {a}, given was {b}"
+    raise LogError("two equal configurations compared unequal")
+
+
+async def serve(runlog: RunLog, address: Address, progress: Progress) -> dict[str, Any]:
+    """Serve one run to its end and return its summary.
+
+    Raises:
+        ConfigError: the address cannot be listened on.
+        Interrupted: SIGINT or SIGTERM.
+        GradwireError: the run failed.
+    """
+    run = Coordinator(runlog, progress)
+    meter = TcpMeter()
+    try:
+        return await _serve(run, meter, address, progress)
+    finally:
+        meter.close()
+        run.close()
+
+
+async def _serve(run: Coordinator, meter: TcpMeter, address: Address, progress: Progress) -> dict[str, Any]:
+    server, port = _listen(run, meter, address)
+    await server.start()
+    at_open: list[TcpBytes | None] = []
+    run.on_open = lambda: at_open.append(meter.totals())
+    progress(
+        {
+            "event": "listening",
+            "address": str(Address(address.host, port)),
+            "run_id": run.log.run_id.hex(),
+            "round": run.state.round,
+        }
+    )
+    grace = None  # a server that is told to stop cuts its streams: the workers go on with the next one
+    try:
+        run.finish_if_over()
+        await _until_finished(run)
+        if run.failure is not None:
+            raise run.failure
+        grace = STOP_GRACE
+        return summarise(run, at_open[0] if at_open else meter.totals(), meter.totals())
+    finally:
+        await server.stop(grace)
+
+
+def _listen(run: Coordinator, meter: TcpMeter, address: Address) -> tuple[grpc.aio.Server, int]:
+    server = grpc.aio.server(interceptors=[StatusInterceptor()], options=server_options(MAX_MESSAGE_BYTES))
+    service = ParameterServer(run, on_stream=meter.scan)
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(service.train)
+    name, method = protocol.METHOD.strip("/").split("/")
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, {method: handler}),))
+    try:
+        port = server.add_insecure_port(address.target)
+    except RuntimeError as error:
+        raise ConfigError(
+            f"cannot listen on {address}: the port is in use or the address is not this machine's"
+        ) from error
+    meter.observe(local_port=port)
+    return server, port
+
+
+async def _until_finished(run: Coordinator) -> None:
+    """Wait for the run's end, or raise for the signal that came first."""
+    loop = asyncio.get_running_loop()
+    caught: list[int] = []
+    signals = (signal.SIGINT, signal.SIGTERM)
+    for signum in signals:
+        loop.add_signal_handler(signum, _catch, caught, run, signum)
+    try:
+        await run.finished.wait()
+    finally:
+        for signum in signals:
+            loop.remove_signal_handler(signum)
+    if caught:
+        raise Interrupted(caught[0])
+
+
+def _catch(caught: list[int], run: Coordinator, signum: int) -> None:
+    caught.append(signum)
+    run.finished.set()

@@ -1,0 +1,96 @@
+"""What a finished run reports."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from gradwire.common.errors import ByteMismatchError, DivergenceError, GradwireError
+from gradwire.common.traffic import Traffic
+from gradwire.common.transport.tcp import TcpBytes
+from gradwire.server.coordinator import Coordinator
+
+
+def summarise(run: Coordinator, before: TcpBytes | None, after: TcpBytes | None) -> dict[str, Any]:
+    """The summary as JSON: every byte count in both directions, the outcome, and whether the checks held.
+
+    ``before`` and ``after`` are the server's TCP totals when the first round opened and when the last worker
+    was done; joining is the difference between nothing and ``before``, the rounds that between the two. None
+    where the kernel does not count.
+    """
+    config, tally = run.config, run.tally
+    codec, model = run.ready
+    ended = run.final_digests()
+    rounds_here = config.rounds - tally.first_round
+    summary: dict[str, Any] = {
+        "dim": codec.dim,
+        "rounds": config.rounds,
+        "workers": config.workers,
+        "processes": len(run.log.assignments()),
+        "task": config.task,
+        "codec": codec.spec,
+        "optimizer": model.optimizer.spec,
+        "seed": config.seed,
+        "downlink_mode": config.downlink,
+        "payload_bits_per_push": codec.nbits,
+        "uplink": _direction(tally.uplink, "measured"),
+        "downlink": _direction(tally.downlink, "measured"),
+        "predicted": {
+            "uplink": _direction(tally.uplink, "predicted"),
+            "downlink": _direction(tally.downlink, "predicted"),
+        },
+        "predicted_equals_measured": tally.as_predicted,
+        "digest": f"{model.digest:016x}",
+        "replicas_agree": bool(ended) and all(digest == model.digest for digest in ended.values()),
+        "replicas_checked": len(ended),
+        "loss": tally.loss,
+        "metrics": tally.metrics,
+        "seconds": tally.seconds,
+        "rounds_per_second": rounds_here / tally.seconds if tally.seconds else 0.0,
+        "first_round": tally.first_round,
+        "reconnects": tally.reconnects,
+        "resyncs": tally.resyncs,
+        "late": tally.late,
+        "history": tally.rows(),
+    }
+    _add_tcp(summary, before, after)
+    return summary
+
+
+def _direction(traffic: Traffic, side: str) -> dict[str, Any]:
+    layers = {"payload_bits": traffic.payload_bits, "payload_bytes": traffic.payload_bytes}
+    layers["message_bytes"] = traffic.message_bytes
+    return {name: getattr(layer, side) for name, layer in layers.items()}
+
+
+def _add_tcp(summary: dict[str, Any], before: TcpBytes | None, after: TcpBytes | None) -> None:
+    """TCP bytes of the rounds, and apart from them those of joining; the server receives the uplink."""
+    counted = before is not None and after is not None
+    for direction, field in (("uplink", "received"), ("downlink", "sent")):
+        first, last = (getattr(t, field) if t is not None else 0 for t in (before, after))
+        summary[direction]["tcp_bytes"] = last - first if counted else None
+        summary[direction]["tcp_bytes_joining"] = first if counted else None
+    summary["tcp"] = {
+        "retransmitted": after.retransmitted if after is not None else None,
+        "connections": after.connections if after is not None else None,
+        "complete": after.complete if after is not None else False,
+    }
+
+
+def failed_check(summary: dict[str, Any]) -> GradwireError | None:
+    """The promise that the run did not keep, if any."""
+    if not summary["predicted_equals_measured"]:
+        predicted = summary["predicted"]
+        return ByteMismatchError(
+            f"the run's bytes are not those predicted: uplink {_messages(summary)}, expected {_messages(predicted)}; "
+            "compression or counting failed, do not trust these numbers"
+        )
+    if not summary["replicas_agree"]:
+        return DivergenceError(
+            "a replica ended with other parameters than the server: the machines compute differently"
+        )
+    return None
+
+
+def _messages(summary: dict[str, Any]) -> str:
+    up, down = summary["uplink"]["message_bytes"], summary["downlink"]["message_bytes"]
+    return f"{up} message bytes, downlink {down}"
