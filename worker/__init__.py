@@ -1,0 +1,1 @@
+"""The worker: tasks, the replica of the model, the client loop, command."""

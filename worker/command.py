@@ -1,0 +1,84 @@
+"""``gradwire worker``: take part in a run."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import sys
+from typing import Annotated
+
+import typer
+
+from gradwire.common.errors import ConfigError
+from gradwire.common.transport.address import parse_address, require_protected
+from gradwire.worker.process import WorkerOptions, WorkerProcess
+
+
+def worker(
+    server: Annotated[str, typer.Option(help="HOST:PORT of the server.")],
+    name: Annotated[str | None, typer.Option(help="Name that stays the same across restarts.")] = None,
+    count: Annotated[int, typer.Option(help="Logical workers to host.")] = 1,
+    workers: Annotated[str | None, typer.Option(help="Their ids, e.g. 0-24 or 3,5, instead of any.")] = None,
+    retry_for: Annotated[float, typer.Option(help="Seconds without a server before giving up.")] = 60.0,
+    allow_task: Annotated[
+        list[str] | None, typer.Option(help="A package.module:factory of yours that the run's task may name.")
+    ] = None,
+    insecure: Annotated[bool, typer.Option(help="Allow plaintext beyond this machine.")] = False,
+) -> None:
+    """Take part in a run: what to compute and how to encode it comes from the server."""
+    address = parse_address(server)
+    require_protected(address, tls=False, insecure=insecure)
+    options = WorkerOptions(
+        target=address.target,
+        name=name or f"{socket.gethostname()}-{os.getpid()}",
+        count=count,
+        workers=parse_ids(workers) if workers else (),
+        retry_for=retry_for,
+        allow_import=frozenset(allow_task or ()),
+    )
+    code = asyncio.run(_run(WorkerProcess(options, _say)))
+    if code:
+        raise typer.Exit(code)
+
+
+def parse_ids(text: str) -> tuple[int, ...]:
+    """Worker ids as people write them: ``0-24``, ``3,5`` or both.
+
+    Raises:
+        ConfigError: not ids.
+    """
+    ids: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise ConfigError(f"worker ids {text!r} cannot be read: write 0-24, or 3,5")
+        ids += range(int(first), int(last or first) + 1)
+    if not ids or len(ids) != len(set(ids)):
+        raise ConfigError(f"worker ids {text!r} are empty or name one twice: write 0-24, or 3,5")
+    return tuple(ids)
+
+
+async def _run(process: WorkerProcess) -> int:
+    """Run until the end or a signal; returns the exit code."""
+    loop = asyncio.get_running_loop()
+    caught: list[int] = []
+    task = loop.create_task(process.run())
+    for signum in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(signum, _stop, caught, task, signum)
+    try:
+        await task
+    except asyncio.CancelledError:
+        if not caught:
+            raise
+    return 128 + caught[0] if caught else 0
+
+
+def _stop(caught: list[int], task: asyncio.Task[None], signum: int) -> None:
+    caught.append(signum)
+    task.cancel()
+
+
+def _say(text: str) -> None:
+    print(f"gradwire worker: {text}", file=sys.stderr, flush=True)

@@ -1,0 +1,273 @@
+"""One stream to the server: join, catch up, push and fold until the run ends or the connection does."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Collection
+from typing import Any
+
+import grpc
+
+from gradwire.common.codecs import AnyCodec, parse
+from gradwire.common.errors import DivergenceError, InvalidArgument, Unavailable
+from gradwire.common.model import Model
+from gradwire.common.optimizers import parse_optimizer
+from gradwire.common.transport import protocol
+from gradwire.common.transport.framing import Reassembler, frames
+from gradwire.common.transport.specs import codec_to_message, spec_from_message
+from gradwire.proto import wire_pb2
+from gradwire.worker.gradients import Encoder
+from gradwire.worker.replica import Replica
+from gradwire.worker.tasks import Task
+from gradwire.worker.tasks.registry import build_spec
+
+GREETING_BYTES = 1 << 16
+Call = grpc.aio.StreamStreamCall[bytes, bytes]
+
+
+class Work:
+    """What outlives a connection: the task, the replica, the payloads of the open round."""
+
+    def __init__(self, allow_import: Collection[str] = ()) -> None:
+        self._allow_import = allow_import
+        self._contact = False
+        self.run: wire_pb2.Run | None = None
+        self.task: Task
+        self.codec: AnyCodec
+        self.replica: Replica
+        self.encoder: Encoder
+
+    def prepare(self, welcome: wire_pb2.Welcome) -> None:
+        """Build task and replica for a run, unless they are this run's already; loads the data.
+
+        Raises:
+            GradwireError: the task, codec or optimizer cannot be built here.
+        """
+        run = welcome.run
+        workers = tuple(welcome.workers)
+        if self.run is None or self.run != run:
+            spec = spec_from_message(run.task)
+            self.task = build_spec(spec, workers=run.workers, seed=run.seed, allow_import=self._allow_import)
+            self.codec = parse(spec_from_message(run.codec), self.task.dim)
+            optimizer = parse_optimizer(spec_from_message(run.optimizer))
+            self.replica = Replica(self.task.initial(), self.codec, optimizer, run)
+            self.encoder = Encoder(self.task, self.codec, run.seed, workers)
+            self.run = run
+        elif self.encoder.workers != workers:
+            self.encoder = Encoder(self.task, self.codec, run.seed, workers)
+
+    @property
+    def model(self) -> Model:
+        """The replica's model."""
+        return self.replica.model
+
+    def touch(self) -> None:
+        """The server answered."""
+        self._contact = True
+
+    def take_contact(self) -> bool:
+        """Whether the server answered since this was last asked."""
+        contact, self._contact = self._contact, False
+        return contact
+
+
+class Stream:
+    """One connection's conversation."""
+
+    def __init__(
+        self,
+        call: Call,
+        work: Work,
+        name: str,
+        count: int,
+        workers: tuple[int, ...],
+        progress: Callable[[str], None],
+    ) -> None:
+        self._call = call
+        self._work = work
+        self._join = wire_pb2.Join(protocol=protocol.PROTOCOL, process=name, count=count, workers=workers)
+        self._progress = progress
+        self._inbox = Reassembler(wire_pb2.FromServer, GREETING_BYTES)
+        self._sent = wire_pb2.Traffic()
+        self._received = wire_pb2.Traffic()
+        self._open = False
+
+    async def run(self) -> None:
+        """Take part until the server has no more rounds.
+
+        Raises:
+            Unavailable: the connection was lost; the next stream goes on where this one stopped.
+            WireError: the server refused something.
+        """
+        await self._send(wire_pb2.FromWorker(join=self._join))
+        welcome = (await self._expect("welcome")).welcome
+        await asyncio.to_thread(self._work.prepare, welcome)
+        self._inbox.limit = self._longest()
+        self._progress(f"joined as {self._join.process} with workers {_ranges(welcome.workers)}")
+        await self._ready()
+        while not await self._handle(await self._next()):
+            pass
+        await self._call.done_writing()
+        while await self._call.read() is not grpc.aio.EOF:
+            pass
+
+    def _longest(self) -> int:
+        """Bytes of the longest message that this run's server sends: a log entry or a snapshot."""
+        work = self._work
+        assert work.run is not None
+        arrays = 1 + len(work.model.state)
+        return max(
+            GREETING_BYTES, work.run.workers * (work.codec.nbytes + 16) + 64, 4 * arrays * work.codec.dim + 64
+        )
+
+    async def _ready(self) -> None:
+        work = self._work
+        assert work.run is not None
+        ready = wire_pb2.Ready(
+            codec=codec_to_message(work.codec),
+            run_id=work.run.run_id,
+            round=work.replica.round,
+            digest=await asyncio.to_thread(lambda: work.model.digest),
+        )
+        await self._send(wire_pb2.FromWorker(ready=ready))
+
+    # ---- messages ------------------------------------------------------------------------------------------
+
+    async def _handle(self, message: wire_pb2.FromServer) -> bool:
+        """Answer one message; True when the run is finished."""
+        kind = message.WhichOneof("message")
+        if kind == "entry":
+            await self._fold(message.entry)
+        elif kind == "open":
+            self._open = True
+            await self._push(frozenset(message.open.pushed))
+        elif kind == "snapshot":
+            await self._restore(message.snapshot)
+        elif kind == "upload":
+            state = self._work.model.snapshot()[: 4 * self._work.codec.dim]
+            await self._send(wire_pb2.FromWorker(initial=wire_pb2.Snapshot(state=state)))
+        elif kind == "late":
+            self._progress(f"round {message.late.round} was committed without this process")
+        elif kind == "finish":
+            await self._finish(message.finish.rounds)
+            return True
+        else:
+            raise InvalidArgument(f"{kind} came in the middle of the run: the peer speaks another protocol")
+        return False
+
+    async def _fold(self, entry: wire_pb2.Entry) -> None:
+        received = self._inbox.received
+        payload_bytes = await asyncio.to_thread(self._work.replica.fold, entry)
+        _count(self._received, payload_bytes, received)
+        assert self._work.run is not None
+        if self._open and self._work.replica.round < self._work.run.rounds:
+            await self._push(frozenset())
+
+    async def _restore(self, snapshot: wire_pb2.Snapshot) -> None:
+        self._progress(f"taking the server's model after round {snapshot.round}")
+        await asyncio.to_thread(self._work.replica.restore, snapshot)
+        self._work.encoder.forget()
+
+    async def _push(self, pushed: frozenset[int]) -> None:
+        work = self._work
+        assert work.run is not None
+        if not pushed.issuperset(work.encoder.workers):
+            message = await asyncio.to_thread(self._push_message)
+            size = await self._send(message)
+            _count(self._sent, len(message.push.payloads), size)
+        every = work.run.evaluate_every
+        if 0 in work.encoder.workers and every and work.replica.round % every == 0:
+            await self._report()
+
+    def _push_message(self) -> wire_pb2.FromWorker:
+        work = self._work
+        assert work.run is not None
+        round_ = work.replica.round
+        batch = work.encoder.batch(work.model.params, round_)
+        return protocol.push_message(
+            work.codec,
+            round_,
+            batch.payloads,
+            losses=batch.losses,
+            examples=batch.examples if work.run.weigh_by_examples else (),
+            digest=work.model.digest if round_ % work.run.digest_every == 0 else 0,
+        )
+
+    async def _report(self) -> None:
+        work = self._work
+        values = await asyncio.to_thread(work.task.evaluate, work.model.params)
+        if values:
+            metrics = [wire_pb2.Metric(name=name, value=value) for name, value in values.items()]
+            report = wire_pb2.Report(round=work.replica.round, metrics=metrics)
+            await self._send(wire_pb2.FromWorker(report=report))
+
+    async def _finish(self, rounds: int) -> None:
+        work = self._work
+        if work.replica.round != rounds:
+            raise DivergenceError(f"the run has {rounds} rounds, this replica folded {work.replica.round}")
+        if 0 in work.encoder.workers:
+            await self._report()
+        if not await asyncio.to_thread(work.model.verify):
+            raise DivergenceError("the digest kept in step is not that of the parameters: memory is damaged")
+        done = wire_pb2.Done(digest=work.model.digest, sent=self._sent, received=self._received)
+        await self._send(wire_pb2.FromWorker(done=done))
+
+    # ---- the wire ------------------------------------------------------------------------------------------
+
+    async def _send(self, message: wire_pb2.FromWorker) -> int:
+        """Write one message; returns its bytes on the stream."""
+        size = 0
+        try:
+            for frame in frames(message):
+                await self._call.write(frame)
+                size += len(frame)
+        except asyncio.InvalidStateError:  # grpc's word for a stream that the server has ended
+            raise await self._ended() from None
+        except grpc.aio.AioRpcError as error:
+            if error.code() is not grpc.StatusCode.INTERNAL:
+                raise
+            # A write into a connection that just broke is grpc's "internal error", whatever the server's last word was:
+            # if that was a refusal, the next attempt hears it again.
+            raise Unavailable("the connection broke while a message was written") from error
+        return size
+
+    async def _next(self) -> wire_pb2.FromServer:
+        while True:
+            raw: Any = await self._call.read()
+            if raw is grpc.aio.EOF:
+                raise await self._ended()
+            self._work.touch()
+            message = self._inbox.add(raw)
+            if message is not None:
+                return message
+
+    async def _ended(self) -> Exception:
+        """Why the server ended the stream."""
+        code = await self._call.code()
+        if code is grpc.StatusCode.OK:
+            return Unavailable("the server closed the stream before the run was finished")
+        return grpc.aio.AioRpcError(
+            code,
+            await self._call.initial_metadata(),
+            await self._call.trailing_metadata(),
+            await self._call.details(),
+        )
+
+    async def _expect(self, kind: str) -> wire_pb2.FromServer:
+        message = await self._next()
+        got = message.WhichOneof("message")
+        if got != kind:
+            raise InvalidArgument(f"{got} came where {kind} was expected: the peer speaks another protocol")
+        return message
+
+
+def _count(traffic: wire_pb2.Traffic, payload_bytes: int, message_bytes: int) -> None:
+    traffic.messages += 1
+    traffic.payload_bytes += payload_bytes
+    traffic.message_bytes += message_bytes
+
+
+def _ranges(workers: Collection[int]) -> str:
+    ids = sorted(workers)
+    together = len(ids) > 1 and ids[-1] - ids[0] == len(ids) - 1
+    return f"{ids[0]}-{ids[-1]}" if together else ", ".join(map(str, ids))

@@ -1,0 +1,95 @@
+"""The contract of a task: what a worker asks of whatever computes its gradients.
+
+A task is deterministic: the same seed, round, worker and parameters give the same gradient bits on the same machine,
+so that a worker that died and came back repeats itself. One process builds one task for all of its logical workers and
+calls it from one thread at a time.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradwire.common.errors import SpecError, TaskError
+
+
+@dataclass(frozen=True, eq=False)
+class Gradient:
+    """One worker's answer for one round.
+
+    Attributes:
+        value: floating array [dim], NumPy or torch (on any device); the caller does not write to it.
+        loss: mean training loss at the given parameters on the same samples; None where there is none.
+        examples: how many samples it is the mean over, the worker's weight in a weighted round.
+    """
+
+    value: Any
+    loss: float | None
+    examples: int
+
+
+@runtime_checkable
+class Task(Protocol):
+    """Data and model → gradient. Any object with these members is one."""
+
+    @property
+    def dim(self) -> int:
+        """Length of the parameter vector."""
+
+    def initial(self) -> NDArray[np.float32]:
+        """Starting parameters [dim], the same for every process of a run."""
+
+    def gradient(self, params: NDArray[np.float32], *, round: int, worker: int) -> Gradient:
+        """The gradient at ``params`` [dim] of the mean loss over this worker's samples of this round."""
+
+    def evaluate(self, params: NDArray[np.float32]) -> dict[str, float]:
+        """Named measures of ``params`` [dim] on what no worker trains on; may be empty."""
+
+
+class TaskKind(Protocol):
+    """A registered, frozen dataclass: its fields are the task's parameters, in positional order."""
+
+    def build(self, *, workers: int, seed: int) -> Task:
+        """Load the data and make the task for a run of ``workers`` logical workers."""
+
+
+def require_at_least(least: int, kind: str, **values: int) -> None:
+    """Refuse parameters below ``least``, by name.
+
+    Raises:
+        SpecError: the first one that is.
+    """
+    for name, value in values.items():
+        if value < least:
+            raise SpecError(
+                f"{kind}: {name} is {value}, expected at least {least}; write {name}={least} or more"
+            )
+
+
+def checked_params(params: NDArray[np.float32], dim: int) -> NDArray[np.float32]:
+    """``params`` as contiguous float32 [dim], without a copy where it is that already.
+
+    Raises:
+        TaskError: another shape.
+    """
+    if params.shape != (dim,):
+        raise TaskError(
+            f"the parameters have shape {list(params.shape)}, expected [{dim}]: another task made this model"
+        )
+    return np.ascontiguousarray(params, np.float32)
+
+
+def checked_loss(loss: float, *, round: int, worker: int) -> float:
+    """A training loss that is a number: once it is not, no gradient of it can be encoded.
+
+    Raises:
+        TaskError: infinite or not a number.
+    """
+    if not np.isfinite(loss):
+        raise TaskError(
+            f"worker {worker}, round {round}: the training loss is {loss}; lower the learning rate"
+        )
+    return loss

@@ -1,0 +1,40 @@
+"""``custom(package.module:factory)``: a user's own task, any object that meets the Task protocol."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gradwire.common.errors import TaskError
+from gradwire.worker.tasks.base import Task
+from gradwire.worker.tasks.imports import ImportingKind
+from gradwire.worker.tasks.registry import register_task
+
+_MEMBERS = ("dim", "initial", "gradient", "evaluate")
+
+
+@register_task("custom")
+@dataclass(frozen=True)
+class CustomKind(ImportingKind):
+    """A task from a factory ``factory(workers, seed) -> Task``.
+
+    Attributes:
+        target: where the factory is, ``package.module:factory``.
+    """
+
+    def build(self, *, workers: int, seed: int) -> Task:
+        """Import the factory and call it.
+
+        Raises:
+            TaskError: not allowed here, not to be imported, or its result is not a task.
+        """
+        task = self.factory()(workers=workers, seed=seed)
+        missing = [name for name in _MEMBERS if not hasattr(task, name)]
+        if not isinstance(task, Task):
+            raise TaskError(
+                f"{self.target} returned a {type(task).__name__} without {', '.join(missing)}: expected a task"
+            )
+        if not isinstance(task.dim, int) or task.dim < 1:
+            raise TaskError(
+                f"{self.target}: its task has dim {task.dim!r}, expected a whole number of at least 1"
+            )
+        return task

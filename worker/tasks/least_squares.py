@@ -1,0 +1,98 @@
+"""``least_squares(samples, dim)``: the regression of [V] section 7, whose optimum is known."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradwire.worker.tasks.base import Gradient, checked_loss, checked_params, require_at_least
+from gradwire.worker.tasks.registry import register_task
+from gradwire.worker.tasks.shards import Shards
+from gradwire.worker.tasks.streams import stream
+
+
+@dataclass(frozen=True)
+class LeastSquaresTask:
+    """Minimise (1/2n) |A θ - b|², where A [n, dim] and θ* [dim] have N(0, 1) entries and b = A θ*.
+
+    [V] prints |A θ - b|²; the factor 1/2n moves no optimum and makes the expected Hessian the identity, so a
+    learning rate means the same at every n. A worker's gradient is Aₛᵀ(Aₛ θ - bₛ)/m over the m rows it uses.
+    A is drawn whole, in float32, when first needed (4 n dim bytes): it does not depend on the number of workers.
+    """
+
+    dim: int
+    shards: Shards
+
+    @cached_property
+    def optimum(self) -> NDArray[np.float32]:
+        """θ*, float32 [dim]."""
+        return stream(self.shards.seed, "least squares optimum").standard_normal(self.dim).astype(np.float32)
+
+    @cached_property
+    def _system(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        rng = stream(self.shards.seed, "least squares matrix")
+        matrix = np.empty((self.shards.samples, self.dim), np.float32)
+        for row in matrix:  # row by row: the float64 draws never stand in memory together
+            row[...] = rng.standard_normal(self.dim)
+        return matrix, matrix @ self.optimum
+
+    def initial(self) -> NDArray[np.float32]:
+        """Zeros [dim], at distance about sqrt(dim) from the optimum."""
+        return np.zeros(self.dim, np.float32)
+
+    def gradient(self, params: NDArray[np.float32], *, round: int, worker: int) -> Gradient:
+        """Gradient of the objective over this worker's rows.
+
+        Raises:
+            TaskError: no such worker, parameters of another shape, or a loss that is no longer a number.
+        """
+        params = checked_params(params, self.dim)
+        rows = self.shards.draw(worker, round)
+        matrix, target = (part[rows] for part in self._system)
+        with np.errstate(over="ignore", invalid="ignore"):  # checked_loss says it better
+            residual = matrix @ params - target
+            loss = float(np.vdot(residual, residual)) / (2 * len(rows))
+            value = residual @ matrix / np.float32(len(rows))
+        return Gradient(value, checked_loss(loss, round=round, worker=worker), len(rows))
+
+    def evaluate(self, params: NDArray[np.float32]) -> dict[str, float]:
+        """``distance`` = |θ* - θ|₂, the measure of [V] Figure 2, and ``loss``, the objective over all samples.
+
+        Raises:
+            TaskError: parameters of another shape.
+        """
+        error = checked_params(params, self.dim) - self.optimum
+        residual = self._system[0] @ error
+        loss = float(np.vdot(residual, residual)) / (2 * self.shards.samples)
+        return {"distance": float(np.linalg.norm(error)), "loss": loss}
+
+
+@register_task("least_squares")
+@dataclass(frozen=True)
+class LeastSquaresKind:
+    """Least squares with a known optimum.
+
+    Attributes:
+        samples: rows of A; the paper deals 10,000 to 500 workers.
+        dim: columns of A; the paper's are 100, 200 and 500.
+        batch: rows a round; 0 is the worker's whole shard.
+    """
+
+    samples: int = 10_000
+    dim: int = 200
+    batch: int = 0
+
+    def __post_init__(self) -> None:
+        require_at_least(1, "least_squares", samples=self.samples, dim=self.dim)
+        require_at_least(0, "least_squares", batch=self.batch)
+
+    def build(self, *, workers: int, seed: int) -> LeastSquaresTask:
+        """Make the task; the matrix is drawn when it is first needed.
+
+        Raises:
+            TaskError: too many workers, or too large a batch, for the samples.
+        """
+        return LeastSquaresTask(self.dim, Shards(self.samples, workers, seed, self.batch))

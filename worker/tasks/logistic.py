@@ -1,0 +1,85 @@
+"""``logistic(dataset)``: binary logistic regression as in [V] (Gandikota et al. 2020), eq. 29."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradwire.common.errors import SpecError
+from gradwire.worker.data import load
+from gradwire.worker.tasks.base import require_at_least
+from gradwire.worker.tasks.losses import logistic_loss
+from gradwire.worker.tasks.registry import register_task
+from gradwire.worker.tasks.shards import Shards
+from gradwire.worker.tasks.supervised import Floats, SupervisedTask
+
+
+@dataclass(frozen=True)
+class LogisticModel:
+    """mean_i log(1 + exp(-b_i a_iᵀθ)) + (l2 / 2) |θ|², labels b = ±1, no bias ([V] eq. 29 has none).
+
+    Every worker adds the whole regulariser, so the mean of the workers' gradients over equal shards is the gradient of
+    eq. 29 over all samples.
+    """
+
+    dim: int
+    l2: float
+
+    def initial(self, seed: int) -> NDArray[np.float32]:
+        """Zeros [dim]: the loss is convex."""
+        return np.zeros(self.dim, np.float32)
+
+    def gradient(self, params: Floats, x: Floats, y: NDArray[np.int64]) -> tuple[float, Floats]:
+        """Loss and gradient [dim]; classes y are 1 for b = +1 and 0 for b = -1."""
+        signs = (2 * y - 1).astype(params.dtype)
+        loss, slopes = logistic_loss(signs * (x @ params))
+        value = (slopes * signs) @ x / len(y) + params.dtype.type(self.l2) * params
+        return loss + self.l2 / 2 * float(params @ params), value
+
+    def score(self, params: Floats, x: Floats, y: NDArray[np.int64]) -> tuple[float, int]:
+        """Mean loss and correct answers; a sample on the boundary counts as class +1."""
+        scores = x @ params
+        loss, _ = logistic_loss((2 * y - 1).astype(params.dtype) * scores)
+        return loss, int(np.count_nonzero((scores >= 0) == (y == 1)))
+
+
+@register_task("logistic")
+@dataclass(frozen=True)
+class LogisticKind:
+    """Binary logistic regression.
+
+    Attributes:
+        dataset: a two-class data set: a5a, a9a, splice, gisette, mnist49.
+        l2: weight of |θ|²/2; "auto" is 1/n for n training samples, as printed in eq. 29.
+        batch: samples a round; 0 is the worker's whole shard.
+    """
+
+    dataset: str
+    l2: float | str = "auto"
+    batch: int = 0
+
+    def __post_init__(self) -> None:
+        require_at_least(0, "logistic", batch=self.batch)
+        valid = self.l2 == "auto" if isinstance(self.l2, str) else 0 <= self.l2 < math.inf
+        if not valid:
+            raise SpecError(f"logistic: l2 is {self.l2}, expected a number of at least 0, or auto for 1/n")
+
+    def build(self, *, workers: int, seed: int) -> SupervisedTask:
+        """Load the data and deal it.
+
+        Raises:
+            DataError: the data set is missing or damaged.
+            SpecError: it has more than two classes.
+            TaskError: too many workers, or too large a batch, for its samples.
+        """
+        data = load(self.dataset)
+        if data.classes != 2:
+            raise SpecError(
+                f"logistic needs two classes and {self.dataset} has {data.classes}: write softmax({self.dataset})"
+            )
+        samples = len(data.x_train)
+        l2 = 1 / samples if isinstance(self.l2, str) else self.l2
+        return SupervisedTask(LogisticModel(data.dim, l2), data, Shards(samples, workers, seed, self.batch))

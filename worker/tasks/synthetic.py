@@ -1,0 +1,78 @@
+"""``synthetic(dim)``: a gradient of random numbers, to measure transport and codecs without computing anything."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradwire.common.errors import TaskError
+from gradwire.worker.tasks.base import Gradient, checked_params, require_at_least
+from gradwire.worker.tasks.registry import register_task
+from gradwire.worker.tasks.streams import stream
+
+
+@dataclass(frozen=True, eq=False)
+class SyntheticTask:
+    """Each worker answers every round with the one vector that it drew, N(0, 1/dim) in each coordinate.
+
+    Its squared norm is 1 in expectation. Memory: 4 dim bytes for each logical worker that has been asked.
+    """
+
+    dim: int
+    workers: int
+    seed: int
+    _drawn: dict[int, NDArray[np.float32]] = field(default_factory=dict, repr=False)
+
+    def initial(self) -> NDArray[np.float32]:
+        """Zeros [dim]."""
+        return np.zeros(self.dim, np.float32)
+
+    def gradient(self, params: NDArray[np.float32], *, round: int, worker: int) -> Gradient:
+        """The worker's vector, read-only, whatever the parameters and the round.
+
+        Raises:
+            TaskError: no such worker, or parameters of another shape.
+        """
+        checked_params(params, self.dim)
+        if not 0 <= worker < self.workers:
+            raise TaskError(f"worker {worker} is outside 0 … {self.workers - 1}")
+        if worker not in self._drawn:
+            self._drawn[worker] = self._draw(worker)
+        return Gradient(self._drawn[worker], loss=None, examples=1)
+
+    def _draw(self, worker: int) -> NDArray[np.float32]:
+        drawn = stream(self.seed, "synthetic", worker).standard_normal(self.dim)
+        value = np.divide(drawn, np.sqrt(self.dim)).astype(np.float32)
+        value.flags.writeable = False
+        return value
+
+    def evaluate(self, params: NDArray[np.float32]) -> dict[str, float]:
+        """Nothing: there is nothing to learn."""
+        return {}
+
+
+@register_task("synthetic")
+@dataclass(frozen=True)
+class SyntheticKind:
+    """Random gradients.
+
+    Attributes:
+        dim: length of the vector.
+    """
+
+    dim: int
+
+    def __post_init__(self) -> None:
+        require_at_least(1, "synthetic", dim=self.dim)
+
+    def build(self, *, workers: int, seed: int) -> SyntheticTask:
+        """Make the task; each vector is drawn when its worker first asks.
+
+        Raises:
+            TaskError: fewer than one worker.
+        """
+        if workers < 1:
+            raise TaskError(f"a task for {workers} workers was asked for, expected at least 1")
+        return SyntheticTask(self.dim, workers, seed)
