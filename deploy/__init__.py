@@ -1,0 +1,1 @@
+"""The command line, TLS certificates, and running on one machine or many."""

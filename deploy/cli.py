@@ -1,0 +1,124 @@
+"""The ``gradwire`` command."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any
+
+import typer
+
+from gradwire.deploy.edge import BAD_INPUT, DEBUG, guarded
+from gradwire.deploy.lazy import LazyGroup, Listed, example
+
+
+def _run() -> Callable[..., Any]:
+    from gradwire.deploy.local import run
+
+    return run
+
+
+def _server() -> Callable[..., Any]:
+    from gradwire.server.command import server
+
+    return server
+
+
+def _worker() -> Callable[..., Any]:
+    from gradwire.worker.command import worker
+
+    return worker
+
+
+def _codecs() -> Callable[..., Any]:
+    from gradwire.deploy.codecs import codecs
+
+    return codecs
+
+
+def _data() -> typer.Typer:
+    from gradwire.deploy.data import data
+
+    return data
+
+
+FIRST_RUN = "gradwire run --task 'mlp(digits, hidden=64)' --codec 'cross_polytope(repeats=100)' --workers 4"
+
+COMMANDS = {
+    "run": Listed(
+        "Train on this machine: one server and its workers.",
+        (FIRST_RUN, "gradwire run --config run.toml --state-dir runs/one --json runs/one.json"),
+        _run,
+    ),
+    "server": Listed(
+        "Serve one run: gather the workers' payloads, keep the log.",
+        (
+            "gradwire server --listen 127.0.0.1:50051 --task 'mlp(digits, hidden=64)' --workers 4 --state-dir runs/one",
+        ),
+        _server,
+    ),
+    "worker": Listed(
+        "Take part in a run: compute gradients, send their payloads.",
+        ("gradwire worker --server 127.0.0.1:50051 --name alice --count 2",),
+        _worker,
+    ),
+    "codecs": Listed(
+        "List the codecs: bits, variance and privacy of each.",
+        ("gradwire codecs --dim 795010",),
+        _codecs,
+    ),
+    "data": Listed(
+        "List the data sets and fetch them.",
+        ("gradwire data fetch mnist",),
+        _data,
+    ),
+}
+
+
+class Commands(LazyGroup):
+    """The commands of gradwire."""
+
+    listed = COMMANDS
+
+
+app = typer.Typer(cls=Commands, rich_markup_mode=None, epilog=example(FIRST_RUN))
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        print(f"gradwire {version('gradwire')}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def root(
+    context: typer.Context,
+    debug: Annotated[bool, typer.Option("--debug", envvar=DEBUG, help="Show tracebacks.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and leave.")
+    ] = False,
+) -> None:
+    """Gradients over the wire in a fixed number of bits."""
+    if debug:
+        os.environ[DEBUG] = "1"  # the processes that we start hear of it too
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+        raise typer.Exit(BAD_INPUT)
+
+
+def call(args: Sequence[str]) -> int:
+    """Run one command line and return its exit code."""
+    command = typer.main.get_command(app)
+    return guarded(lambda: command.main(list(args), prog_name="gradwire", standalone_mode=False))
+
+
+def main() -> None:
+    """The entry point of the ``gradwire`` script."""
+    sys.exit(call(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    main()

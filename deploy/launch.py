@@ -1,0 +1,168 @@
+"""From what the command line of ``gradwire run`` asked for to an exit code."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from gradwire.common.config import RunConfig
+from gradwire.common.errors import ConfigError
+from gradwire.deploy.edge import FAILED, complain
+from gradwire.deploy.live import display_for
+from gradwire.deploy.preflight import check, resolve
+from gradwire.deploy.processes import PROGRAM, cores
+from gradwire.deploy.report import print_report
+from gradwire.deploy.supervisor import Failure, Outcome, Plan, Supervisor
+from gradwire.deploy.units import counted
+from gradwire.deploy.view import View
+
+RETRY_FOR = 300  # seconds that workers wait for a server that is being started again
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asked for.
+
+    Attributes:
+        flags: the run's own settings that were given, by name.
+        processes: None for one a core.
+        json_to: a file, ``-`` for standard output, or None.
+        state_dir: None for a temporary folder.
+        program: the command that takes the arguments of ``gradwire server`` and ``gradwire worker``.
+    """
+
+    flags: Mapping[str, Any] = field(default_factory=dict)
+    config_file: Path | None = None
+    processes: int | None = None
+    allow_task: tuple[str, ...] = ()
+    json_to: str | None = None
+    state_dir: Path | None = None
+    keep_state: bool = False
+    verbose: bool = False
+    program: tuple[str, ...] = PROGRAM
+
+
+def launch(request: Request) -> int:
+    """Carry out a request and return the exit code.
+
+    Raises:
+        GradwireError: the request cannot be carried out; nothing was started.
+    """
+    config = resolve(request.config_file, request.flags, request.state_dir)
+    workers = worker_arguments(request, config)
+    _check_json_target(request.json_to)
+    check(config, request.allow_task)
+    console = Console(file=sys.stderr if request.json_to == "-" else sys.stdout)
+    with _state_dir(request, console) as folder:
+        plan = Plan((*server_arguments(request), "--state-dir", str(folder)), workers, request.program)
+        view = View(rounds=config.rounds, expected=config.workers)
+        with display_for(console, view, verbose=request.verbose) as display:
+            display.note(
+                f"{config.task}, {config.codec}: {counted(config.workers, 'worker')} in "
+                f"{counted(len(workers), 'process')}, {counted(config.rounds, 'round')}"
+            )
+            outcome = Supervisor(plan, display).run()
+    return _conclude(outcome, request, view, console)
+
+
+def server_arguments(request: Request) -> tuple[str, ...]:
+    """The run's settings for the server, just as they were given here: it decides whether they fit a stored run."""
+    config = ("--config", str(request.config_file)) if request.config_file is not None else ()
+    return (*config, *(f"--{name.replace('_', '-')}={value}" for name, value in request.flags.items()))
+
+
+def worker_arguments(request: Request, config: RunConfig) -> tuple[tuple[str, ...], ...]:
+    """One tuple of arguments a worker process.
+
+    Raises:
+        ConfigError: more processes than workers, or none.
+    """
+    processes = min(config.workers, cores()) if request.processes is None else request.processes
+    if not 1 <= processes <= config.workers:
+        raise ConfigError(f"processes is {processes}, expected 1 to {config.workers}, the number of workers")
+    allowed = [word for target in request.allow_task for word in ("--allow-task", target)]
+    return tuple(
+        ("--name", f"worker-{i}", "--workers", ids, "--retry-for", str(RETRY_FOR), *allowed)
+        for i, ids in enumerate(shares(config.workers, processes))
+    )
+
+
+def shares(workers: int, processes: int) -> list[str]:
+    """Worker ids in contiguous ranges, one a process, as even as they can be.
+
+    >>> shares(10, 3)
+    ['0-3', '4-6', '7-9']
+    """
+    edges = [-(-i * workers // processes) for i in range(processes + 1)]
+    return [f"{low}-{high - 1}" for low, high in pairwise(edges)]
+
+
+def _check_json_target(json_to: str | None) -> None:
+    if json_to is not None and json_to != "-" and not Path(json_to).absolute().parent.is_dir():
+        raise ConfigError(f"cannot write {json_to}: its folder does not exist, make it first")
+
+
+@contextmanager
+def _state_dir(request: Request, console: Console) -> Iterator[Path]:
+    if request.state_dir is not None:
+        yield request.state_dir
+        return
+    folder = Path(tempfile.mkdtemp(prefix="gradwire-"))
+    try:
+        yield folder
+    finally:
+        if request.keep_state:
+            console.print(f"the run is kept in {folder}", soft_wrap=True, markup=False, highlight=False)
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _conclude(outcome: Outcome, request: Request, view: View, console: Console) -> int:
+    summary = outcome.summary
+    if summary is not None:
+        summary = {**summary, "restarts": outcome.restarts}
+        print_report(console, summary)
+        _write_json(summary, request.json_to)
+    if outcome.failure is not None:
+        return _tell(outcome.failure, request, view)
+    kept = summary is not None and summary["predicted_equals_measured"] and summary["replicas_agree"]
+    return 0 if kept else FAILED
+
+
+def _tell(failure: Failure, request: Request, view: View) -> int:
+    """Say why the run ended, and how it can go on."""
+    for line in failure.lines:
+        print(f"  {line}", file=sys.stderr)
+    hint = ""
+    if failure.can_go_on and view.round:
+        kept = request.state_dir
+        how = f"`gradwire run --state-dir {kept}` goes on" if kept else "pass --state-dir to be able to go on"
+        hint = f" after round {view.round} of {view.rounds}; {how}"
+    complain(f"{failure.message}{hint}")
+    return failure.code
+
+
+def _write_json(summary: Mapping[str, Any], json_to: str | None) -> None:
+    """To standard output, or to a file that is written whole or not at all."""
+    text = json.dumps(summary, indent=2) + "\n"
+    if json_to == "-":
+        sys.stdout.write(text)
+    elif json_to is not None:
+        path = Path(json_to)
+        partial = path.with_name(f".{path.name}.{os.getpid()}")
+        try:
+            partial.write_text(text, encoding="utf-8")
+            partial.replace(path)
+        finally:
+            partial.unlink(missing_ok=True)

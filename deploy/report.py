@@ -1,0 +1,79 @@
+"""What a person reads at the end of a run: where every byte went, and whether the promises held."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+
+from gradwire.deploy.units import counted, duration, human, number
+
+LAYERS = {
+    "payload_bits": "payload bits",
+    "payload_bytes": "payload bytes",
+    "message_bytes": "message bytes",
+    "tcp_bytes": "TCP bytes",
+}
+
+
+def print_report(console: Console, summary: Mapping[str, Any]) -> None:
+    """The byte table and the closing lines."""
+    if summary["uplink"]["payload_bits"]:  # else every round was done before
+        console.print(byte_table(summary))
+    for line in closing_lines(summary):
+        console.print(line, soft_wrap=True, markup=False, highlight=False)
+
+
+def byte_table(summary: Mapping[str, Any]) -> Table:
+    """Four layers in both directions, predicted beside measured."""
+    table = Table(box=None, pad_edge=False, padding=(0, 2))
+    table.add_column("")
+    for title in ("predicted", "measured", "each round"):
+        table.add_column(title, justify="right")
+    rounds = summary["rounds"] - summary.get("first_round", 0)
+    senders = {"uplink": "worker", "downlink": "process"}
+    for direction, whom in senders.items():
+        each = rounds * summary["workers" if whom == "worker" else "processes"]
+        table.add_row(direction, "", "", f"per {whom}", style="bold")
+        for layer, name in LAYERS.items():
+            measured = summary[direction].get(layer)
+            predicted = summary["predicted"][direction].get(layer)
+            unit = "bit" if layer == "payload_bits" else "B"
+            share = human(measured / each, unit) if each and measured is not None else "—"
+            table.add_row(f"  {name}", _count(predicted), _count(measured), share)
+    return table
+
+
+def closing_lines(summary: Mapping[str, Any]) -> list[str]:
+    """The outcome in a few lines."""
+    metrics = "".join(f", {name} {number(value)}" for name, value in summary["metrics"].items())
+    lines = [
+        f"{_pace(summary)}, loss {number(summary['loss'])}{metrics}",
+        f"predicted bytes were measured: {_yes(summary['predicted_equals_measured'])}",
+        f"replicas agree: {_yes(summary['replicas_agree'])} (digest {summary['digest']})",
+    ]
+    faults = [f"{name} started again {counted(count, 'time')}" for name, count in summary["restarts"].items()]
+    faults += [counted(summary[name], noun) for name, noun in _FAULTS.items() if summary.get(name)]
+    return [*lines, f"faults survived: {', '.join(faults)}"] if faults else lines
+
+
+_FAULTS = {"reconnects": "reconnect", "resyncs": "re-sync", "late": "late push"}
+
+
+def _pace(summary: Mapping[str, Any]) -> str:
+    """The rounds and their time; a server that was started again has seen the last ones alone."""
+    rounds, first = summary["rounds"], summary.get("first_round", 0)
+    speed = f"{duration(summary['seconds'])} ({summary['rounds_per_second']:.3g} rounds/s)"
+    if not first:
+        return f"{counted(rounds, 'round')} in {speed}"
+    return f"{counted(rounds, 'round')}, the last {rounds - first:,} counted here in {speed}"
+
+
+def _count(value: int | None) -> str:
+    return "—" if value is None else f"{value:,}"
+
+
+def _yes(value: bool) -> str:
+    return "yes" if value else "NO"

@@ -1,0 +1,118 @@
+"""What is known of a run while it runs: the server's events, folded into one state that displays draw from."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+WINDOW = 10.0  # seconds over which the speed is averaged
+
+
+@dataclass
+class Flow:
+    """One direction.
+
+    Attributes:
+        payload_bits: in the latest round, per worker (uplink) or per process (downlink).
+        message_bytes: since the start, all processes.
+    """
+
+    payload_bits: float = 0.0
+    message_bytes: int = 0
+    _before: int = 0  # counted by servers that have been killed
+
+    def restarted(self) -> None:
+        """The server counts from zero again."""
+        self._before = self.message_bytes
+
+    def counted(self, message_bytes: int) -> None:
+        """The present server has counted so many bytes."""
+        self.message_bytes = self._before + message_bytes
+
+
+@dataclass
+class View:
+    """A run as its events tell it; ``round`` is the number of committed rounds.
+
+    A display may read it from another thread: what it holds is replaced, never changed in place.
+    """
+
+    rounds: int = 0
+    expected: int = 0
+    run_id: str = ""
+    round: int = 0
+    loss: float | None = None
+    metrics: dict[str, float] = field(default_factory=dict)
+    measured_at: int = 0  # the round of the metrics
+    live: dict[str, int] = field(default_factory=dict)  # workers of each connected process
+    resyncs: int = 0
+    uplink: Flow = field(default_factory=Flow)
+    downlink: Flow = field(default_factory=Flow)
+    clock: Callable[[], float] = time.monotonic
+    _pace: deque[tuple[float, int]] = field(default_factory=deque)
+
+    def apply(self, event: Mapping[str, Any]) -> None:
+        """Fold one event; kinds that are not known here change nothing."""
+        folds = {
+            "listening": self._listening,
+            "joined": self._joined,
+            "left": self._left,
+            "round": self._round,
+            "metrics": self._metrics,
+            "resync": self._resync,
+        }
+        if event["event"] in folds:
+            folds[event["event"]](event)
+
+    @property
+    def connected(self) -> int:
+        """Logical workers that are connected."""
+        return sum(self.live.values())
+
+    @property
+    def rate(self) -> float | None:
+        """Rounds a second over the last seconds."""
+        if len(self._pace) < 2:
+            return None
+        (began, first), (now, last) = self._pace[0], self._pace[-1]
+        return (last - first) / (now - began) if now > began else None
+
+    @property
+    def remaining(self) -> float | None:
+        """Seconds to the last round at the present speed."""
+        return (self.rounds - self.round) / self.rate if self.rate else None
+
+    def _listening(self, event: Mapping[str, Any]) -> None:
+        self.run_id = str(event.get("run_id", ""))
+        self.round = int(event.get("round", 0))
+        self.live = {}
+        self.uplink.restarted()
+        self.downlink.restarted()
+
+    def _joined(self, event: Mapping[str, Any]) -> None:
+        self.live = {**self.live, event["process"]: len(event["workers"])}
+        self.expected = int(event["expected"])
+
+    def _left(self, event: Mapping[str, Any]) -> None:
+        self.live = {name: count for name, count in self.live.items() if name != event["process"]}
+
+    def _resync(self, event: Mapping[str, Any]) -> None:
+        self.resyncs += 1
+
+    def _metrics(self, event: Mapping[str, Any]) -> None:
+        self.metrics, self.measured_at = dict(event["metrics"]), int(event["round"])
+
+    def _round(self, event: Mapping[str, Any]) -> None:
+        self.round = int(event["round"]) + 1
+        self.rounds = int(event.get("rounds", self.rounds))
+        self.loss = event.get("loss")
+        self.uplink.payload_bits = event["uplink_bits"] / max(1, event["workers"])
+        self.downlink.payload_bits = event["downlink_bits"] / max(1, len(self.live))
+        self.uplink.counted(event["uplink_bytes"])
+        self.downlink.counted(event["downlink_bytes"])
+        self._pace.append((self.clock(), self.round))
+        while self._pace[-1][0] - self._pace[0][0] > WINDOW:
+            self._pace.popleft()
