@@ -1,0 +1,11 @@
+"""``gradwire bench``: measurements that anyone can repeat."""
+
+from __future__ import annotations
+
+from gradwire.bench.encode import encode
+from gradwire.bench.server_round import server_round
+from gradwire.deploy.lazy import example, plain_typer
+
+bench = plain_typer(no_args_is_help=True, help="Measure speed on this machine.")
+bench.command("encode", epilog=example("gradwire bench encode --dim 12332010"))(encode)
+bench.command("server-round", epilog=example("gradwire bench server-round --workers 100"))(server_round)

@@ -1,0 +1,65 @@
+"""The server's work for one round: fold, append, serialize, without sockets or gradients."""
+
+from __future__ import annotations
+
+import json
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+
+from gradwire.bench.timing import machine
+from gradwire.common.codecs import parse
+from gradwire.common.config import RunConfig
+from gradwire.common.model import Model
+from gradwire.common.optimizers import parse_optimizer
+from gradwire.common.record import RoundRecord, aggregate
+from gradwire.server.log import RunLog
+from gradwire.server.outgoing import log_entry
+
+DIMS = (100_000, 1_000_000, 10_000_000)
+
+
+def server_round(
+    dim: Annotated[list[int] | None, typer.Option(help="Coordinates of the model.")] = None,
+    workers: Annotated[int, typer.Option(help="Payloads a round.", min=1)] = 100,
+    codec: Annotated[str, typer.Option(help="Codec.")] = "cross_polytope(repeats=100)",
+    rounds: Annotated[int, typer.Option(help="Rounds timed.", min=3)] = 50,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+) -> None:
+    """Time a server's round with the log downlink at several model sizes: it should not grow with the model."""
+    rows = [measure(codec, d, workers, rounds) for d in dim or DIMS]
+    if as_json:
+        print(json.dumps({"machine": machine(), "rows": rows}, indent=2))
+        return
+    print(f"{machine()}\n{codec}, {workers} workers, median of {rounds} rounds")
+    for row in rows:
+        print(f"d = {row['dim']:>12,}: {row['round_ms']:7.3f} ms a round, entry of {row['entry_bytes']:,} bytes")
+
+
+def measure(spec: str, dim: int, workers: int, rounds: int) -> dict[str, Any]:
+    """The median milliseconds of a round: validate, aggregate, step, digest, append durably, serialize the entry."""
+    codec = parse(spec, dim)
+    x = np.random.default_rng(0).standard_normal(dim, dtype=np.float32)
+    rng = np.random.default_rng(1)
+    payloads = tuple(codec.encode(x, rng) for _ in range(workers))
+    model = Model(np.zeros(dim, np.float32), parse_optimizer("sgd(lr=0.1)"))
+    assert model.digest >= 0  # taken once in full, as the server does when a run begins
+    config = RunConfig(task="synthetic(dim=1)", codec=spec, workers=workers, rounds=rounds)
+    with tempfile.TemporaryDirectory() as folder, RunLog.create(Path(folder), config, bytes(16)) as log:
+        seconds, entry = [], b""
+        for round_ in range(rounds):
+            start = time.perf_counter()
+            entry = _round(codec, model, log, RoundRecord(round_, tuple(range(workers)), payloads))
+            seconds.append(time.perf_counter() - start)
+    return {"dim": dim, "round_ms": 1e3 * sorted(seconds)[rounds // 2], "entry_bytes": len(entry)}
+
+
+def _round(codec: Any, model: Model, log: RunLog, record: RoundRecord) -> bytes:
+    codec.validate_all(record.payloads)
+    model.apply(aggregate(codec, 0, record))
+    log.append(record, model.digest)
+    return b"".join(log_entry(codec, record, len(record.workers)).frames)
