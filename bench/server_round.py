@@ -37,7 +37,9 @@ def server_round(
         return
     print(f"{machine()}\n{codec}, {workers} workers, median of {rounds} rounds")
     for row in rows:
-        print(f"d = {row['dim']:>12,}: {row['round_ms']:7.3f} ms a round, entry of {row['entry_bytes']:,} bytes")
+        print(
+            f"d = {row['dim']:>12,}: {row['round_ms']:7.3f} ms a round, entry of {row['entry_bytes']:,} bytes"
+        )
 
 
 def measure(spec: str, dim: int, workers: int, rounds: int) -> dict[str, Any]:

@@ -104,6 +104,9 @@ async def _serve(run: Coordinator, meter: TcpMeter, address: Address, progress: 
         if run.failure is not None:
             raise run.failure
         grace = STOP_GRACE
+        await asyncio.to_thread(
+            meter.settle, STOP_GRACE
+        )  # the last bytes are counted when connections have ended
         return summarise(run, at_open[0] if at_open else meter.totals(), meter.totals())
     finally:
         await server.stop(grace)

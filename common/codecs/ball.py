@@ -27,9 +27,9 @@ MAX_REPEATS = 1 << 24
 
 
 class Draws(NamedTuple):
-    """Vertices drawn for one gradient: the gain [], and int64 vertex indices [draws]; both may have a batch axis before."""
+    """Vertices drawn for one gradient: the gain [] and indices int64 [draws]; a batch puts an axis before both."""
 
-    gain: F64
+    gain: F64 | np.float64
     vertices: I64
 
 
@@ -132,7 +132,10 @@ class VertexCodec(Codec[Draws]):
         for choice in self._gain.law(self._length(vector)):
             one = self._probabilities(_shape(vector, choice).exact)
             for draw in itertools.product(np.flatnonzero(one), repeat=self.draws):
-                yield Draws(np.float64(choice.gain), np.array(draw)), choice.probability * math.prod(one[i] for i in draw)
+                yield (
+                    Draws(np.float64(choice.gain), np.array(draw)),
+                    choice.probability * math.prod(one[i] for i in draw),
+                )
 
 
 def _shape(vector: GradientVector, choice: Choice) -> GradientVector:

@@ -117,7 +117,7 @@ class Codec(ABC, Generic[S]):
     def read_all(
         self, payloads: Sequence[bytes], weights: Sequence[float], shared: Sequence[int | None]
     ) -> Iterator[Terms | NDArray[np.float64]]:
-        """Validated payloads times their weights in the index domain, in order; many at once where the codec ``batches``.
+        """Validated payloads times their weights in the index domain, in order; all at once where it ``batches``.
 
         Raises:
             PayloadError: as ``read``.
@@ -243,7 +243,7 @@ class Codec(ABC, Generic[S]):
         """The symbols in the index domain: terms, or float64 [index_size]."""
 
     def _weigh(self, symbols: S, weights: F64) -> S:
-        """For a codec that ``batches``: the symbols of a batch, scaled so that they stand for weight times the estimate."""
+        """For a codec that ``batches``: the symbols of a batch, standing for the estimates times their weights."""
         raise NotImplementedError(f"{self.name} does not read batches")
 
     def _law(self, vector: GradientVector, shared: int) -> Iterator[tuple[S, float]]:
@@ -257,7 +257,10 @@ class Codec(ABC, Generic[S]):
         if self.fixed_length and size != self.nbytes:
             raise PayloadError(f"{self.name}: the payload has {size} bytes, expected {self.nbytes}")
         bits = BitReader(payload)
-        symbols = self._unpack(bits)
+        try:
+            symbols = self._unpack(bits)
+        except PayloadError as error:  # the parts that found it do not know whose payload it is
+            raise PayloadError(f"{self.name}: {error}") from error
         padding = 8 * size - bits.position
         last = np.frombuffer(payload, np.uint8) if isinstance(payload, bytes) else payload
         if padding >= 8 or (padding and (last[..., -1] >> (8 - padding)).any()):
@@ -267,7 +270,7 @@ class Codec(ABC, Generic[S]):
     def _stacked(self, payloads: Sequence[bytes]) -> U8:
         wrong = next((len(p) for p in payloads if len(p) != self.nbytes), None)
         if wrong is not None:
-            raise PayloadError(f"{self.name}: a payload has {wrong} bytes, expected {self.nbytes}")
+            raise PayloadError(f"{self.name}: the payload has {wrong} bytes, expected {self.nbytes}")
         return np.frombuffer(b"".join(payloads), np.uint8).reshape(len(payloads), self.nbytes)
 
     @staticmethod

@@ -89,5 +89,5 @@ class TupleCoding(Coding):
         drawn = bits.read(self.draws, self.width)
         highest = int(drawn.max(initial=0))
         if highest >= self.vertices:
-            raise PayloadError(f"a vertex index is {highest}, expected below {self.vertices}: the payload is corrupt")
+            raise PayloadError(f"a vertex index is {highest}, expected below {self.vertices}: it is corrupt")
         return drawn

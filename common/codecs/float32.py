@@ -23,8 +23,10 @@ from gradwire.common.randomness import Coins
 class Float32(Codec[F32]):
     """The gradient itself, 32 bits a coordinate: exact for float32 input, rounded to nearest for float64.
 
-    >>> from gradwire.common.codecs import parse >>> parse("float32", dim=3).decode(parse("float32",
-    dim=3).encode(np.array([1.0, -2.0, 0.5]), np.random.default_rng(0))) array([ 1. , -2. ,  0.5])
+    >>> from gradwire.common.codecs import parse
+    >>> codec = parse("float32", dim=3)
+    >>> codec.decode(codec.encode(np.array([1.0, -2.0, 0.5]), np.random.default_rng(0)))
+    array([ 1. , -2. ,  0.5])
     """
 
     name = "float32"
@@ -57,7 +59,7 @@ class Float32(Codec[F32]):
         with np.errstate(over="ignore", invalid="ignore"):
             screen = float(np.dot(values, values))
         if not math.isfinite(screen) and not np.isfinite(values).all():
-            raise PayloadError("float32: the payload holds NaN or infinity, expected finite numbers")
+            raise PayloadError("the payload holds NaN or infinity, expected finite numbers")
         return values
 
     def _reconstruct(self, symbols: F32, shared: int) -> NDArray[np.float64]:

@@ -7,7 +7,6 @@ finite epsilon, theory 1.3).
 
 from __future__ import annotations
 
-import math
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
@@ -117,7 +116,7 @@ class Exact(Gain):
     def read(self, bits: BitReader) -> F64:
         gain = bits.read_float32()
         if np.signbit(gain).any():
-            raise PayloadError(f"the gain is {gain.min()}, expected a non-negative float32: the payload is corrupt")
+            raise PayloadError(f"the gain is {gain.min()}, expected a non-negative float32: it is corrupt")
         return gain
 
     def sent(self, norm: float) -> tuple[float, float]:

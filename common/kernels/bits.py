@@ -176,12 +176,12 @@ class BitReader:
         Raises:
             PayloadError: NaN or infinite: no encoder writes one.
         """
-        packed = np.ascontiguousarray(self.read_packed(32))
-        values: NDArray[np.float64] = packed.view("<f4")[..., 0].astype(np.float64)
+        values = np.ascontiguousarray(self.read_packed(32)).view("<f4")[..., 0]
         if not np.isfinite(values).all():
             bad = values[~np.isfinite(values)].flat[0]
-            raise PayloadError(f"a float32 field holds {bad}, expected a finite number: the payload is corrupt")
-        return values
+            raise PayloadError(f"a float32 field holds {bad}, expected a finite number: it is corrupt")
+        wide: NDArray[np.float64] = values.astype(np.float64)[()]
+        return wide
 
     def read_packed(self, nbits: int) -> U8:
         """The next bits as bytes that start on a bit boundary; what follows them in the last byte is unspecified."""

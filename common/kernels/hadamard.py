@@ -84,7 +84,7 @@ def _within(slab: NDArray[Any], buffers: NDArray[Any]) -> None:
     there are bits everything is back in place.
     """
     kind, half = _COMPLEX[slab.dtype], slab.size // 4
-    old = slab.view(kind)
+    old: NDArray[Any] = slab.view(kind)
     for step in range(slab.size.bit_length() - 2):
         new = buffers[step % 2].view(kind)
         np.add(old[0::2], old[1::2], out=new[:half])

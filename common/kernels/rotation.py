@@ -65,9 +65,6 @@ class Rotation:
 
 def _padded(x: Array, size: int) -> Array:
     """A contiguous copy, with zeros up to ``size``."""
-    if is_tensor(x):
-        out = x.new_zeros(size)
-    else:
-        out = np.zeros(size, x.dtype)
+    out = x.new_zeros(size) if is_tensor(x) else np.zeros(size, x.dtype)
     out[: x.shape[0]] = x
     return out

@@ -27,7 +27,9 @@ MAX_FRAME_BYTES = (1 << 24) - 1  # the most HTTP/2 allows: a message of 27 kB is
 MAX_MESSAGE_BYTES = (1 << 31) - 1  # gRPC holds message lengths in an int32
 
 KEEPALIVE_MS = 30_000  # a ping after this long without a byte received
-KEEPALIVE_TIMEOUT_MS = 10_000  # and the connection is given up when its answer takes longer
+# The connection is given up when the answer takes longer. Not less: on a slow uplink the ping waits behind what the
+# kernel has already queued, and gRPC hands the same number to TCP_USER_TIMEOUT.
+KEEPALIVE_TIMEOUT_MS = 30_000
 SERVER_KEEPALIVE_MS = 60_000  # later than the worker's: its pings count as life, so one side pings, not both
 RECONNECT_FIRST_MS = 200
 RECONNECT_MAX_MS = 5_000
