@@ -1,0 +1,86 @@
+"""Tests of randomness with a stated false-alarm rate: every bound here holds for finite samples, none is asymptotic."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+from dataclasses import dataclass, replace
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True)
+class Chance:
+    """A test's share of the false-alarm budget and its stream of random numbers.
+
+    Attributes:
+        rate: the probability with which the test may fail although nothing is wrong.
+        seed: the seed of the whole run; ``pytest --seed`` repeats it.
+        label: tells apart the streams of one run.
+    """
+
+    rate: float
+    seed: int
+    label: str
+
+    @cached_property
+    def rng(self) -> np.random.Generator:
+        digest = hashlib.blake2b(f"{self.seed} {self.label}".encode(), digest_size=16).digest()
+        return np.random.Generator(np.random.Philox(key=int.from_bytes(digest, "little")))
+
+    def part(self, index: int, parts: int) -> Chance:
+        """One of ``parts`` equal shares: what a test that looks at several things gives to each."""
+        return replace(self, rate=self.rate / parts, label=f"{self.label} {index}")
+
+    def __str__(self) -> str:
+        return f"false-alarm rate of this check {self.rate:.1e}, --seed={self.seed}"
+
+
+def tail(count: int, trials: int, probability: float) -> float:
+    """At most this likely: a binomial as far from its mean as ``count``, on that side (Chernoff's bound)."""
+    share = count / trials
+    divergence = 0.0
+    for seen, meant in ((share, probability), (1 - share, 1 - probability)):
+        if seen > 0:
+            divergence += seen * math.log(seen / meant) if meant > 0 else math.inf
+    return math.exp(-trials * divergence)
+
+
+def check_counts(counts: NDArray[np.int64], law: NDArray[np.float64], chance: Chance, what: str) -> None:
+    """Fail unless the counts look like independent draws from the law.
+
+    Each cell's count is binomial; a union bound over cells and sides makes the rate that of the whole table.
+    """
+    trials = int(counts.sum())
+    law = np.asarray(law, float)
+    assert abs(law.sum() - 1) < 1e-9, f"{what}: the law to test against sums to {law.sum()}"
+    tails = [tail(int(c), trials, min(1.0, float(p))) for c, p in zip(counts, law, strict=True)]
+    worst = int(np.argmin(tails))
+    assert tails[worst] >= chance.rate / (2 * law.size), (
+        f"{what}: outcome {worst} came {counts[worst]} times in {trials}, expected {trials * law[worst]:.2f}; "
+        f"that or worse has probability {tails[worst]:.1e} at most; {chance}"
+    )
+
+
+def groups_for(rate: float) -> int:
+    """How many groups, each wrong with probability 1/4, make their majority wrong with at most ``rate``."""
+    return math.ceil(math.log(1 / rate) / _VOTE)
+
+
+# Chernoff: P(Binomial(K, 1/4) >= K/2) <= exp(-K KL(1/2 || 1/4)).
+_VOTE = 0.5 * math.log(2) + 0.5 * math.log(2 / 3)
+
+
+def check_majority_below(values: NDArray[np.float64], mean: float, chance: Chance, what: str) -> None:
+    """Fail unless non-negative independent values [groups_for(rate)] have at most that mean.
+
+    By Markov's inequality each exceeds four times its mean with probability 1/4 at most; a majority hardly ever does.
+    """
+    assert values.size >= groups_for(chance.rate), "too few groups for this false-alarm rate"
+    above = int((values > 4 * mean).sum())
+    assert above < values.size / 2, (
+        f"{what}: {above} of {values.size} groups exceed {4 * mean:.6g}, four times the stated mean; "
+        f"their median is {np.median(values):.6g}; {chance}"
+    )

@@ -1,0 +1,115 @@
+"""Gradients that no codec takes, and bytes that no encoder made."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from gradwire.common.codecs import AnyCodec
+from gradwire.common.codecs.ball import VertexCodec
+from gradwire.common.errors import PayloadError
+from gradwire.common.spec import Spec
+from tests.codecs import checks, refusal_checks
+from tests.codecs.examples import every_codec
+from tests.codecs.vectors import ramp
+
+QUICK = settings(max_examples=20, deadline=None)
+SIGNALLING = np.array([0x7F800001], np.uint32).view(np.float32)[0]
+
+
+@every_codec
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_values_that_are_not_finite(codec: AnyCodec, value: float, dtype: type) -> None:
+    for at in {0, codec.dim // 2, codec.dim - 1}:
+        x = ramp(codec.dim).astype(dtype)
+        x[at] = value
+        refusal_checks.check_refuses_gradient(codec, x)
+    refusal_checks.check_refuses_gradient(codec, np.full(codec.dim, value, dtype))
+
+
+@every_codec
+def test_values_beyond_every_float(codec: AnyCodec) -> None:
+    """Warnings are errors here: an overflow on the way to the refusal would show."""
+    refusal_checks.check_refuses_gradient(codec, np.full(codec.dim, np.finfo(np.float64).max))
+    refusal_checks.check_refuses_gradient(codec, np.full(codec.dim, 1e300))
+    refusal_checks.check_refuses_gradient(codec, np.full(codec.dim, SIGNALLING))
+    if np.finfo(np.longdouble).max > np.finfo(np.float64).max:
+        refusal_checks.check_refuses_gradient(codec, np.full(codec.dim, np.finfo(np.longdouble).max))
+
+
+@every_codec
+def test_shapes(codec: AnyCodec) -> None:
+    x = ramp(codec.dim)
+    for wrong in (x[None], x[:, None], x[:0], np.append(x, 0.0), x[:-1], np.array(1.0), 1.0):
+        refusal_checks.check_refuses_gradient(codec, wrong)
+
+
+@every_codec
+@pytest.mark.parametrize("dtype", ["i4", "u1", "i8", "?", "c8", "c16", "O", "U4", "M8[s]"])
+def test_dtypes(codec: AnyCodec, dtype: str) -> None:
+    refusal_checks.check_refuses_gradient(codec, np.zeros(codec.dim, dtype))
+
+
+@every_codec
+def test_lengths_of_payloads(codec: AnyCodec) -> None:
+    refusal_checks.check_refuses_other_lengths(codec, checks.encode(codec, checks.typical(codec)))
+
+
+@every_codec
+def test_padding(codec: AnyCodec) -> None:
+    refusal_checks.check_refuses_padding(codec, checks.encode(codec, checks.typical(codec)))
+
+
+@every_codec
+def test_indices_out_of_range(codec: AnyCodec) -> None:
+    if isinstance(codec, VertexCodec):
+        refusal_checks.check_refuses_indices(codec, checks.encode(codec, checks.typical(codec)))
+
+
+@every_codec
+@pytest.mark.parametrize("dim", [3, 2**24 + 1, 2**33 + 5])
+def test_indices_survive(codec: AnyCodec, dim: int) -> None:
+    """At dimensions that no test could hold a vector of."""
+    if isinstance(codec, VertexCodec):
+        refusal_checks.check_indices_survive(replace(codec, dim=dim))
+
+
+@every_codec
+def test_gains_that_are_no_length(codec: AnyCodec) -> None:
+    if isinstance(codec, VertexCodec) and codec.gain == Spec("exact"):
+        refusal_checks.check_refuses_gains(codec, checks.encode(codec, checks.typical(codec)))
+
+
+@every_codec
+@QUICK
+@given(seed=st.integers(0, 2**32 - 1), padded=st.booleans())
+def test_arbitrary_bytes(codec: AnyCodec, seed: int, padded: bool) -> None:
+    payload = bytearray(np.random.default_rng(seed).bytes(codec.nbytes))
+    if padded and codec.nbits % 8:
+        payload[-1] &= (1 << codec.nbits % 8) - 1
+    refusal_checks.check_reads_or_refuses(codec, bytes(payload))
+
+
+@every_codec
+@QUICK
+@given(data=st.data())
+def test_damaged_payloads(codec: AnyCodec, data: st.DataObject) -> None:
+    """One true payload with some bytes replaced: most of it is still what a decoder expects."""
+    payload = bytearray(checks.encode(codec, checks.typical(codec)))
+    for _ in range(data.draw(st.integers(1, 3))):
+        payload[data.draw(st.integers(0, len(payload) - 1))] = data.draw(
+            st.sampled_from([0, 1, 0x7F, 0x80, 0xFF])
+        )
+    refusal_checks.check_reads_or_refuses(codec, bytes(payload))
+
+
+@every_codec
+def test_messages_name_the_codec_and_the_lengths(codec: AnyCodec) -> None:
+    if codec.fixed_length:
+        with pytest.raises(
+            PayloadError, match=rf"^{codec.name}: the payload has 0 bytes, expected {codec.nbytes}$"
+        ):
+            codec.validate(b"")

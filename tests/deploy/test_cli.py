@@ -1,0 +1,177 @@
+"""The command line itself: help, errors, exit codes, and what is imported for them."""
+
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from gradwire.common.errors import ByteMismatchError, ConfigError, DataError, Unavailable
+from gradwire.deploy import cli, codecs
+from gradwire.deploy.edge import guarded
+
+runner = CliRunner()
+
+
+def commands() -> Iterator[tuple[str, ...]]:
+    """Every command and sub-command, by the words that call it."""
+    for name, entry in cli.COMMANDS.items():
+        yield (name,)
+        inner = getattr(entry.command(name), "commands", {})
+        yield from ((name, sub) for sub in inner)
+
+
+@pytest.mark.parametrize("words", [(), *commands()], ids=" ".join)
+def test_help_ends_with_an_example(words: tuple[str, ...]) -> None:
+    result = runner.invoke(cli.app, [*words, "--help"])
+    assert result.exit_code == 0, result.output
+    lines = [line.strip() for line in result.output.splitlines()]
+    heading = max(i for i, line in enumerate(lines) if line in ("Example:", "Examples:"))
+    examples = lines[heading + 1 :]
+    assert examples and all(line.startswith(f"gradwire {' '.join(words)}".strip()) for line in examples)
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_help_explains_every_option(words: tuple[str, ...]) -> None:
+    command: Any = cli.COMMANDS[words[0]].command(words[0])
+    for word in words[1:]:
+        command = command.commands[word]
+    unexplained = [param.name for param in command.params if not getattr(param, "help", None)]
+    assert not unexplained
+
+
+def python(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        check=False,
+        env={**os.environ, **environment},
+    )
+
+
+def test_help_and_version_import_nothing_heavy() -> None:
+    heavy = [
+        "numpy",
+        "torch",
+        "sklearn",
+        "scipy",
+        "grpc",
+        "rich",
+        "gradwire.server",
+        "gradwire.worker",
+        "gradwire.common.codecs",
+    ]
+    program = f"""
+import sys
+from gradwire.deploy import cli
+assert cli.call(["--help"]) == 0 and cli.call(["--version"]) == 0
+loaded = [name for name in {heavy} if name in sys.modules]
+assert not loaded, loaded
+"""
+    done = python(program)
+    assert done.returncode == 0, done.stderr
+    assert "\ngradwire " in done.stdout
+
+
+def test_help_lists_every_command() -> None:
+    output = runner.invoke(cli.app, ["--help"]).output
+    for name, entry in cli.COMMANDS.items():
+        assert f"{name} " in output and entry.summary in output
+
+
+def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.call([]) == 2
+    assert "Commands:" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["codec"], "no such command 'codec'. Did you mean 'codecs'? (see gradwire --help)"),
+        (["run", "--wrokers", "3"], "no such option: --wrokers"),
+        (["codecs", "--dim", "none"], "(see gradwire codecs --help)"),
+        (["run"], "no task: pass --task"),
+        (["run", "--task", "mlp(digits"], "a closing ) is missing"),
+        (["run", "--task", "mlp(digits)", "--codec", "cross"], "unknown codec 'cross'"),
+        (["run", "--task", "mlp(digits)", "--codec", "float32(bits=3)"], "float32 has no argument 'bits'"),
+        (["run", "--task", "mpl(digits)"], "did you mean mlp?"),
+        (["run", "--task", "mlp(digist)"], "did you mean digits?"),
+        (["run", "--task", "mlp(digits)", "--optimizer", "sgd(speed=2)"], "sgd has no argument 'speed'"),
+        (
+            ["run", "--task", "mlp(digits)", "--workers", "2", "--processes", "3"],
+            "processes is 3, expected 1 to 2",
+        ),
+        (["run", "--task", "mlp(digits)", "--processes", "0"], "processes is 0, expected 1 to 4"),
+        (["run", "--task", "custom(a.b:c)"], "pass --allow-task a.b:c"),
+        (["run", "--task", "mlp(digits)", "--json", "no/such/folder/out.json"], "its folder does not exist"),
+        (["run", "--config", "no-such.toml"], "cannot read the configuration no-such.toml"),
+        (["data", "fetch", "digits", "minst"], "no data set is called 'minst': did you mean mnist?"),
+    ],
+)
+def test_a_mistake_is_one_line_and_exit_code_2(
+    words: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.call(words) == 2
+    captured = capsys.readouterr()
+    assert captured.err.startswith("gradwire: ") and captured.err.count("\n") == 1, captured.err
+    assert message in captured.err and not captured.out
+
+
+def raising(error: BaseException) -> Callable[[], None]:
+    def call() -> None:
+        raise error
+
+    return call
+
+
+@pytest.mark.parametrize(
+    ("error", "code"),
+    [
+        (ConfigError("x"), 2), (DataError("x"), 2), (ByteMismatchError("x"), 1), (Unavailable("x"), 1),
+        (KeyboardInterrupt(), 130), (typer.Abort(), 130), (typer.BadParameter("x"), 2),
+    ],
+)  # fmt: skip
+def test_exit_codes(error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("GRADWIRE_DEBUG", raising=False)
+    assert guarded(raising(error)) == code
+
+
+def test_an_error_of_several_lines_is_told_in_one(capsys: pytest.CaptureFixture[str]) -> None:
+    guarded(raising(ConfigError("a\n  b")))
+    assert capsys.readouterr().err == "gradwire: a b\n"
+
+
+def test_a_bug_keeps_its_traceback() -> None:
+    with pytest.raises(ZeroDivisionError):
+        guarded(raising(ZeroDivisionError()))
+
+
+def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("GRADWIRE_DEBUG", "")
+    with pytest.raises(ConfigError):
+        cli.call(["--debug", "run"])
+    assert os.environ["GRADWIRE_DEBUG"] == "1"  # for the processes of a run
+
+
+def test_what_a_command_returns_is_the_exit_code() -> None:
+    assert [guarded(lambda value=value: value) for value in (None, 0, 1, "text")] == [0, 0, 1, 0]
+
+
+@pytest.mark.parametrize("words", [["codecs"], ["--help"]], ids=" ".join)
+def test_a_reader_that_leaves_is_no_error(words: list[str]) -> None:
+    read, write = os.pipe()
+    os.close(read)
+    program = f"import sys; from gradwire.deploy import cli; sys.exit(cli.call({words}))"
+    done = subprocess.run([sys.executable, "-c", program], stdout=write, stderr=subprocess.PIPE, check=False)
+    os.close(write)
+    assert (done.returncode, done.stderr) == (1, b"")
+
+
+def test_an_interrupt_is_exit_code_130(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(codecs, "describe", lambda cls, dim: raising(KeyboardInterrupt())())
+    assert cli.call(["codecs"]) == 130

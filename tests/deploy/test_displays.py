@@ -1,0 +1,219 @@
+"""What a run looks like: lines, the live table, the report at its end, and the state they draw from."""
+
+import io
+from typing import Any
+
+import pytest
+from rich.console import Console
+
+from gradwire.deploy.live import Lines, LiveTable, display_for, live_table
+from gradwire.deploy.report import byte_table, closing_lines, print_report
+from gradwire.deploy.units import counted, duration, human, number
+from gradwire.deploy.view import View
+from tests.deploy.fakes import summary
+
+LISTENING = {"event": "listening", "address": "127.0.0.1:1", "run_id": "0a", "round": 0}
+JOINED = {"event": "joined", "process": "worker-0", "workers": [0, 1], "live": 2, "expected": 4}
+
+
+def round_event(round_: int, **changes: Any) -> dict[str, Any]:
+    row = {"event": "round", "round": round_, "rounds": 100, "loss": 0.5, "workers": 4, "uplink_bits": 8528,
+           "downlink_bits": 17056, "uplink_bytes": 1100 * (round_ + 1), "downlink_bytes": 2200 * (round_ + 1),
+           "seconds": 1.0}  # fmt: skip
+    return {**row, **changes}
+
+
+class Clock:
+    now = 100.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def plain(clock: Clock | None = None, **settings: Any) -> tuple[Lines, io.StringIO]:
+    out = io.StringIO()
+    clock = clock or Clock()
+    return Lines(View(100, 4, clock=clock), Console(file=out), clock=clock, **settings), out
+
+
+def text_of(renderable: Any) -> str:
+    out = io.StringIO()
+    Console(file=out, width=100).print(renderable)
+    return out.getvalue()
+
+
+def test_a_line_every_two_seconds() -> None:
+    clock = Clock()
+    lines, out = plain(clock)
+    for event in (LISTENING, JOINED, {**JOINED, "process": "worker-1"}):
+        lines.show(event)
+    for round_ in range(17):
+        lines.show(round_event(round_))
+        lines.tick()
+        clock.now += 0.125
+    assert out.getvalue() == (
+        "round 17/100  loss 0.5  up 2.13 kbit a worker  down 8.53 kbit a process  "
+        "total 18.7 kB up, 37.4 kB down  8 rounds/s\n"
+    )
+    clock.now += 2.0
+    lines.tick()
+    assert out.getvalue().count("\n") == 1  # nothing new to tell
+
+
+def test_the_last_round_is_told_at_the_end() -> None:
+    lines, out = plain()
+    lines.show(round_event(99, loss=None))
+    lines.show({"event": "finished", "summary": {}})
+    assert out.getvalue().startswith("round 100/100  loss —")
+
+
+def test_missing_workers_are_told() -> None:
+    lines, out = plain()
+    for event in (JOINED, {**JOINED, "process": "worker-1"}, round_event(0)):
+        lines.show(event)
+    lines.show({"event": "left", "process": "worker-1", "live": 2})
+    lines.show({"event": "finished", "summary": {}})
+    assert out.getvalue().endswith("2 of 4 workers\n")
+
+
+def test_remarks_come_at_once_and_logs_on_demand() -> None:
+    lines, out = plain()
+    lines.log("worker-0", "quiet")
+    lines.note("a [remark] of any length " + "x" * 200)
+    lines.show({"event": "resync", "process": "worker-1", "round": 7})
+    lines.verbose = True
+    lines.log("worker-0", "loud")
+    assert out.getvalue().splitlines() == [
+        "a [remark] of any length " + "x" * 200,
+        "worker-1 differed from the server after round 7 and took its model",
+        "worker-0: loud",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("done", "line"), [(0, ""), (40, "going on after round 40\n"), (100, "the run is complete: 100 rounds\n")]
+)
+def test_a_resumed_run_says_so(done: int, line: str) -> None:
+    lines, out = plain()
+    lines.show({**LISTENING, "round": done})
+    assert out.getvalue() == line
+
+
+def test_bytes_of_servers_that_were_killed_are_kept() -> None:
+    view = View(100, 4)
+    view.apply(LISTENING)
+    view.apply(JOINED)
+    view.apply(round_event(9))
+    view.apply({**LISTENING, "round": 10})
+    assert view.live == {} and view.round == 10
+    view.apply(round_event(10, uplink_bytes=1100, downlink_bytes=2200))
+    assert (view.uplink.message_bytes, view.downlink.message_bytes) == (12_100, 24_200)
+
+
+def test_speed_is_that_of_the_last_seconds() -> None:
+    clock = Clock()
+    view = View(100, 4, clock=clock)
+    assert view.rate is None and view.remaining is None
+    for round_, seconds in ((0, 0.0), (1, 60.0), (21, 5.0)):
+        clock.now += seconds
+        view.apply(round_event(round_))
+    assert view.rate == 4.0 and view.remaining == 78 / 4
+
+
+def test_unknown_events_change_nothing() -> None:
+    view = View(100, 4)
+    view.apply({"event": "weather", "rain": True})
+    assert view == View(100, 4)
+
+
+def test_the_live_table() -> None:
+    view = View(100, 4)
+    assert text_of(live_table(view)) == "0 of 4 workers connected …\n"
+    for event in (
+        LISTENING,
+        JOINED,
+        round_event(16),
+        {"event": "metrics", "round": 10, "metrics": {"accuracy": 0.91}},
+    ):
+        view.apply(event)
+    text = text_of(live_table(view))
+    for part in (
+        "round 17/100",
+        "0.5",
+        "accuracy 0.91",
+        "2.13 kbit a worker and round",
+        "18.7 kB so far",
+        "2 of 4 connected",
+    ):
+        assert part in text
+
+
+def test_a_terminal_gets_the_live_table() -> None:
+    out = io.StringIO()
+    view = View(100, 4)
+    with display_for(Console(file=out, force_terminal=True, width=100), view) as display:
+        assert isinstance(display, LiveTable)
+        display.show(round_event(3))
+        display.note("a remark")
+        display.tick()
+    assert "round 4/100" in out.getvalue() and "a remark" in out.getvalue()
+    assert not isinstance(display_for(Console(file=out), view), LiveTable)
+
+
+def test_the_byte_table() -> None:
+    table = summary(4, rounds=100, uplink={"payload_bits": 852_800, "payload_bytes": 106_800, "message_bytes": 110_000,
+                                           "tcp_bytes": None})  # fmt: skip
+    lines = [line.split() for line in text_of(byte_table(table)).splitlines()]
+    assert ["payload", "bits", "24", "852,800", "2.13", "kbit"] in lines
+    assert ["payload", "bytes", "6", "106,800", "267", "B"] in lines
+    assert ["TCP", "bytes", "—", "—", "—"] not in lines and ["TCP", "bytes", "18", "—", "—"] in lines
+    assert ["TCP", "bytes", "18", "18", "0.09", "B"] in lines  # downlink, over 100 rounds and 2 processes
+
+
+def test_rounds_of_an_earlier_server_are_not_divided_by() -> None:
+    lines = text_of(byte_table(summary(4, rounds=100, first_round=99))).splitlines()
+    assert lines[2].split() == ["payload", "bits", "24", "24", "6", "bit"]
+
+
+def test_the_closing_lines() -> None:
+    lines = closing_lines({**summary(4), "restarts": {"worker-1": 2}, "resyncs": 1})
+    assert lines == [
+        "3 rounds in 1.5 s (2 rounds/s), loss 0.25, accuracy 0.9",
+        "predicted bytes were measured: yes",
+        "replicas agree: yes (digest 00ff)",
+        "faults survived: worker-1 started again 2 times, 1 re-sync",
+    ]
+    broken = closing_lines(
+        {**summary(4, replicas_agree=False, predicted_equals_measured=False), "restarts": {}}
+    )
+    assert "predicted bytes were measured: NO" in broken and "replicas agree: NO (digest 00ff)" in broken
+
+
+def test_the_last_server_speaks_for_its_own_rounds() -> None:
+    lines = closing_lines({**summary(4, rounds=800, first_round=452), "restarts": {}})
+    assert lines[0].startswith("800 rounds, the last 348 counted here in 1.5 s (2 rounds/s)")
+
+
+def test_a_run_without_rounds_left_has_no_byte_table() -> None:
+    out = io.StringIO()
+    nothing = {"payload_bits": 0}
+    print_report(Console(file=out), {**summary(4, uplink=nothing), "restarts": {}})
+    assert "payload" not in out.getvalue() and "replicas agree" in out.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "text"),
+    [
+        (0, "B", "0 B"), (267, "B", "267 B"), (188.4, "B", "188 B"), (0.5, "bit", "0.50 bit"), (999, "B", "999 B"),
+        (999.6, "B", "1.00 kB"), (2132, "bit", "2.13 kbit"), (3_180_040, "B", "3.18 MB"), (99_960, "B", "100 kB"),
+        (999_499, "B", "999 kB"), (999_500, "B", "1.00 MB"), (5e18, "B", "5000 PB"),
+    ],
+)  # fmt: skip
+def test_sizes(value: float, unit: str, text: str) -> None:
+    assert human(value, unit) == text
+
+
+def test_other_units() -> None:
+    assert [duration(s) for s in (8.31, 59.96, 75, 7265)] == ["8.3 s", "60.0 s", "1 min 15 s", "2 h 1 min"]
+    assert [counted(n, "process") for n in (0, 1, 2)] == ["0 processes", "1 process", "2 processes"]
+    assert [number(v) for v in (0.53217, 12345.678, None)] == ["0.5322", "1.235e+04", "—"]

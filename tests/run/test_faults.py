@@ -1,0 +1,176 @@
+"""Faults in the middle of a run: whoever dies and comes back, the run ends with the bits it would have had."""
+
+import asyncio
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradwire.common.config import RunConfig
+from gradwire.worker.replica import Replica
+from tests.run.harness import RawWorker, Run, simulate
+
+CONFIG = RunConfig(
+    task="least_squares(samples=64, dim=24)",
+    codec="cross_polytope(repeats=9)",
+    workers=3,
+    rounds=12,
+    digest_every=1,
+)
+
+
+class Rounds:
+    """Events of a run, to be waited for."""
+
+    def __init__(self) -> None:
+        self._at: dict[int, asyncio.Event] = {}
+
+    def __call__(self, event: dict[str, Any]) -> None:
+        if event["event"] == "round":
+            self.committed(event["round"]).set()
+
+    def committed(self, round_: int) -> asyncio.Event:
+        return self._at.setdefault(round_, asyncio.Event())
+
+
+async def cancel(task: "asyncio.Task[Any]") -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+@pytest.mark.parametrize("downlink", ["log", "sum", "model"])
+def test_a_worker_that_dies_and_comes_back(downlink: str, tmp_path: Path) -> None:
+    config = replace(CONFIG, downlink=downlink)
+
+    async def main() -> dict[str, Any]:
+        rounds = Rounds()
+        run = Run(config, tmp_path, rounds)
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            server = group.create_task(run.serve())
+            group.create_task(run.work("steady", (0, 1)))
+            mortal = asyncio.create_task(run.work("mortal", (2,)))
+            await rounds.committed(4).wait()
+            await cancel(mortal)
+            group.create_task(run.work("mortal", (2,)))
+        return server.result()
+
+    summary = asyncio.run(main())
+    assert summary["digest"] == f"{simulate(config).digest:016x}"
+    assert summary["replicas_agree"] and summary["predicted_equals_measured"] and summary["reconnects"] == 1
+
+
+@pytest.mark.parametrize("downlink", ["log", "sum", "model"])
+def test_a_server_that_dies_and_comes_back(downlink: str, tmp_path: Path) -> None:
+    config = replace(CONFIG, downlink=downlink)
+
+    async def main() -> dict[str, Any]:
+        rounds = Rounds()
+        run = Run(config, tmp_path, rounds)
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            mortal = asyncio.create_task(run.serve())
+            for i in range(3):
+                group.create_task(run.work(f"w{i}", (i,)))
+            await rounds.committed(5).wait()
+            await cancel(mortal)
+            again = Run(config, tmp_path)
+            server = group.create_task(again.serve(await run.address))
+        assert again.events[0]["round"] > 5
+        return server.result()
+
+    summary = asyncio.run(main())
+    assert summary["digest"] == f"{simulate(config).digest:016x}"
+    assert summary["replicas_agree"] and summary["predicted_equals_measured"]
+
+
+def test_a_replica_that_differs_is_found_and_takes_the_servers_model(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fold = Replica.fold
+
+    def damaged(self: Replica, entry: Any) -> int:
+        size = fold(self, entry)
+        if entry.round == 4 and self.model.dim == 24 and not hasattr(Replica, "was_damaged"):
+            monkeypatch.setattr(Replica, "was_damaged", True, raising=False)
+            self.model.replace(self.model.params + np.float32(1), self.model.round)
+        return size
+
+    monkeypatch.setattr(Replica, "fold", damaged)
+
+    async def main() -> tuple[Run, dict[str, Any]]:
+        run = Run(CONFIG, tmp_path)
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            server = group.create_task(run.serve())
+            for i in range(3):
+                group.create_task(run.work(f"w{i}", (i,)))
+        return run, server.result()
+
+    run, summary = asyncio.run(main())
+    assert summary["resyncs"] == 1 and summary["replicas_agree"]
+    assert [e["round"] for e in run.events if e["event"] == "resync"] == [5]
+    assert summary["digest"] == f"{simulate(CONFIG).digest:016x}"
+
+
+def test_a_quorum_goes_on_without_a_straggler_and_tells_it_so(tmp_path: Path) -> None:
+    config = replace(CONFIG, quorum=2, deadline=1.0, rounds=3)
+
+    async def main() -> dict[str, Any]:
+        rounds = Rounds()
+        run = Run(config, tmp_path, rounds)
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            server = group.create_task(run.serve())
+            group.create_task(run.work("steady", (0, 1)))
+            straggler = RawWorker(await run.address)
+            await straggler.join(config, "straggler", (2,))  # and then never pushes in time
+            await rounds.committed(1).wait()
+            await straggler.send(push=late_push(config))
+            kinds = []
+            while not kinds or kinds[-1] != "late":
+                kinds.append((await straggler.receive()).WhichOneof("message"))
+            await straggler.close()
+        return server.result()
+
+    summary = asyncio.run(main())
+    assert summary["late"] == 1 and summary["replicas_agree"]
+    assert summary["uplink"]["payload_bits"] == (3 * 2 + 1) * summary["payload_bits_per_push"]
+
+
+def late_push(config: RunConfig) -> Any:
+    from gradwire.common.codecs import parse
+    from gradwire.proto import wire_pb2
+
+    codec = parse(config.codec, 24)
+    return wire_pb2.Push(round=0, payloads=codec.encode(np.ones(24), np.random.default_rng(0)))
+
+
+def test_a_late_joiner_is_brought_up_to_date(tmp_path: Path) -> None:
+    config = replace(CONFIG, quorum=2, deadline=0.2, rounds=40)
+
+    async def main() -> dict[str, Any]:
+        rounds = Rounds()
+        run = Run(config, tmp_path, rounds)
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            server = group.create_task(run.serve())
+            group.create_task(run.work("early", (0, 1)))
+            await rounds.committed(3).wait()
+            group.create_task(run.work("late", (2,)))
+        return server.result()
+
+    summary = asyncio.run(main())
+    assert summary["replicas_agree"] and summary["replicas_checked"] == 2
+    assert summary["predicted_equals_measured"]
+
+
+def test_a_run_whose_bytes_are_not_as_predicted_says_so(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from gradwire.common import traffic
+    from gradwire.server.summary import failed_check
+    from tests.run.harness import whole_run
+
+    real = traffic.push_bytes
+    monkeypatch.setattr(traffic, "push_bytes", lambda *a, **k: real(*a, **k) + 1)
+    summary = whole_run(replace(CONFIG, rounds=2), tmp_path, [(0, 1, 2)])
+    assert not summary["predicted_equals_measured"]
+    assert "bytes are not those predicted" in str(failed_check(summary))

@@ -1,0 +1,93 @@
+"""Processes that write a log and are killed.
+
+``python -m tests.server.log_victim`` reads lines of JSON, [directory, how, …]; for each it forks a process that does
+so, and prints the status that the process ended with.
+"""
+
+import hashlib
+import json
+import os
+import resource
+import signal
+import sys
+from pathlib import Path
+
+from gradwire.common.config import RunConfig
+from gradwire.common.record import RoundRecord
+from gradwire.server import log_file
+from gradwire.server.log import RunLog
+
+CONFIG = RunConfig(task="mlp(mnist, hidden=10)", workers=3)
+OPERATIONS = {
+    "append": lambda log: log.append(record(log.next_round), 9),
+    "snapshot": lambda log: log.snapshot(log.next_round, b"S" * 100_000),
+    "prune": lambda log: log.prune(2),
+    "assign": lambda log: log.assign("a", (0,)),
+}
+
+
+def record(round_: int) -> RoundRecord:
+    """The round that every process of these tests appends under that number."""
+    return RoundRecord(
+        round_, (0, 2), tuple(hashlib.shake_256(b"%d,%d" % (round_, w)).digest(20_000) for w in (0, 2))
+    )
+
+
+def filled(directory: Path) -> None:
+    with RunLog.create(directory, CONFIG, b"run") as log:
+        log.set_initial(b"I" * 100_000)
+        for round_ in range(4):
+            log.append(record(round_), round_)
+        log.snapshot(3, b"T" * 100_000)
+        log.assign("a", (1, 2))
+        log.record_metrics(2, {"loss": 0.5})
+        log.put("key", "value")
+
+
+def append_until_killed(directory: Path) -> None:
+    with RunLog.open(directory) as log:
+        while True:
+            print(f"begin {log.next_round}", flush=True)
+            log.append(record(log.next_round), 9)
+            print(f"done {log.next_round}", flush=True)
+
+
+def die_before(directory: Path, operation: str, statement: str) -> None:
+    with RunLog.open(directory) as log:
+        log._file._db.set_trace_callback(lambda sql: sql.startswith(statement) and die())
+        OPERATIONS[operation](log)
+
+
+def die_writing(directory: Path, operation: str, nbytes: int) -> None:
+    """The kernel kills the process in the write that would take a file beyond so many bytes."""
+    with RunLog.open(directory) as log:
+        signal.signal(signal.SIGXFSZ, signal.SIG_DFL)
+        resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+        resource.setrlimit(resource.RLIMIT_FSIZE, (nbytes, nbytes))
+        OPERATIONS[operation](log)
+
+
+def die_creating(directory: Path, step: str) -> None:
+    setattr(log_file, step, lambda *_: die())
+    RunLog.create(directory, CONFIG, b"run")
+
+
+def die() -> None:
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def main() -> None:
+    for line in sys.stdin:
+        directory, how, *args = json.loads(line)
+        child = os.fork()
+        if child == 0:
+            globals()[how](Path(directory), *args)
+            os._exit(0)
+        print(os.WTERMSIG(os.waitpid(child, 0)[1]), flush=True)
+
+
+if __name__ == "__main__":
+    if sys.argv[1:]:
+        append_until_killed(Path(sys.argv[1]))
+    else:
+        main()

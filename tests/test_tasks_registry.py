@@ -1,0 +1,145 @@
+"""Tasks by name: what a spec may say, and that nothing named by a run is imported without leave."""
+
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from gradwire.common.errors import SpecError, TaskError
+from gradwire.common.spec import canonical, parameter_fields, parse_spec
+from gradwire.worker.tasks import build_spec, build_task, kind_of, register_task, task_kinds
+from gradwire.worker.tasks.synthetic import SyntheticKind
+
+EXAMPLES = {
+    "custom": "custom(my_package.module:factory)",
+    "least_squares": "least_squares(samples=10000, dim=200)",
+    "logistic": "logistic(a9a, l2=0.01)",
+    "mlp": "mlp(mnist, hidden=1000)",
+    "softmax": "softmax(digits, batch=8)",
+    "synthetic": "synthetic(dim=795010)",
+    "torch": "torch(my_package.module:factory, batch=32, device=cuda:1)",
+}
+TASK = """
+import numpy as np
+from gradwire.worker.tasks import Gradient
+
+class Mine:
+    dim = 3
+    def __init__(self, workers, seed): self.workers, self.seed = workers, seed
+    def initial(self): return np.zeros(3, np.float32)
+    def gradient(self, params, *, round, worker): return Gradient(params, None, 1)
+    def evaluate(self, params): return {}
+
+def factory(workers, seed): return Mine(workers, seed)
+def half(workers, seed): return object()
+def flat(workers, seed):
+    mine = Mine(workers, seed)
+    mine.dim = 0
+    return mine
+constant = 3
+"""
+
+
+@pytest.fixture
+def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    (tmp_path / "a_users_tasks.py").write_text(TASK)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield "a_users_tasks"
+    sys.modules.pop("a_users_tasks", None)
+
+
+def test_every_kind_has_an_example_here() -> None:
+    assert set(task_kinds()) == set(EXAMPLES)
+
+
+@pytest.mark.parametrize("text", EXAMPLES.values(), ids=EXAMPLES.keys())
+def test_a_kind_survives_its_canonical_spelling(text: str) -> None:
+    spec = parse_spec(text)
+    kind = kind_of(spec)
+    values = {field.name: getattr(kind, field.name) for field in parameter_fields(type(kind))}
+    assert kind_of(parse_spec(canonical(spec.name, values))) == kind
+
+
+def test_an_unknown_task_gets_a_hint() -> None:
+    with pytest.raises(SpecError, match=r"no task is called 'mpl'.*did you mean mlp"):
+        build_task("mpl", {}, workers=1, seed=0)
+
+
+def test_a_taken_name_is_refused() -> None:
+    with pytest.raises(SpecError, match="'synthetic' is taken by SyntheticKind"):
+        register_task("synthetic")(SyntheticKind)
+    assert task_kinds()["synthetic"] is SyntheticKind
+
+
+@pytest.mark.parametrize(
+    ("text", "says"),
+    [
+        ("mlp(mnist, hidden=0)", "mlp: hidden is 0, expected at least 1"),
+        ("mlp(mnist, hiden=5)", "no argument 'hiden'.*did you mean hidden"),
+        ("mlp", "mlp needs dataset"),
+        ("mlp(mnist, batch=-1)", "batch is -1"),
+        ("synthetic(dim=word)", "dim is word, expected int"),
+        ("least_squares(samples=0)", "samples is 0"),
+        ("logistic(a9a, l2=-1)", "l2 is -1.0, expected a number of at least 0, or auto"),
+        ("logistic(a9a, l2=nan)", "l2 is nan"),
+        ("logistic(a9a, l2=inf)", "l2 is inf"),
+        ("logistic(a9a, l2=big)", "l2 is big"),
+        ("softmax(digits, l2=-1)", "l2 is -1.0"),
+        ("torch(module)", "the target is 'module', expected package.module:factory"),
+        ("torch(a.b:c, device=tpu)", "device is 'tpu'"),
+        ("custom(a.b:c/d)", "the target is 'a.b:c/d'"),
+        ("logistic(digits)", r"logistic needs two classes and digits has 10: write softmax\(digits\)"),
+    ],
+)
+def test_an_impossible_parameter_is_refused(text: str, says: str) -> None:
+    with pytest.raises(SpecError, match=says):
+        build_spec(text, workers=1, seed=0)
+
+
+@pytest.mark.parametrize("kind", ["torch", "custom"])
+def test_nothing_is_imported_without_leave(kind: str, module: str) -> None:
+    target = f"{module}:factory"
+    for allowed in ((), (f"{module}:other",), (module,), f"{target}_and_more"):
+        with pytest.raises(TaskError, match=f"start the worker with --allow-task {target}"):
+            build_task(kind, {"target": target}, workers=1, seed=0, allow_import=allowed)
+    assert module not in sys.modules
+
+
+def test_a_run_cannot_grant_itself_leave(module: str) -> None:
+    for name in ("allow_import", "_allowed"):
+        with pytest.raises(SpecError, match="no argument"):
+            build_task(
+                "custom", {"target": f"{module}:factory", name: f"{module}:factory"}, workers=1, seed=0
+            )
+    with pytest.raises(SpecError, match="takes 1 arguments"):
+        build_spec(f"custom({module}:factory, {module}:factory)", workers=1, seed=0)
+    assert module not in sys.modules
+
+
+@pytest.mark.parametrize("allowed", [["{}:factory"], {"{}:factory", "other:thing"}, "{}:factory"])
+def test_an_allowed_task_is_built(module: str, allowed: str | list[str] | set[str]) -> None:
+    allowed = allowed.format(module) if isinstance(allowed, str) else [a.format(module) for a in allowed]
+    task = build_spec(f"custom({module}:factory)", workers=4, seed=5, allow_import=allowed)
+    assert task.dim == 3 and (task.workers, task.seed) == (4, 5)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("absent", "cannot import .*:absent: .*put its folder on PYTHONPATH"),
+        ("constant", "is a int, expected a function"),
+        ("half", "returned a object without dim, initial, gradient, evaluate"),
+        ("flat", "dim 0, expected a whole number of at least 1"),
+    ],
+)
+def test_what_is_no_task_is_refused(module: str, name: str, says: str) -> None:
+    with pytest.raises(TaskError, match=says):
+        build_spec(f"custom({module}:{name})", workers=1, seed=0, allow_import=[f"{module}:{name}"])
+
+
+def test_a_missing_module_is_an_error_of_one_line() -> None:
+    with pytest.raises(TaskError, match="cannot import no_such_module:factory: No module named"):
+        build_spec(
+            "custom(no_such_module:factory)", workers=1, seed=0, allow_import=["no_such_module:factory"]
+        )
