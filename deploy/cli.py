@@ -37,6 +37,12 @@ def _codecs() -> Callable[..., Any]:
     return codecs
 
 
+def _bench() -> typer.Typer:
+    from gradwire.bench.command import bench
+
+    return bench
+
+
 def _data() -> typer.Typer:
     from gradwire.deploy.data import data
 
@@ -67,6 +73,11 @@ COMMANDS = {
         "List the codecs: bits, variance and privacy of each.",
         ("gradwire codecs --dim 795010",),
         _codecs,
+    ),
+    "bench": Listed(
+        "Measure speed on this machine.",
+        ("gradwire bench encode --dim 12332010",),
+        _bench,
     ),
     "data": Listed(
         "List the data sets and fetch them.",
