@@ -40,7 +40,9 @@ from gradwire.server.tally import Tally
 
 SNAPSHOT_FACTOR = 4  # a snapshot is written when the log since the last one is this many times its size
 SNAPSHOT_FLOOR = 1 << 20  # bytes of log that are never worth a snapshot
-FINISH_WAIT = 15.0  # seconds that a restarted server of a finished run waits for workers to come and hear of it
+FINISH_WAIT = (
+    15.0  # seconds that a restarted server of a finished run waits for workers to come and hear of it
+)
 DONE = "done "  # prefix of the log's marks of processes that have ended
 KEEP_LOG_BYTES = 1 << 30  # a run whose payloads add up to more keeps only the log since its last snapshot
 
@@ -192,7 +194,7 @@ class Coordinator:
         return {name: int(digest, 16) for name, digest in ended.items() if digest is not None}
 
     def finish_if_over(self) -> None:
-        """For a server that starts on a finished run: wait only for processes that have not seen its end, and not long."""
+        """For a server that starts on a finished run: wait, not long, for processes that have not seen its end."""
         if self.state.phase is not rounds.Phase.FINISHED:
             return
         if self.final_digests().keys() == self.log.assignments().keys():
@@ -259,7 +261,7 @@ class Coordinator:
             tuple(c.payload for c in commit.contributions),
             tuple(c.examples for c in commit.contributions) if weigh else (),
         )
-        # When this fails the model may be ahead of the log: nothing was announced, so a restart from the log is exact.
+        # When this fails the model may be ahead of the log; nothing was announced, so a restart is exact.
         update = await self._on_disk(self._fold_and_append, codec, model, record)
         entry = self._entry(record, update)
         for session in self.sessions.values():
