@@ -151,8 +151,8 @@ def test_least_squares_knows_its_optimum() -> None:
     np.testing.assert_allclose(task.gradient(task.optimum, round=0, worker=0).value, 0, atol=1e-6)
     start = task.evaluate(task.initial())
     assert start["distance"] == pytest.approx(np.linalg.norm(task.optimum))
-    assert start["loss"] == pytest.approx(np.mean(task._system[1].astype(np.float64) ** 2) / 2)
-    assert task.evaluate(task.optimum) == {"distance": 0, "loss": 0}
+    assert start["objective"] == pytest.approx(np.mean(task._system[1].astype(np.float64) ** 2) / 2)
+    assert task.evaluate(task.optimum) == {"distance": 0, "objective": 0}
 
 
 def test_losses_stay_finite_far_from_the_boundary() -> None:

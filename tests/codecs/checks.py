@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.common.codecs import AnyCodec, parse
+from gradwire.common.codecs.coding import CODINGS
 from gradwire.common.errors import DomainError, SpecError
 from gradwire.common.spec import Spec, parameter_fields
 from gradwire.common.update import as_dense
@@ -142,6 +143,8 @@ def _others(value: object) -> list[object]:
         return [value + 1, value * 2]
     if isinstance(value, float) and math.isfinite(value):
         return [value * (1 + 2**-50), value * 1.5]
+    if isinstance(value, str):
+        return [name for name in CODINGS if name != value]
     if isinstance(value, Spec):
         return [s for s in (Spec("exact"), Spec("bound", (0.125,))) if s != value]
     return []
@@ -152,10 +155,13 @@ def _others(value: object) -> list[object]:
 
 def check_accumulator(codec: AnyCodec, payloads: list[bytes], weights: list[float]) -> None:
     """The mean of payloads is the weighted mean of the decoded vectors, and its bits follow from the order alone."""
-    total, again = codec.accumulator(), codec.accumulator()
+    total, again, at_once = codec.accumulator(), codec.accumulator(), codec.accumulator()
     for payload, weight in zip(payloads, weights, strict=True):
         total.add(payload, weight, shared=shared_of(codec))
         again.add(payload, weight, shared=shared_of(codec))
+    half = len(payloads) // 2
+    for part in (slice(half), slice(half, None)):
+        at_once.add_all(payloads[part], weights[part], shared=[shared_of(codec)] * len(payloads[part]))
     decoded = np.array([decode(codec, p) for p in payloads])
     expected = np.average(decoded, axis=0, weights=weights)
     mean = as_dense(total.mean())
@@ -166,3 +172,5 @@ def check_accumulator(codec: AnyCodec, payloads: list[bytes], weights: list[floa
     assert worst[at] <= 2.0**-149, f"{codec}: the mean is {mean[at]} at {at}, the decoded mean {expected[at]}"
     assert math.isclose(total.weight, sum(weights))
     assert as_dense(again.mean()).tobytes() == mean.tobytes() == as_dense(total.mean()).tobytes()
+    same = at_once.weight == total.weight and as_dense(at_once.mean()).tobytes() == mean.tobytes()
+    assert same, f"{codec}: adding all at once gives other bits than one by one"

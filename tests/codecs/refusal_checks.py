@@ -69,7 +69,9 @@ def check_reads_or_refuses(codec: AnyCodec, payload: bytes) -> None:
 
 
 def check_refuses_indices(codec: VertexCodec, payload: bytes) -> None:
-    """Every index at or beyond the number of vertices, in the first and in the last place."""
+    """Every index at or beyond the number of vertices, in the first and in the last place of a tuple."""
+    if codec.coding != "tuple":
+        return
     beyond = {codec.vertices, codec.vertices + 1, (1 << codec.width) - 1}
     for index in (i for i in beyond if codec.vertices <= i < 1 << codec.width):
         for place in {0, codec.draws - 1}:

@@ -48,7 +48,7 @@ def vertex_law(codec: VertexCodec, x: F64) -> F64:
 
 def draw_vertices(codec: VertexCodec, x: F64, count: int, rng: np.random.Generator) -> NDArray[np.int64]:
     """Vertices of one encoding with ``count`` repeats, read back without the package's bit reader."""
-    many = dataclasses.replace(codec, repeats=count)
+    many = dataclasses.replace(codec, repeats=count, coding="tuple")
     bits = np.unpackbits(np.frombuffer(many.encode(x, coins(rng)), np.uint8), bitorder="little")
     fields = bits[many.nbits - count * many.width : many.nbits].reshape(count, many.width)
     return fields @ (1 << np.arange(many.width, dtype=np.int64))

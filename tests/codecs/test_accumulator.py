@@ -52,6 +52,26 @@ def test_weights_are_positive_and_finite(codec: AnyCodec, weight: float) -> None
 
 
 @every_codec
+def test_batches_are_refused_as_one(codec: AnyCodec) -> None:
+    """A bad payload among good ones, wherever it stands, is found; an empty batch is nothing."""
+    good = payloads_of(codec, 3)
+    codec.validate_all(good)
+    codec.validate_all([])
+    for place in range(4):
+        for wrong in (b"", good[0][:-1], good[0] + b"\0"):
+            batch = [*good[:place], wrong, *good[place:]]
+            with pytest.raises(PayloadError, match=f"^{codec.name}: "):
+                codec.validate_all(batch)
+            with pytest.raises(PayloadError, match=f"^{codec.name}: "):
+                codec.accumulator().add_all(batch, shared=[checks.shared_of(codec)] * 4)
+    total = codec.accumulator()
+    total.add_all([])
+    with pytest.raises(ValueError, match="expected a positive finite number"):
+        total.add_all(good, [1.0, 0.0, 1.0], shared=[checks.shared_of(codec)] * 3)
+    assert total.weight == 0
+
+
+@every_codec
 def test_mean_of_nothing(codec: AnyCodec) -> None:
     with pytest.raises(ValueError, match="no payloads"):
         codec.accumulator().mean()

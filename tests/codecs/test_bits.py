@@ -132,6 +132,31 @@ def test_floats_are_finite(value: float) -> None:
         BitReader(struct.pack("<f", value)).read_float32()
 
 
+@settings(max_examples=60, deadline=None)
+@given(
+    st.lists(st.tuples(st.integers(0, 40), st.integers(0, 9)), max_size=6),
+    st.integers(1, 5),
+    st.integers(0, 99),
+)
+def test_batches_read_as_single_payloads_do(fields: list[tuple[int, int]], count: int, seed: int) -> None:
+    """(width, length) fields of many payloads at once: a leading axis, and the same numbers."""
+    nbits = 32 + sum(width * length for width, length in fields)
+    stacked = np.random.default_rng(seed).integers(0, 256, (count, (nbits + 7) // 8), np.uint8)
+    stacked[:, 3] &= 0x3F  # a finite float32 to begin with
+    together, alone = BitReader(stacked), [BitReader(row.tobytes()) for row in stacked]
+    assert together.read_float32().tolist() == [float(bits.read_float32()) for bits in alone]
+    for width, length in fields:
+        assert together.read(length, width).tolist() == [bits.read(length, width).tolist() for bits in alone]
+        assert {together.position} == {bits.position for bits in alone}
+
+
+def test_one_bad_float_of_a_batch() -> None:
+    stacked = np.zeros((3, 4), np.uint8)
+    stacked[1] = np.frombuffer(struct.pack("<f", np.inf), np.uint8)
+    with pytest.raises(PayloadError, match="holds inf, expected a finite number"):
+        BitReader(stacked).read_float32()
+
+
 def test_reading_past_the_end() -> None:
     bits = BitReader(b"\xff\x01")
     assert bits.read_int(9) == 511

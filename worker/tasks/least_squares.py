@@ -67,7 +67,7 @@ class LeastSquaresTask:
         error = checked_params(params, self.dim) - self.optimum
         residual = self._system[0] @ error
         loss = float(np.vdot(residual, residual)) / (2 * self.shards.samples)
-        return {"distance": float(np.linalg.norm(error)), "loss": loss}
+        return {"distance": float(np.linalg.norm(error)), "objective": loss}
 
 
 @register_task("least_squares")
