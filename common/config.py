@@ -12,6 +12,7 @@ from typing import Any
 
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.errors import ConfigError
+from gradwire.common.optimizers import parse_optimizer
 from gradwire.common.randomness import check_seed
 from gradwire.common.spec import did_you_mean, parse_spec
 
@@ -147,6 +148,8 @@ def resolve_downlink(config: RunConfig, codec: AnyCodec) -> RunConfig:
     """
     if config.downlink != "auto":
         return config
+    if not parse_optimizer(config.optimizer).portable:
+        return replace(config, downlink="model")
     log = config.workers * codec.nbytes
     cheap = codec.index_domain or config.workers <= 4
     return replace(config, downlink="log" if cheap and log <= 4 * codec.dim else "sum")

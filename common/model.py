@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 from gradwire.common.digest import digest_of, digest_terms
 from gradwire.common.errors import LogError
 from gradwire.common.optimizers import Optimizer
+from gradwire.common.optimizers.averaged import AVERAGE
 from gradwire.common.update import Sparse, Vector
 
 
@@ -21,7 +22,7 @@ class Model:
     def __init__(self, params: NDArray[np.float32], optimizer: Optimizer) -> None:
         self.params = np.array(params, dtype=np.float32)  # a copy: the caller's array never changes under it
         self.optimizer = optimizer
-        self.state = optimizer.initial_state(self.params.size)
+        self.state = optimizer.initial_state(self.params)
         self.round = 0
         self._digest: int | None = None
 
@@ -29,6 +30,11 @@ class Model:
     def dim(self) -> int:
         """Number of parameters."""
         return self.params.size
+
+    @property
+    def reported(self) -> NDArray[np.float32]:
+        """What the model is evaluated at [dim]: the mean iterate where the optimizer keeps one, else the parameters."""
+        return self.state.get(AVERAGE, self.params)
 
     @property
     def digest(self) -> int:
@@ -53,10 +59,11 @@ class Model:
             self._digest = None
         self.round += 1
 
-    def replace(self, params: NDArray[np.float32], round_: int) -> None:
-        """Take the parameters after ``round_`` rounds as they are; optimizer state is not followed."""
+    def replace(self, params: NDArray[np.float32]) -> None:
+        """Take the parameters after the next round as they are; optimizer state only as far as it follows from them."""
         np.copyto(self.params, params)
-        self.round = round_
+        self.optimizer.observe(self.params, self.state, self.round)
+        self.round += 1
         self._digest = None
 
     def snapshot(self) -> bytes:
@@ -77,6 +84,7 @@ class Model:
                 f"a snapshot has {len(snapshot)} bytes, expected {expected}: it belongs to another model"
             )
         parts = np.frombuffer(snapshot, "<f4").reshape(1 + len(names), self.dim)
-        self.replace(parts[0], round_)
+        np.copyto(self.params, parts[0])
+        self.round, self._digest = round_, None
         for name, values in zip(names, parts[1:], strict=True):
             np.copyto(self.state[name], values)

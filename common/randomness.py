@@ -86,6 +86,11 @@ def shared_seed(run_seed: int, round_: int, worker: int) -> int:
     return _derive("gradwire-shared", run_seed, round_, worker)
 
 
+def derived_seed(seed: int, purpose: str) -> int:
+    """A public 128-bit seed for one use of another: parts of a codec, and codecs in codecs, draw from streams apart."""
+    return _derive(f"gradwire-{purpose}", seed)
+
+
 def check_seed(seed: int) -> int:
     """A run seed, 0 to 2**63 - 1."""
     if not 0 <= seed < 1 << 63:

@@ -158,8 +158,12 @@ T = TypeVar("T")
 
 
 def parameter_fields(cls: type[Any]) -> tuple[Field[Any], ...]:
-    """The fields of a dataclass that a spec may set, in positional order (metadata ``spec=False`` hides one)."""
-    return tuple(f for f in fields(cls) if f.init and f.metadata.get("spec", True))
+    """The fields of a dataclass that a spec may set, in positional order.
+
+    Metadata: ``spec=False`` hides a field; ``first=True`` puts it before the inherited ones.
+    """
+    shown = [f for f in fields(cls) if f.init and f.metadata.get("spec", True)]
+    return tuple(sorted(shown, key=lambda f: not f.metadata.get("first", False)))
 
 
 def bind_arguments(spec: Spec, cls: type[Any]) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class Coordinator:
     def _rebuild(self, round_: int, snapshot: bytes) -> None:
         """The model after the last committed round: the latest snapshot and the entries since."""
         optimizer = parse_optimizer(self.config.optimizer)
-        arrays = 1 + len(optimizer.initial_state(1))
+        arrays = 1 + len(optimizer.initial_state(np.zeros(1, np.float32)))
         params = np.frombuffer(snapshot, "<f4")[: len(snapshot) // (4 * arrays)]
         model = Model(params, optimizer)
         model.restore(snapshot, round_)

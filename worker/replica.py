@@ -48,7 +48,7 @@ class Replica:
         if body == "sum":
             self.model.apply(protocol.update_of(entry.sum, self.model.dim))
             return len(entry.sum.values) + len(entry.sum.indices)
-        self.model.replace(protocol.parameters_of(entry.model, self.model.dim), entry.round + 1)
+        self.model.replace(protocol.parameters_of(entry.model, self.model.dim))
         return len(entry.model)
 
     def restore(self, snapshot: wire_pb2.Snapshot) -> None:

@@ -195,7 +195,7 @@ class Stream:
 
     async def _report(self) -> None:
         work = self._work
-        values = await asyncio.to_thread(work.task.evaluate, work.model.params)
+        values = await asyncio.to_thread(work.task.evaluate, work.model.reported)
         if values:
             metrics = [wire_pb2.Metric(name=name, value=value) for name, value in values.items()]
             report = wire_pb2.Report(round=work.replica.round, metrics=metrics)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -47,16 +48,20 @@ class Accumulator:
         """Add many payloads, in order: the same bits as one by one, and much faster where the codec reads batches.
 
         Raises:
-            PayloadError: one of them is malformed; what stood before it may have been added.
+            PayloadError: one of them is malformed; where others were added before it, the sum is void.
             ValueError: a weight is not a positive finite number; the sum is unchanged.
         """
         weights = [1.0] * len(payloads) if weights is None else weights
         for weight in weights:
             if not 0 < weight < np.inf:
                 raise ValueError(f"the weight is {weight}, expected a positive finite number")
+        before = self._weight
         for vector in self._codec.read_all(payloads, weights, shared or [None] * len(payloads)):
+            self._weight = math.nan  # until the last one is in, the sum is of no use
             self._include(vector)
-        self._weight += sum(weights)
+        self._weight = before
+        for weight in weights:  # in this order too: sum() of a list rounds otherwise, by release of Python
+            self._weight += weight
 
     def _include(self, vector: Terms | NDArray[np.float64]) -> None:
         if isinstance(vector, Terms):
@@ -77,8 +82,8 @@ class Accumulator:
         Raises:
             ValueError: nothing was added.
         """
-        if self._weight == 0:
-            raise ValueError("the mean of no payloads is not defined: add one first")
+        if not self._weight > 0:
+            raise ValueError("the mean of no payloads is not defined: add good ones to a new accumulator")
         update = self._codec.synthesise(self._total())
         if isinstance(update, Sparse):
             return Sparse(update.size, update.indices, (update.values / self._weight).astype(np.float32))

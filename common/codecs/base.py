@@ -48,12 +48,16 @@ class Example(NamedTuple):
 class Codec(ABC, Generic[S]):
     """A quantizer for gradients of ``dim`` coordinates.
 
-    Class attributes name the guarantees that do not depend on parameters: ``name`` (in specs), ``source``
-        (paper and place), ``fixed_length`` (every payload has exactly ``nbits`` bits), ``unbiased``
-        (E[decode(encode(x))] == x on the domain), ``shared_randomness`` (encode and decode need the public
-        seed of the worker and round), ``index_domain`` (payloads add up as index and weight, without a dense
-        vector each) and ``epsilon`` (pure local differential privacy of one payload, natural log; infinite
-        when there is none).
+    What a family promises, as class attributes or properties:
+
+    - ``name`` in specs, ``source``: paper and place;
+    - ``fixed_length``: every payload has exactly ``nbits`` bits;
+    - ``unbiased``: E[decode(encode(x))] == x on the domain; over the public randomness too where
+      ``unbiased_given_shared`` is false;
+    - ``variance_is_bound``: ``variance`` may be above the largest error instead of being it;
+    - ``shared_randomness``: encode and decode need the public seed of the worker and round;
+    - ``index_domain``: payloads add up as index and weight, without a dense vector each;
+    - ``epsilon``: pure local differential privacy of one payload, natural log; infinite when there is none.
     """
 
     dim: int = field(metadata={"spec": False})
@@ -62,6 +66,7 @@ class Codec(ABC, Generic[S]):
     source: ClassVar[str]
     fixed_length: ClassVar[bool] = True
     unbiased: ClassVar[bool] = True
+    unbiased_given_shared: ClassVar[bool] = True
     shared_randomness: ClassVar[bool] = False
     index_domain: ClassVar[bool] = False
 
@@ -176,6 +181,11 @@ class Codec(ABC, Generic[S]):
     def epsilon(self) -> float:
         """Pure local differential privacy of one payload over the codec's whole domain, natural log."""
         return math.inf
+
+    @property
+    def variance_is_bound(self) -> bool:
+        """Whether ``variance`` is an upper bound that no vector need attain."""
+        return False
 
     @property
     def batches(self) -> bool:

@@ -33,6 +33,8 @@ def pack(values: Array, width: int) -> U8:
     nbytes = (count * width + 7) // 8
     if nbytes == 0:
         return np.zeros(0, np.uint8)
+    if not is_tensor(values) and width == 1:
+        return np.packbits(values.astype(np.bool_, copy=False), bitorder="little")
     if not is_tensor(values) and width in (8, 16, 32):
         return np.ascontiguousarray(values, dtype=f"<u{width // 8}").view(np.uint8)
     xp = namespace(values)
@@ -50,6 +52,8 @@ def unpack(packed: Array, count: int, width: int) -> Array:
     batch = packed.shape[:-1]
     if count * width == 0:
         return xp.zeros((*batch, count), dtype=xp.int64, **_device(packed))
+    if not is_tensor(packed) and width == 1:
+        return np.unpackbits(packed, axis=-1, count=count, bitorder="little").astype(np.int64)
     if not is_tensor(packed) and width in (8, 16, 32):
         whole = np.ascontiguousarray(packed[..., : count * width // 8])
         return whole.view(f"<u{width // 8}").astype(np.int64)

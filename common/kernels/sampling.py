@@ -76,3 +76,21 @@ def _first_above(cumulative: F64, row: I64, height: F64) -> I64:
         low += np.where(cumulative[row, low + step - 1] <= height, step, 0)
     low += cumulative[row, low] <= height
     return low
+
+
+def draw_uniform(size: int, count: int, coins: Coins) -> I64:
+    """Independent uniform integers in [0, size), exactly: int64 [count].
+
+    The leading bits of a word, drawn again where they are too large: 64 bits are rounded by nothing, and a power of
+    two takes one word a draw.
+
+    Args:
+        size: 1 to 2**62.
+    """
+    drawn = np.empty(count, np.int64)
+    shift = np.uint64(64 - max(1, (size - 1).bit_length()))
+    missing = np.arange(count)
+    while missing.size:
+        drawn[missing] = coins.words(missing.size) >> shift
+        missing = missing[drawn[missing] >= size]
+    return drawn

@@ -23,23 +23,32 @@ State: TypeAlias = dict[str, F32]  # named float32 arrays [dim], part of every s
 class Optimizer(ABC):
     """One deterministic step, replayed by the server and by every replica with equal bits.
 
-    ``sparse`` says that a sparse update changes the parameters at the update's indices alone, which keeps a
-    round's work independent of dim.
+    ``portable`` says that its bits are the same on every machine: additions, multiplications, square roots,
+    sums in a fixed order. One that is not (powers differ in the last bit between processors) is replayed by
+    the server alone: its runs send the model.
     """
 
     name: ClassVar[str]
-    sparse: ClassVar[bool]
+    portable: ClassVar[bool] = True
 
-    def initial_state(self, dim: int) -> State:
-        """The state before round 0: named float32 arrays [dim]."""
+    @property
+    def sparse(self) -> bool:
+        """Whether a sparse update changes the parameters at its own indices alone: the work is then free of dim."""
+        return False
+
+    def initial_state(self, params: F32) -> State:
+        """The state before round 0, for initial parameters [dim]: named float32 arrays [dim]."""
         return {}
 
     @abstractmethod
     def step(self, params: F32, state: State, update: Vector, round_: int) -> None:
         """Apply the mean update of one round to ``params`` [dim] and ``state``, in place.
 
-        The update is float32; every operation is element-wise, so that all machines get the same bits.
+        The update is float32; of a ``portable`` optimizer all machines get the same bits.
         """
+
+    def observe(self, params: F32, state: State, round_: int) -> None:  # noqa: B027 - most have nothing to do
+        """Keep up with parameters [dim] that another process stepped to, in state that follows from them."""
 
     @property
     def spec(self) -> str:

@@ -2,42 +2,53 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 
 import numpy as np
 
 from gradwire.common.errors import SpecError
 from gradwire.common.optimizers.base import F32, Optimizer, State, register
-from gradwire.common.update import Sparse, Vector
-
-SCHEDULES = ("constant", "inverse_sqrt")
+from gradwire.common.optimizers.schedules import check_rate, rate
+from gradwire.common.update import Sparse, Vector, as_dense
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
 class SGD(Optimizer):
-    """params -= lr_t * update, with lr_t = lr, or lr / sqrt(t + 1) for ``schedule=inverse_sqrt`` (t counts from 0)."""
+    """v = momentum * v + update; params -= lr_t * v.
+
+    lr_t is lr (``constant``), lr / sqrt(t + 1) (``inverse_sqrt``), or lr * factor^(t // every) (``step``), t
+    from 0. Without momentum a sparse update makes a sparse step.
+    """
 
     lr: float = 0.1
     schedule: str = "constant"
+    momentum: float = 0.0
+    every: int = 100
+    factor: float = 0.5
 
     name = "sgd"
-    sparse = True
 
     def __post_init__(self) -> None:
-        if not 0 < self.lr < math.inf:
-            raise SpecError(f"sgd: lr is {self.lr}, expected a positive finite number")
-        if self.schedule not in SCHEDULES:
-            raise SpecError(f"sgd: schedule is {self.schedule!r}, expected {' or '.join(SCHEDULES)}")
+        check_rate(self.name, self.lr, self.schedule, self.every, self.factor)
+        if not 0 <= self.momentum < 1:
+            raise SpecError(f"sgd: momentum is {self.momentum}, expected 0 to below 1")
 
-    def rate(self, round_: int) -> np.float32:
-        """The step size of a round."""
-        return np.float32(self.lr if self.schedule == "constant" else self.lr / math.sqrt(round_ + 1))
+    @property
+    def sparse(self) -> bool:
+        return self.momentum == 0
+
+    def initial_state(self, params: F32) -> State:
+        return {"velocity": np.zeros_like(params)} if self.momentum else {}
 
     def step(self, params: F32, state: State, update: Vector, round_: int) -> None:
-        rate = self.rate(round_)
-        if isinstance(update, Sparse):
-            params[update.indices] -= rate * update.values
+        lr = np.float32(rate(self.lr, self.schedule, self.every, self.factor, round_))
+        if self.momentum:
+            velocity = state["velocity"]
+            velocity *= np.float32(self.momentum)
+            velocity += as_dense(update)
+            params -= lr * velocity
+        elif isinstance(update, Sparse):
+            params[update.indices] -= lr * update.values
         else:
-            params -= rate * update
+            params -= lr * update

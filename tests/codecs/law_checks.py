@@ -138,7 +138,7 @@ def check_variance_is_largest(codec: AnyCodec, norm: float = 1.0) -> None:
             assert error <= bound + 3 * GAIN_SLACK * (bound + norm**2), (
                 f"{codec}: E|error|^2 is {error} at {x}, above {bound}"
             )
-    if not getattr(codec, "variance_is_bound", False):
+    if not codec.variance_is_bound:
         assert largest >= bound * (1 - 1e-9) - EXACT, (
             f"{codec}: states {bound}, but {largest} is the worst of all tried"
         )
@@ -194,7 +194,7 @@ def check_law(codec: AnyCodec) -> None:
     for x in (x for _, x in laws_are_checked_at(codec.dim) if is_inside(codec, x)):
         for shared in shared_seeds(codec):
             check_probabilities(codec, x, shared)
-            if codec.unbiased and getattr(codec, "unbiased_given_shared", True):
+            if codec.unbiased and codec.unbiased_given_shared:
                 check_mean(codec, x, shared)
             check_variance(codec, x, shared)
     check_variance_is_largest(codec)

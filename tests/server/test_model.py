@@ -28,10 +28,9 @@ class Momentum(Optimizer):
     """A toy with two arrays of state and dense steps; not registered."""
 
     name = "momentum"
-    sparse = False
 
-    def initial_state(self, dim: int) -> dict[str, F32]:
-        return {"velocity": np.zeros(dim, np.float32), "count": np.zeros(dim, np.float32)}
+    def initial_state(self, params: F32) -> dict[str, F32]:
+        return {"velocity": np.zeros_like(params), "count": np.zeros_like(params)}
 
     def step(self, params: F32, state: dict[str, F32], update: Vector, round_: int) -> None:
         state["velocity"] *= np.float32(0.9)
@@ -133,15 +132,16 @@ def test_replaced_parameters_are_taken_as_they_are(params: F32, others: F32, upd
         model.apply(update)
     assert model.verify()
     state = {name: values.copy() for name, values in model.state.items()}
-    model.replace(others, 17)
-    assert (model.params.tobytes(), model.round, model.digest) == (others.tobytes(), 17, digest_of(others))
+    model.replace(others)
+    expected = (others.tobytes(), len(updates) + 1, digest_of(others))
+    assert (model.params.tobytes(), model.round, model.digest) == expected
     assert all(np.array_equal(model.state[name], values) for name, values in state.items())
 
 
 def test_the_callers_arrays_are_their_own() -> None:
     first, second = np.zeros(3, np.float32), np.ones(3, np.float32)
     model = Model(first, SGD(lr=1.0))
-    model.replace(second, 1)
+    model.replace(second)
     model.apply(np.ones(3, np.float32))
     assert (first.tolist(), second.tolist()) == ([0] * 3, [1] * 3)
 
