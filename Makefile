@@ -58,7 +58,7 @@ generate: GENERATOR = $(BIN)/python
 generate:
 	@mkdir -p $(OUT)
 	@PATH="$$(dirname $(GENERATOR)):$$PATH" $(GENERATOR) -m grpc_tools.protoc -Igradwire/proto=proto --python_out=$(OUT) \
-	  --pyi_out=$(OUT) --grpc_python_out=$(OUT) --mypy_grpc_out=quiet:$(OUT) proto/*.proto
+	  --pyi_out=$(OUT) proto/*.proto
 
 clean: ## remove everything that was built, .venv too
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -8,56 +8,34 @@ are put into.
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-import numpy as np
-
-from gradwire.common.codecs import AnyCodec, parse
-from gradwire.common.config import RunConfig, resolve_downlink
-from gradwire.common.digest import digest_of
-from gradwire.common.errors import FailedPrecondition, LogError, WireError
-from gradwire.common.model import Model
-from gradwire.common.optimizers import parse_optimizer
-from gradwire.common.record import RoundRecord, aggregate
-from gradwire.common.update import Sparse, Vector
+from gradwire.common.codecs import AnyCodec
+from gradwire.common.config import RunConfig
+from gradwire.common.errors import WireError
+from gradwire.common.record import RoundRecord
 from gradwire.proto import wire_pb2
 from gradwire.server import rounds
+from gradwire.server.fold import Fold
 from gradwire.server.log import RunLog
-from gradwire.server.outgoing import (
-    Outgoing,
-    OutgoingEntry,
-    log_entry,
-    model_entry,
-    snapshot_message,
-    sum_entry,
-)
+from gradwire.server.outgoing import OutgoingEntry, snapshot_message
 from gradwire.server.progress import Progress
 from gradwire.server.session import Session
 from gradwire.server.tally import Tally
 
-SNAPSHOT_FACTOR = 4  # a snapshot is written when the log since the last one is this many times its size
-SNAPSHOT_FLOOR = 1 << 20  # bytes of log that are never worth a snapshot
-FINISH_WAIT = (
-    15.0  # seconds that a restarted server of a finished run waits for workers to come and hear of it
-)
+FINISH_WAIT = 15.0  # seconds that a restarted server of a finished run waits for workers to hear of its end
 DONE = "done "  # prefix of the log's marks of processes that have ended
-KEEP_LOG_BYTES = 1 << 30  # a run whose payloads add up to more keeps only the log since its last snapshot
-
-log = logging.getLogger(__name__)
 
 
 class Coordinator:
     """One run on this server."""
 
     def __init__(self, runlog: RunLog, progress: Progress) -> None:
-        self.config: RunConfig = runlog.config
         self.log = runlog
+        self.fold = Fold(runlog)
         self.tally = Tally()
-        self.codec: AnyCodec | None = None
-        self.model: Model | None = None
         self.sessions: dict[int, Session] = {}
         self.finished = asyncio.Event()
         self.failure: BaseException | None = None
@@ -70,48 +48,15 @@ class Coordinator:
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="log")
         config = self.config
         self.state = rounds.start(config.workers, config.rounds, config.needed, runlog.next_round)
-        snapshot = runlog.latest_snapshot()
-        if snapshot is not None:
-            self._rebuild(*snapshot)
-
-    # ---- the model -----------------------------------------------------------------------------------------
-
-    def _rebuild(self, round_: int, snapshot: bytes) -> None:
-        """The model after the last committed round: the latest snapshot and the entries since."""
-        optimizer = parse_optimizer(self.config.optimizer)
-        arrays = 1 + len(optimizer.initial_state(np.zeros(1, np.float32)))
-        params = np.frombuffer(snapshot, "<f4")[: len(snapshot) // (4 * arrays)]
-        model = Model(params, optimizer)
-        model.restore(snapshot, round_)
-        codec = parse(self.config.codec, model.dim)
-        self.config = resolve_downlink(self.config, codec)
-        for record in self.log.read(round_, self.log.next_round):
-            model.apply(aggregate(codec, self.config.seed, record))
-        recorded = self.log.digest_at(model.round - 1) if model.round else None
-        if recorded is not None and recorded != model.digest:
-            raise LogError(
-                f"replaying the log gave other parameters at round {model.round} than the server had: it is damaged"
-            )
-        self.codec, self.model = codec, model
-
-    def codec_at(self, dim: int) -> AnyCodec:
-        """The run's codec for gradients of ``dim`` coordinates."""
-        return parse(self.config.codec, dim)
-
-    async def set_initial(self, params: bytes, codec: AnyCodec) -> None:
-        """Begin with the initial model that the first worker built: float32 little-endian [dim]."""
-        model = Model(np.frombuffer(params, "<f4"), parse_optimizer(self.config.optimizer))
-        await self._on_disk(self.log.set_initial, model.snapshot())
-        self.config = resolve_downlink(self.config, codec)
-        model.digest  # noqa: B018 - taken once in full; sparse rounds keep it from here on
-        self.codec, self.model = codec, model
 
     @property
-    def ready(self) -> tuple[AnyCodec, Model]:
-        """Codec and model, once the initial model is known."""
-        if self.codec is None or self.model is None:
-            raise FailedPrecondition("the run has no initial model yet: finish joining first")
-        return self.codec, self.model
+    def config(self) -> RunConfig:
+        """The run's configuration, its downlink resolved once the model is known."""
+        return self.fold.config
+
+    async def begin(self, params: bytes, codec: AnyCodec) -> None:
+        """Begin with the initial model that the first worker built: float32 little-endian [dim]."""
+        await self._on_disk(self.fold.begin, params, codec)
 
     # ---- events --------------------------------------------------------------------------------------------
 
@@ -151,7 +96,7 @@ class Coordinator:
 
     async def _admit(self, session: Session, ready: wire_pb2.Ready) -> None:
         async with self._lock:
-            catch_up = await self._on_disk(self._catch_up, ready)
+            catch_up = await self._on_disk(self.fold.catch_up, ready)
             for outgoing in catch_up:
                 session.outbox.put_nowait(outgoing)
             self.sessions[session.number] = session
@@ -164,12 +109,11 @@ class Coordinator:
 
     async def resync(self, session: Session) -> None:
         """A replica differs: send it the server's model and ask for the round again."""
-        _, model = self.ready
         async with self._lock:
             self.tally.resyncs += 1
-            session.outbox.put_nowait(snapshot_message(model))
+            session.outbox.put_nowait(snapshot_message(self.fold.model))
             self._send_open(session)
-        self._progress({"event": "resync", "process": session.process, "round": model.round})
+        self._progress({"event": "resync", "process": session.process, "round": self.state.round})
 
     async def leave(self, session: Session) -> None:
         """A stream ended."""
@@ -253,7 +197,6 @@ class Coordinator:
                 self._send_finish(session)
 
     async def _commit(self, commit: rounds.Commit) -> None:
-        codec, model = self.ready
         weigh = self.config.weighting == "examples"
         record = RoundRecord(
             commit.round,
@@ -262,32 +205,13 @@ class Coordinator:
             tuple(c.examples for c in commit.contributions) if weigh else (),
         )
         # When this fails the model may be ahead of the log; nothing was announced, so a restart is exact.
-        update = await self._on_disk(self._fold_and_append, codec, model, record)
-        entry = self._entry(record, update)
+        update = await self._on_disk(self.fold.append, record)
+        entry = self.fold.entry(record, update)
         for session in self.sessions.values():
             session.outbox.put_nowait(entry)
         self.tally.committed(commit.round, [v for w, v in self._losses.items() if w in record.workers])
         self._losses.clear()
         self._progress(self._round_row(record, entry))
-
-    def _fold_and_append(self, codec: AnyCodec, model: Model, record: RoundRecord) -> Vector:
-        update = aggregate(codec, self.config.seed, record)
-        model.apply(update)
-        # A dense step invalidates the digest: it is taken anew only in the rounds that compare it.
-        due = isinstance(update, Sparse) or model.round % self.config.digest_every == 0
-        last = model.round == self.config.rounds
-        self.log.append(record, model.digest if due or last else None)
-        self._snapshot_if_due(model)
-        return update
-
-    def _snapshot_if_due(self, model: Model) -> None:
-        since = self.log.bytes_since_snapshot()
-        if since < max(SNAPSHOT_FLOOR, SNAPSHOT_FACTOR * 4 * model.dim):
-            return
-        self.log.snapshot(model.round, model.snapshot())
-        assert self.codec is not None
-        if self.config.rounds * self.config.workers * self.codec.nbytes > KEEP_LOG_BYTES:
-            self.log.prune(model.round)
 
     def _arm(self, round_: int | None) -> None:
         if self._deadline is not None:
@@ -311,39 +235,6 @@ class Coordinator:
 
     # ---- messages ------------------------------------------------------------------------------------------
 
-    def _entry(self, record: RoundRecord, update: Vector) -> OutgoingEntry:
-        codec, model = self.ready
-        if self.config.downlink == "log":
-            return log_entry(codec, record, self.config.workers)
-        if self.config.downlink == "sum":
-            return sum_entry(record.round, update, codec.dim)
-        return model_entry(record.round, model)
-
-    def _catch_up(self, ready: wire_pb2.Ready) -> list[Outgoing]:
-        """What brings a replica to the open round: nothing, the entries that it misses, or a snapshot."""
-        codec, model = self.ready
-        follows = ready.round == 0 or ready.run_id == self.log.run_id
-        if follows and ready.round == model.round and ready.digest == model.digest:
-            return []
-        missing = range(ready.round, model.round)
-        relays = self.config.downlink == "log" and codec.fixed_length
-        smaller = len(missing) * self.config.workers * codec.nbytes < 4 * model.dim
-        if follows and relays and smaller and missing.start >= self.log.first_kept():
-            if self._digest_before(ready.round) == ready.digest:
-                return [
-                    log_entry(codec, r, self.config.workers)
-                    for r in self.log.read(missing.start, missing.stop)
-                ]
-        return [snapshot_message(model)]
-
-    def _digest_before(self, round_: int) -> int | None:
-        """The digest of the parameters before a committed round; None where it was not taken."""
-        if round_ > 0:
-            return self.log.digest_at(round_ - 1)
-        _, model = self.ready
-        params = np.frombuffer(self.log.initial(), "<f4")[: model.dim]
-        return digest_of(params)
-
     def _send_open(self, session: Session) -> None:
         pushed = [w for w in session.workers if w in self.state.pushed]
         session.send(wire_pb2.FromServer(open=wire_pb2.Open(round=self.state.round, pushed=pushed)))
@@ -352,7 +243,7 @@ class Coordinator:
         session.send(wire_pb2.FromServer(finish=wire_pb2.Finish(rounds=self.config.rounds)))
 
     def _round_row(self, record: RoundRecord, entry: OutgoingEntry) -> dict[str, Any]:
-        codec, _ = self.ready
+        codec = self.fold.codec
         return {
             "event": "round",
             "round": record.round,

@@ -8,8 +8,10 @@ import itertools
 from collections.abc import AsyncIterator, Callable
 
 import grpc
+import numpy as np
 
 from gradwire.common.codecs import AnyCodec
+from gradwire.common.digest import digest_of
 from gradwire.common.errors import FailedPrecondition, InvalidArgument, PayloadError, SpecError
 from gradwire.common.transport import protocol
 from gradwire.common.transport.framing import Reassembler
@@ -125,9 +127,9 @@ class ParameterServer:
         ready = (await inbox.expect("ready")).ready
         codec = self._check_codec(ready.codec)
         async with self._initial:
-            if self._run.model is None:
+            if not self._run.fold.has_model:
                 await self._take_initial(session, inbox, codec, ready.digest)
-        known, _ = self._run.ready
+        known = self._run.fold.codec
         if known.fingerprint != codec.fingerprint:
             raise FailedPrecondition(
                 f"the worker's task has {codec.dim} parameters, the run has {known.dim}: give it the run's data"
@@ -140,7 +142,7 @@ class ParameterServer:
             codec = codec_from_message(message)
         except SpecError as error:
             raise FailedPrecondition(str(error)) from error
-        if codec.spec != self._run.codec_at(codec.dim).spec:
+        if codec.spec != self._run.fold.codec_at(codec.dim).spec:
             raise FailedPrecondition(
                 f"the worker encodes with {codec.spec}, the run with {self._run.config.codec}"
             )
@@ -156,11 +158,9 @@ class ParameterServer:
         initial = (await inbox.expect("initial")).initial
         if len(initial.state) != 4 * codec.dim:
             raise InvalidArgument(f"an initial model of {len(initial.state)} bytes, expected {4 * codec.dim}")
-        await self._run.set_initial(initial.state, codec)
-        if self._run.ready[1].digest != digest:
-            raise InvalidArgument(
-                "the initial model's digest is not the one announced: it was damaged on its way"
-            )
+        if digest_of(np.frombuffer(initial.state, "<f4")) != digest:
+            raise InvalidArgument("the initial model's digest is not the one announced: it was damaged")
+        await self._run.begin(initial.state, codec)
 
     # ---- the rounds ----------------------------------------------------------------------------------------
 
@@ -176,7 +176,7 @@ class ParameterServer:
             raise InvalidArgument(f"{kind} came in the middle of the run: the peer speaks another protocol")
 
     async def _push(self, session: Session, push: wire_pb2.Push, received: int) -> None:
-        codec, model = self._run.ready
+        codec, model = self._run.fold.codec, self._run.fold.model
         payloads = protocol.split_payloads(codec, push.payloads, push.lengths, len(session.workers))
         examples = self._check_push(session, push)
         try:

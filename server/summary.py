@@ -18,7 +18,7 @@ def summarise(run: Coordinator, before: TcpBytes | None, after: TcpBytes | None)
     where the kernel does not count.
     """
     config, tally = run.config, run.tally
-    codec, model = run.ready
+    codec, model = run.fold.codec, run.fold.model
     ended = run.final_digests()
     rounds_here = config.rounds - tally.first_round
     summary: dict[str, Any] = {

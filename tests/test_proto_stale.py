@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-PINNED = ["grpcio-tools", "mypy-protobuf"]
+PINNED = ["grpcio-tools", "protobuf"]
 
 
 def generated_in(folder: Path) -> dict[str, str]:
@@ -35,7 +35,7 @@ def test_generator_is_the_pinned_one(tool: str) -> None:
 
 def test_definitions_are_there(fresh: dict[str, str]) -> None:
     assert (ROOT / "proto" / "wire.proto").is_file()
-    assert {"wire_pb2.py", "wire_pb2.pyi", "wire_pb2_grpc.py", "wire_pb2_grpc.pyi"} <= set(fresh)
+    assert {"wire_pb2.py", "wire_pb2.pyi"} <= set(fresh)
 
 
 def test_generated_code_is_fresh(fresh: dict[str, str]) -> None:

@@ -50,7 +50,8 @@ def project(x: F64, p: float, radius: float) -> F64:
         return x * (radius / norm(x, 2))
     if p == 1:
         return _onto_simplex(x, radius)
-    return np.copysign(_bisect(np.abs(x), p, radius), x)
+    signed: F64 = np.copysign(_bisect(np.abs(x), p, radius), x)
+    return signed
 
 
 def _onto_simplex(x: F64, radius: float) -> F64:
@@ -58,7 +59,8 @@ def _onto_simplex(x: F64, radius: float) -> F64:
     sizes = np.sort(np.abs(x))[::-1]
     excess = np.cumsum(sizes) - radius
     last = np.flatnonzero(sizes * np.arange(1, x.size + 1) > excess)[-1]
-    return np.copysign(np.maximum(np.abs(x) - excess[last] / (last + 1), 0.0), x)
+    kept: F64 = np.copysign(np.maximum(np.abs(x) - excess[last] / (last + 1), 0.0), x)
+    return kept
 
 
 def _bisect(size: F64, p: float, radius: float) -> F64:

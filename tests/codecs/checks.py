@@ -167,7 +167,8 @@ def check_accumulator(codec: AnyCodec, payloads: list[bytes], weights: list[floa
     mean = as_dense(total.mean())
     assert mean.dtype == np.float32 and mean.shape == (codec.dim,)
     scale = np.average(np.abs(decoded), axis=0, weights=weights)
-    worst = np.abs(mean - expected) - 2.0**-23 * scale
+    # A coordinate may be nothing but rounding where a transform mixes all of them: judge it by the largest.
+    worst = np.abs(mean - expected) - 2.0**-23 * scale - 2.0**-48 * np.abs(decoded).max()
     at = int(worst.argmax())
     assert worst[at] <= 2.0**-149, f"{codec}: the mean is {mean[at]} at {at}, the decoded mean {expected[at]}"
     assert math.isclose(total.weight, sum(weights))
