@@ -208,7 +208,7 @@ class Coordinator:
         update = await self._on_disk(self.fold.append, record)
         entry = self.fold.entry(record, update)
         for session in self.sessions.values():
-            session.outbox.put_nowait(entry)
+            session.send_entry(entry)
         self.tally.committed(commit.round, [v for w, v in self._losses.items() if w in record.workers])
         self._losses.clear()
         self._progress(self._round_row(record, entry))

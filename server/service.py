@@ -112,7 +112,7 @@ class ParameterServer:
         task = asyncio.current_task()
         assert task is not None
         self._streams[join.process] = task
-        return Session(next(self._numbers), join.process, workers)
+        return Session(next(self._numbers), join.process, workers, stream=task)
 
     async def _drop_earlier_stream(self, process: str) -> None:
         """A process that comes back before its old stream was seen to die replaces it."""

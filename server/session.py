@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
@@ -11,6 +12,10 @@ from gradwire.common.traffic import Traffic
 from gradwire.common.transport import protocol
 from gradwire.proto import wire_pb2
 from gradwire.server.outgoing import Outgoing, OutgoingEntry
+
+MAX_BACKLOG = 64  # messages that wait for a slow reader; more would put the whole run into memory
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(eq=False)
@@ -24,6 +29,7 @@ class Session:
         received: pushes that came on this stream; the worker counts them too, and both must agree.
         sent: entries that went out on this stream.
         done: the process has folded the last entry.
+        stream: the task that serves it; cancelling it cuts the stream.
     """
 
     number: int
@@ -33,6 +39,15 @@ class Session:
     received: wire_pb2.Traffic = field(default_factory=wire_pb2.Traffic)
     sent: wire_pb2.Traffic = field(default_factory=wire_pb2.Traffic)
     done: bool = False
+    stream: asyncio.Task[None] | None = None
+
+    def send_entry(self, entry: OutgoingEntry) -> None:
+        """Queue an entry, or cut the stream of a process that is too far behind: it will come back and catch up."""
+        if self.outbox.qsize() >= MAX_BACKLOG and self.stream is not None:
+            log.warning("%s is %d messages behind: its stream is cut", self.process, self.outbox.qsize())
+            self.stream.cancel()
+        else:
+            self.outbox.put_nowait(entry)
 
     def send(self, message: wire_pb2.FromServer) -> None:
         """Queue a message that is not round traffic."""

@@ -175,3 +175,33 @@ def test_a_run_whose_bytes_are_not_as_predicted_says_so(
     summary = whole_run(replace(CONFIG, rounds=2), tmp_path, [(0, 1, 2)])
     assert not summary["predicted_equals_measured"]
     assert "bytes are not those predicted" in str(failed_check(summary))
+
+
+def test_a_reader_that_falls_behind_is_cut_off_and_the_run_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A process that never reads: the transport's window fills, then the outbox, and both are bounded."""
+    monkeypatch.setattr("gradwire.server.session.MAX_BACKLOG", 3)
+    config = RunConfig(
+        task="synthetic(dim=200000)",
+        codec="float32",
+        downlink="model",
+        workers=2,
+        rounds=60,
+        quorum=1,
+        deadline=0.1,
+    )
+    left: list[str] = []
+
+    async def main() -> dict[str, Any]:
+        run = Run(config, tmp_path, lambda e: left.append(e["process"]) if e["event"] == "left" else None)
+        async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+            server = group.create_task(run.serve())
+            deaf = RawWorker(await run.address)
+            await deaf.join(config, "deaf", (1,))  # and then it neither reads nor pushes
+            group.create_task(run.work("steady", (0,)))
+        await deaf.close()
+        return server.result()
+
+    summary = asyncio.run(main())
+    assert left[0] == "deaf" and summary["replicas_agree"]
