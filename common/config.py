@@ -18,6 +18,7 @@ from gradwire.common.spec import did_you_mean, parse_spec
 
 DOWNLINKS = ("auto", "log", "sum", "model")
 WEIGHTINGS = ("equal", "examples")
+FEEDBACKS = ("none", "error")
 MAX_WORKERS = 1 << 20
 
 
@@ -36,6 +37,7 @@ class RunConfig:
         quorum: pushes that a round needs at least; 0 means all workers.
         deadline: seconds after which a round commits with its quorum; 0 means it waits for everyone.
         weighting: ``equal``, or ``examples`` to weigh each worker by its example count.
+        feedback: ``none``, or ``error`` to add what a round's payload left out to the next gradient.
         digest_every: rounds between comparisons of the replicas with the server.
         evaluate_every: rounds between evaluations; 0 evaluates at the end alone.
     """
@@ -50,6 +52,7 @@ class RunConfig:
     quorum: int = 0
     deadline: float = 0.0
     weighting: str = "equal"
+    feedback: str = "none"
     digest_every: int = 10
     evaluate_every: int = 10
 
@@ -70,6 +73,7 @@ class RunConfig:
             )
         _one_of("downlink", self.downlink, DOWNLINKS)
         _one_of("weighting", self.weighting, WEIGHTINGS)
+        _one_of("feedback", self.feedback, FEEDBACKS)
 
     @property
     def needed(self) -> int:

@@ -60,11 +60,11 @@ def launch(request: Request) -> int:
         GradwireError: the request cannot be carried out; nothing was started.
     """
     config = resolve(request.config_file, request.flags, request.state_dir)
-    workers = worker_arguments(request, config)
     _check_json_target(request.json_to)
     check(config, request.allow_task)
     console = Console(file=sys.stderr if request.json_to == "-" else sys.stdout)
     with _state_dir(request, console) as folder:
+        workers = worker_arguments(request, config, folder)
         plan = Plan((*server_arguments(request), "--state-dir", str(folder)), workers, request.program)
         view = View(rounds=config.rounds, expected=config.workers)
         with display_for(console, view, verbose=request.verbose) as display:
@@ -82,7 +82,7 @@ def server_arguments(request: Request) -> tuple[str, ...]:
     return (*config, *(f"--{name.replace('_', '-')}={value}" for name, value in request.flags.items()))
 
 
-def worker_arguments(request: Request, config: RunConfig) -> tuple[tuple[str, ...], ...]:
+def worker_arguments(request: Request, config: RunConfig, folder: Path) -> tuple[tuple[str, ...], ...]:
     """One tuple of arguments a worker process.
 
     Raises:
@@ -93,7 +93,17 @@ def worker_arguments(request: Request, config: RunConfig) -> tuple[tuple[str, ..
         raise ConfigError(f"processes is {processes}, expected 1 to {config.workers}, the number of workers")
     allowed = [word for target in request.allow_task for word in ("--allow-task", target)]
     return tuple(
-        ("--name", f"worker-{i}", "--workers", ids, "--retry-for", str(RETRY_FOR), *allowed)
+        (
+            "--name",
+            f"worker-{i}",
+            "--workers",
+            ids,
+            "--state-dir",
+            str(folder / f"worker-{i}"),
+            "--retry-for",
+            str(RETRY_FOR),
+            *allowed,
+        )
         for i, ids in enumerate(shares(config.workers, processes))
     )
 

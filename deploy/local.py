@@ -32,6 +32,9 @@ def run(
     quorum: Annotated[int | None, _setting("quorum", "Pushes a round needs at least; 0: all")] = None,
     deadline: Annotated[float | None, _setting("deadline", "Seconds until a quorum is enough")] = None,
     weighting: Annotated[str | None, _setting("weighting", "Weigh workers equal, or by examples")] = None,
+    feedback: Annotated[
+        str | None, _setting("feedback", "Error feedback for biased codecs: none or error")
+    ] = None,
     evaluate_every: Annotated[int | None, _setting("evaluate_every", "Rounds between evaluations")] = None,
     digest_every: Annotated[int | None, _setting("digest_every", "Rounds between replica checks")] = None,
     config: Annotated[Path | None, Option(help="TOML file with settings; flags override it.")] = None,
@@ -51,7 +54,7 @@ def run(
     settings = {
         "task": task, "codec": codec, "workers": workers, "rounds": rounds, "lr": lr, "optimizer": optimizer,
         "seed": seed, "downlink": downlink, "quorum": quorum, "deadline": deadline, "weighting": weighting,
-        "evaluate_every": evaluate_every, "digest_every": digest_every,
+        "evaluate_every": evaluate_every, "digest_every": digest_every, "feedback": feedback,
     }  # fmt: skip
     given = {name: value for name, value in settings.items() if value is not None}
     allowed = tuple(allow_task or ())

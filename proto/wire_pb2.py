@@ -24,15 +24,15 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19gradwire/proto/wire.proto\x12\x0bgradwire.v1\">\n\x04Spec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12(\n\targuments\x18\x02 \x03(\x0b\x32\x15.gradwire.v1.Argument\"\x97\x01\n\x08\x41rgument\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\x07integer\x18\x02 \x01(\x12H\x00\x12\x0e\n\x04real\x18\x03 \x01(\x01H\x00\x12\x0e\n\x04\x66lag\x18\x04 \x01(\x08H\x00\x12\x0e\n\x04text\x18\x05 \x01(\tH\x00\x12!\n\x04spec\x18\x06 \x01(\x0b\x32\x11.gradwire.v1.SpecH\x00\x12\x0e\n\x04none\x18\x07 \x01(\x08H\x00\x42\x07\n\x05value\"N\n\tCodecSpec\x12\x1f\n\x04spec\x18\x01 \x01(\x0b\x32\x11.gradwire.v1.Spec\x12\x0b\n\x03\x64im\x18\x02 \x01(\x04\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\x0c\"\xf6\x01\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\x12\x1f\n\x04task\x18\x02 \x01(\x0b\x32\x11.gradwire.v1.Spec\x12 \n\x05\x63odec\x18\x03 \x01(\x0b\x32\x11.gradwire.v1.Spec\x12$\n\toptimizer\x18\x04 \x01(\x0b\x32\x11.gradwire.v1.Spec\x12\x0f\n\x07workers\x18\x05 \x01(\r\x12\x0e\n\x06rounds\x18\x06 \x01(\x04\x12\x0c\n\x04seed\x18\x07 \x01(\x04\x12\x14\n\x0c\x64igest_every\x18\x08 \x01(\r\x12\x16\n\x0e\x65valuate_every\x18\t \x01(\r\x12\x19\n\x11weigh_by_examples\x18\n \x01(\x08\"$\n\x05Piece\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\r\n\x05total\x18\x02 \x01(\x04\"\x9b\x02\n\nFromWorker\x12!\n\x04join\x18\x01 \x01(\x0b\x32\x11.gradwire.v1.JoinH\x00\x12#\n\x05ready\x18\x02 \x01(\x0b\x32\x12.gradwire.v1.ReadyH\x00\x12(\n\x07initial\x18\x03 \x01(\x0b\x32\x15.gradwire.v1.SnapshotH\x00\x12!\n\x04push\x18\x04 \x01(\x0b\x32\x11.gradwire.v1.PushH\x00\x12!\n\x04\x64one\x18\x05 \x01(\x0b\x32\x11.gradwire.v1.DoneH\x00\x12%\n\x06report\x18\x06 \x01(\x0b\x32\x13.gradwire.v1.ReportH\x00\x12#\n\x05piece\x18\x07 \x01(\x0b\x32\x12.gradwire.v1.PieceH\x00\x42\t\n\x07message\"I\n\x04Join\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x0f\n\x07process\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\r\x12\x0f\n\x07workers\x18\x04 \x03(\r\"]\n\x05Ready\x12%\n\x05\x63odec\x18\x01 \x01(\x0b\x32\x16.gradwire.v1.CodecSpec\x12\x0e\n\x06run_id\x18\x02 \x01(\x0c\x12\r\n\x05round\x18\x03 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x04 \x01(\x06\"(\n\x08Snapshot\x12\r\n\x05round\x18\x01 \x01(\x04\x12\r\n\x05state\x18\x02 \x01(\x0c\"j\n\x04Push\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x10\n\x08payloads\x18\x02 \x01(\x0c\x12\x0f\n\x07lengths\x18\x03 \x03(\r\x12\x0e\n\x06losses\x18\x04 \x03(\x02\x12\x10\n\x08\x65xamples\x18\x05 \x03(\x07\x12\x0e\n\x06\x64igest\x18\x06 \x01(\x06\"=\n\x06Report\x12\r\n\x05round\x18\x01 \x01(\x04\x12$\n\x07metrics\x18\x02 \x03(\x0b\x32\x13.gradwire.v1.Metric\"%\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\"b\n\x04\x44one\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x06\x12\"\n\x04sent\x18\x02 \x01(\x0b\x32\x14.gradwire.v1.Traffic\x12&\n\x08received\x18\x03 \x01(\x0b\x32\x14.gradwire.v1.Traffic\"I\n\x07Traffic\x12\x10\n\x08messages\x18\x01 \x01(\x04\x12\x15\n\rpayload_bytes\x18\x02 \x01(\x04\x12\x15\n\rmessage_bytes\x18\x03 \x01(\x04\"\xc9\x02\n\nFromServer\x12\'\n\x07welcome\x18\x01 \x01(\x0b\x32\x14.gradwire.v1.WelcomeH\x00\x12%\n\x06upload\x18\x02 \x01(\x0b\x32\x13.gradwire.v1.UploadH\x00\x12)\n\x08snapshot\x18\x03 \x01(\x0b\x32\x15.gradwire.v1.SnapshotH\x00\x12#\n\x05\x65ntry\x18\x04 \x01(\x0b\x32\x12.gradwire.v1.EntryH\x00\x12!\n\x04open\x18\x05 \x01(\x0b\x32\x11.gradwire.v1.OpenH\x00\x12!\n\x04late\x18\x06 \x01(\x0b\x32\x11.gradwire.v1.LateH\x00\x12%\n\x06\x66inish\x18\x07 \x01(\x0b\x32\x13.gradwire.v1.FinishH\x00\x12#\n\x05piece\x18\x08 \x01(\x0b\x32\x12.gradwire.v1.PieceH\x00\x42\t\n\x07message\"9\n\x07Welcome\x12\x1d\n\x03run\x18\x01 \x01(\x0b\x32\x10.gradwire.v1.Run\x12\x0f\n\x07workers\x18\x02 \x03(\r\"\x08\n\x06Upload\"%\n\x04Open\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x0e\n\x06pushed\x18\x02 \x03(\r\"{\n\x05\x45ntry\x12\r\n\x05round\x18\x01 \x01(\x04\x12)\n\x08payloads\x18\x02 \x01(\x0b\x32\x15.gradwire.v1.PayloadsH\x00\x12\x1f\n\x03sum\x18\x03 \x01(\x0b\x32\x10.gradwire.v1.SumH\x00\x12\x0f\n\x05model\x18\x04 \x01(\x0cH\x00\x42\x06\n\x04\x62ody\"L\n\x08Payloads\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0f\n\x07workers\x18\x02 \x03(\r\x12\x0f\n\x07lengths\x18\x03 \x03(\r\x12\x10\n\x08\x65xamples\x18\x04 \x03(\x07\"6\n\x03Sum\x12\x0e\n\x06values\x18\x01 \x01(\x0c\x12\x0f\n\x07indices\x18\x02 \x01(\x0c\x12\x0e\n\x06sparse\x18\x03 \x01(\x08\"\x15\n\x04Late\x12\r\n\x05round\x18\x01 \x01(\x04\"\x18\n\x06\x46inish\x12\x0e\n\x06rounds\x18\x01 \x01(\x04*\\\n\x08\x44ownlink\x12\x18\n\x14\x44OWNLINK_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x44OWNLINK_LOG\x10\x01\x12\x10\n\x0c\x44OWNLINK_SUM\x10\x02\x12\x12\n\x0e\x44OWNLINK_MODEL\x10\x03\x32P\n\x0fParameterServer\x12=\n\x05Train\x12\x17.gradwire.v1.FromWorker\x1a\x17.gradwire.v1.FromServer(\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\x19gradwire/proto/wire.proto\x12\x0bgradwire.v1\">\n\x04Spec\x12\x0c\n\x04name\x18\x01 \x01(\t\x12(\n\targuments\x18\x02 \x03(\x0b\x32\x15.gradwire.v1.Argument\"\x97\x01\n\x08\x41rgument\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\x11\n\x07integer\x18\x02 \x01(\x12H\x00\x12\x0e\n\x04real\x18\x03 \x01(\x01H\x00\x12\x0e\n\x04\x66lag\x18\x04 \x01(\x08H\x00\x12\x0e\n\x04text\x18\x05 \x01(\tH\x00\x12!\n\x04spec\x18\x06 \x01(\x0b\x32\x11.gradwire.v1.SpecH\x00\x12\x0e\n\x04none\x18\x07 \x01(\x08H\x00\x42\x07\n\x05value\"N\n\tCodecSpec\x12\x1f\n\x04spec\x18\x01 \x01(\x0b\x32\x11.gradwire.v1.Spec\x12\x0b\n\x03\x64im\x18\x02 \x01(\x04\x12\x13\n\x0b\x66ingerprint\x18\x03 \x01(\x0c\"\x8e\x02\n\x03Run\x12\x0e\n\x06run_id\x18\x01 \x01(\x0c\x12\x1f\n\x04task\x18\x02 \x01(\x0b\x32\x11.gradwire.v1.Spec\x12 \n\x05\x63odec\x18\x03 \x01(\x0b\x32\x11.gradwire.v1.Spec\x12$\n\toptimizer\x18\x04 \x01(\x0b\x32\x11.gradwire.v1.Spec\x12\x0f\n\x07workers\x18\x05 \x01(\r\x12\x0e\n\x06rounds\x18\x06 \x01(\x04\x12\x0c\n\x04seed\x18\x07 \x01(\x04\x12\x14\n\x0c\x64igest_every\x18\x08 \x01(\r\x12\x16\n\x0e\x65valuate_every\x18\t \x01(\r\x12\x19\n\x11weigh_by_examples\x18\n \x01(\x08\x12\x16\n\x0e\x65rror_feedback\x18\x0b \x01(\x08\"$\n\x05Piece\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\r\n\x05total\x18\x02 \x01(\x04\"\x9b\x02\n\nFromWorker\x12!\n\x04join\x18\x01 \x01(\x0b\x32\x11.gradwire.v1.JoinH\x00\x12#\n\x05ready\x18\x02 \x01(\x0b\x32\x12.gradwire.v1.ReadyH\x00\x12(\n\x07initial\x18\x03 \x01(\x0b\x32\x15.gradwire.v1.SnapshotH\x00\x12!\n\x04push\x18\x04 \x01(\x0b\x32\x11.gradwire.v1.PushH\x00\x12!\n\x04\x64one\x18\x05 \x01(\x0b\x32\x11.gradwire.v1.DoneH\x00\x12%\n\x06report\x18\x06 \x01(\x0b\x32\x13.gradwire.v1.ReportH\x00\x12#\n\x05piece\x18\x07 \x01(\x0b\x32\x12.gradwire.v1.PieceH\x00\x42\t\n\x07message\"I\n\x04Join\x12\x10\n\x08protocol\x18\x01 \x01(\r\x12\x0f\n\x07process\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\r\x12\x0f\n\x07workers\x18\x04 \x03(\r\"]\n\x05Ready\x12%\n\x05\x63odec\x18\x01 \x01(\x0b\x32\x16.gradwire.v1.CodecSpec\x12\x0e\n\x06run_id\x18\x02 \x01(\x0c\x12\r\n\x05round\x18\x03 \x01(\x04\x12\x0e\n\x06\x64igest\x18\x04 \x01(\x06\"(\n\x08Snapshot\x12\r\n\x05round\x18\x01 \x01(\x04\x12\r\n\x05state\x18\x02 \x01(\x0c\"j\n\x04Push\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x10\n\x08payloads\x18\x02 \x01(\x0c\x12\x0f\n\x07lengths\x18\x03 \x03(\r\x12\x0e\n\x06losses\x18\x04 \x03(\x02\x12\x10\n\x08\x65xamples\x18\x05 \x03(\x07\x12\x0e\n\x06\x64igest\x18\x06 \x01(\x06\"=\n\x06Report\x12\r\n\x05round\x18\x01 \x01(\x04\x12$\n\x07metrics\x18\x02 \x03(\x0b\x32\x13.gradwire.v1.Metric\"%\n\x06Metric\x12\x0c\n\x04name\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01\"b\n\x04\x44one\x12\x0e\n\x06\x64igest\x18\x01 \x01(\x06\x12\"\n\x04sent\x18\x02 \x01(\x0b\x32\x14.gradwire.v1.Traffic\x12&\n\x08received\x18\x03 \x01(\x0b\x32\x14.gradwire.v1.Traffic\"I\n\x07Traffic\x12\x10\n\x08messages\x18\x01 \x01(\x04\x12\x15\n\rpayload_bytes\x18\x02 \x01(\x04\x12\x15\n\rmessage_bytes\x18\x03 \x01(\x04\"\xc9\x02\n\nFromServer\x12\'\n\x07welcome\x18\x01 \x01(\x0b\x32\x14.gradwire.v1.WelcomeH\x00\x12%\n\x06upload\x18\x02 \x01(\x0b\x32\x13.gradwire.v1.UploadH\x00\x12)\n\x08snapshot\x18\x03 \x01(\x0b\x32\x15.gradwire.v1.SnapshotH\x00\x12#\n\x05\x65ntry\x18\x04 \x01(\x0b\x32\x12.gradwire.v1.EntryH\x00\x12!\n\x04open\x18\x05 \x01(\x0b\x32\x11.gradwire.v1.OpenH\x00\x12!\n\x04late\x18\x06 \x01(\x0b\x32\x11.gradwire.v1.LateH\x00\x12%\n\x06\x66inish\x18\x07 \x01(\x0b\x32\x13.gradwire.v1.FinishH\x00\x12#\n\x05piece\x18\x08 \x01(\x0b\x32\x12.gradwire.v1.PieceH\x00\x42\t\n\x07message\"9\n\x07Welcome\x12\x1d\n\x03run\x18\x01 \x01(\x0b\x32\x10.gradwire.v1.Run\x12\x0f\n\x07workers\x18\x02 \x03(\r\"\x08\n\x06Upload\"%\n\x04Open\x12\r\n\x05round\x18\x01 \x01(\x04\x12\x0e\n\x06pushed\x18\x02 \x03(\r\"{\n\x05\x45ntry\x12\r\n\x05round\x18\x01 \x01(\x04\x12)\n\x08payloads\x18\x02 \x01(\x0b\x32\x15.gradwire.v1.PayloadsH\x00\x12\x1f\n\x03sum\x18\x03 \x01(\x0b\x32\x10.gradwire.v1.SumH\x00\x12\x0f\n\x05model\x18\x04 \x01(\x0cH\x00\x42\x06\n\x04\x62ody\"L\n\x08Payloads\x12\x0c\n\x04\x64\x61ta\x18\x01 \x01(\x0c\x12\x0f\n\x07workers\x18\x02 \x03(\r\x12\x0f\n\x07lengths\x18\x03 \x03(\r\x12\x10\n\x08\x65xamples\x18\x04 \x03(\x07\"6\n\x03Sum\x12\x0e\n\x06values\x18\x01 \x01(\x0c\x12\x0f\n\x07indices\x18\x02 \x01(\x0c\x12\x0e\n\x06sparse\x18\x03 \x01(\x08\"\x15\n\x04Late\x12\r\n\x05round\x18\x01 \x01(\x04\"\x18\n\x06\x46inish\x12\x0e\n\x06rounds\x18\x01 \x01(\x04*\\\n\x08\x44ownlink\x12\x18\n\x14\x44OWNLINK_UNSPECIFIED\x10\x00\x12\x10\n\x0c\x44OWNLINK_LOG\x10\x01\x12\x10\n\x0c\x44OWNLINK_SUM\x10\x02\x12\x12\n\x0e\x44OWNLINK_MODEL\x10\x03\x32P\n\x0fParameterServer\x12=\n\x05Train\x12\x17.gradwire.v1.FromWorker\x1a\x17.gradwire.v1.FromServer(\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'gradwire.proto.wire_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_DOWNLINK']._serialized_start=2258
-  _globals['_DOWNLINK']._serialized_end=2350
+  _globals['_DOWNLINK']._serialized_start=2282
+  _globals['_DOWNLINK']._serialized_end=2374
   _globals['_SPEC']._serialized_start=42
   _globals['_SPEC']._serialized_end=104
   _globals['_ARGUMENT']._serialized_start=107
@@ -40,45 +40,45 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_CODECSPEC']._serialized_start=260
   _globals['_CODECSPEC']._serialized_end=338
   _globals['_RUN']._serialized_start=341
-  _globals['_RUN']._serialized_end=587
-  _globals['_PIECE']._serialized_start=589
-  _globals['_PIECE']._serialized_end=625
-  _globals['_FROMWORKER']._serialized_start=628
-  _globals['_FROMWORKER']._serialized_end=911
-  _globals['_JOIN']._serialized_start=913
-  _globals['_JOIN']._serialized_end=986
-  _globals['_READY']._serialized_start=988
-  _globals['_READY']._serialized_end=1081
-  _globals['_SNAPSHOT']._serialized_start=1083
-  _globals['_SNAPSHOT']._serialized_end=1123
-  _globals['_PUSH']._serialized_start=1125
-  _globals['_PUSH']._serialized_end=1231
-  _globals['_REPORT']._serialized_start=1233
-  _globals['_REPORT']._serialized_end=1294
-  _globals['_METRIC']._serialized_start=1296
-  _globals['_METRIC']._serialized_end=1333
-  _globals['_DONE']._serialized_start=1335
-  _globals['_DONE']._serialized_end=1433
-  _globals['_TRAFFIC']._serialized_start=1435
-  _globals['_TRAFFIC']._serialized_end=1508
-  _globals['_FROMSERVER']._serialized_start=1511
-  _globals['_FROMSERVER']._serialized_end=1840
-  _globals['_WELCOME']._serialized_start=1842
-  _globals['_WELCOME']._serialized_end=1899
-  _globals['_UPLOAD']._serialized_start=1901
-  _globals['_UPLOAD']._serialized_end=1909
-  _globals['_OPEN']._serialized_start=1911
-  _globals['_OPEN']._serialized_end=1948
-  _globals['_ENTRY']._serialized_start=1950
-  _globals['_ENTRY']._serialized_end=2073
-  _globals['_PAYLOADS']._serialized_start=2075
-  _globals['_PAYLOADS']._serialized_end=2151
-  _globals['_SUM']._serialized_start=2153
-  _globals['_SUM']._serialized_end=2207
-  _globals['_LATE']._serialized_start=2209
-  _globals['_LATE']._serialized_end=2230
-  _globals['_FINISH']._serialized_start=2232
-  _globals['_FINISH']._serialized_end=2256
-  _globals['_PARAMETERSERVER']._serialized_start=2352
-  _globals['_PARAMETERSERVER']._serialized_end=2432
+  _globals['_RUN']._serialized_end=611
+  _globals['_PIECE']._serialized_start=613
+  _globals['_PIECE']._serialized_end=649
+  _globals['_FROMWORKER']._serialized_start=652
+  _globals['_FROMWORKER']._serialized_end=935
+  _globals['_JOIN']._serialized_start=937
+  _globals['_JOIN']._serialized_end=1010
+  _globals['_READY']._serialized_start=1012
+  _globals['_READY']._serialized_end=1105
+  _globals['_SNAPSHOT']._serialized_start=1107
+  _globals['_SNAPSHOT']._serialized_end=1147
+  _globals['_PUSH']._serialized_start=1149
+  _globals['_PUSH']._serialized_end=1255
+  _globals['_REPORT']._serialized_start=1257
+  _globals['_REPORT']._serialized_end=1318
+  _globals['_METRIC']._serialized_start=1320
+  _globals['_METRIC']._serialized_end=1357
+  _globals['_DONE']._serialized_start=1359
+  _globals['_DONE']._serialized_end=1457
+  _globals['_TRAFFIC']._serialized_start=1459
+  _globals['_TRAFFIC']._serialized_end=1532
+  _globals['_FROMSERVER']._serialized_start=1535
+  _globals['_FROMSERVER']._serialized_end=1864
+  _globals['_WELCOME']._serialized_start=1866
+  _globals['_WELCOME']._serialized_end=1923
+  _globals['_UPLOAD']._serialized_start=1925
+  _globals['_UPLOAD']._serialized_end=1933
+  _globals['_OPEN']._serialized_start=1935
+  _globals['_OPEN']._serialized_end=1972
+  _globals['_ENTRY']._serialized_start=1974
+  _globals['_ENTRY']._serialized_end=2097
+  _globals['_PAYLOADS']._serialized_start=2099
+  _globals['_PAYLOADS']._serialized_end=2175
+  _globals['_SUM']._serialized_start=2177
+  _globals['_SUM']._serialized_end=2231
+  _globals['_LATE']._serialized_start=2233
+  _globals['_LATE']._serialized_end=2254
+  _globals['_FINISH']._serialized_start=2256
+  _globals['_FINISH']._serialized_end=2280
+  _globals['_PARAMETERSERVER']._serialized_start=2376
+  _globals['_PARAMETERSERVER']._serialized_end=2456
 # @@protoc_insertion_point(module_scope)

@@ -55,7 +55,7 @@ class CodecSpec(_message.Message):
     def __init__(self, spec: _Optional[_Union[Spec, _Mapping]] = ..., dim: _Optional[int] = ..., fingerprint: _Optional[bytes] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("run_id", "task", "codec", "optimizer", "workers", "rounds", "seed", "digest_every", "evaluate_every", "weigh_by_examples")
+    __slots__ = ("run_id", "task", "codec", "optimizer", "workers", "rounds", "seed", "digest_every", "evaluate_every", "weigh_by_examples", "error_feedback")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     CODEC_FIELD_NUMBER: _ClassVar[int]
@@ -66,6 +66,7 @@ class Run(_message.Message):
     DIGEST_EVERY_FIELD_NUMBER: _ClassVar[int]
     EVALUATE_EVERY_FIELD_NUMBER: _ClassVar[int]
     WEIGH_BY_EXAMPLES_FIELD_NUMBER: _ClassVar[int]
+    ERROR_FEEDBACK_FIELD_NUMBER: _ClassVar[int]
     run_id: bytes
     task: Spec
     codec: Spec
@@ -76,7 +77,8 @@ class Run(_message.Message):
     digest_every: int
     evaluate_every: int
     weigh_by_examples: bool
-    def __init__(self, run_id: _Optional[bytes] = ..., task: _Optional[_Union[Spec, _Mapping]] = ..., codec: _Optional[_Union[Spec, _Mapping]] = ..., optimizer: _Optional[_Union[Spec, _Mapping]] = ..., workers: _Optional[int] = ..., rounds: _Optional[int] = ..., seed: _Optional[int] = ..., digest_every: _Optional[int] = ..., evaluate_every: _Optional[int] = ..., weigh_by_examples: bool = ...) -> None: ...
+    error_feedback: bool
+    def __init__(self, run_id: _Optional[bytes] = ..., task: _Optional[_Union[Spec, _Mapping]] = ..., codec: _Optional[_Union[Spec, _Mapping]] = ..., optimizer: _Optional[_Union[Spec, _Mapping]] = ..., workers: _Optional[int] = ..., rounds: _Optional[int] = ..., seed: _Optional[int] = ..., digest_every: _Optional[int] = ..., evaluate_every: _Optional[int] = ..., weigh_by_examples: bool = ..., error_feedback: bool = ...) -> None: ...
 
 class Piece(_message.Message):
     __slots__ = ("data", "total")

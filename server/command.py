@@ -40,6 +40,7 @@ def server(
         float | None, typer.Option(help="Seconds after which a quorum commits; 0: never.")
     ] = None,
     weighting: Annotated[str | None, typer.Option(help="equal or examples.")] = None,
+    feedback: Annotated[str | None, typer.Option(help="none, or error for biased codecs.")] = None,
     digest_every: Annotated[int | None, typer.Option(help="Rounds between digest checks.")] = None,
     evaluate_every: Annotated[
         int | None, typer.Option(help="Rounds between evaluations; 0: at the end.")
@@ -56,7 +57,7 @@ def server(
     flags = {
         "task": task, "codec": codec, "optimizer": optimizer, "lr": lr, "workers": workers, "rounds": rounds,
         "seed": seed, "downlink": downlink, "quorum": quorum, "deadline": deadline, "weighting": weighting,
-        "digest_every": digest_every, "evaluate_every": evaluate_every,
+        "digest_every": digest_every, "evaluate_every": evaluate_every, "feedback": feedback,
     }  # fmt: skip
     runlog = open_log(state_dir, _configured(config, flags))
     report = reporter(progress)

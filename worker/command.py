@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -25,6 +26,10 @@ def worker(
     allow_task: Annotated[
         list[str] | None, typer.Option(help="A package.module:factory of yours that the run's task may name.")
     ] = None,
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder for what must survive a restart: the memory of error feedback."),
+    ] = None,
     insecure: Annotated[bool, typer.Option(help="Allow plaintext beyond this machine.")] = False,
 ) -> None:
     """Take part in a run: what to compute and how to encode it comes from the server."""
@@ -37,6 +42,7 @@ def worker(
         workers=parse_ids(workers) if workers else (),
         retry_for=retry_for,
         allow_import=frozenset(allow_task or ()),
+        state_dir=state_dir,
     )
     code = asyncio.run(_run(WorkerProcess(options, _say)))
     if code:

@@ -9,7 +9,9 @@ from numpy.typing import NDArray
 
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.errors import TaskError
+from gradwire.common.kernels.arrays import Array
 from gradwire.common.randomness import shared_seed, worker_coins
+from gradwire.worker.memories import Memories
 from gradwire.worker.tasks import Task
 
 
@@ -29,7 +31,15 @@ class Encoder:
     The last batch is kept: a retry re-sends the same bytes instead of drawing new ones.
     """
 
-    def __init__(self, task: Task, codec: AnyCodec, seed: int, workers: tuple[int, ...]) -> None:
+    def __init__(
+        self,
+        task: Task,
+        codec: AnyCodec,
+        seed: int,
+        workers: tuple[int, ...],
+        memories: Memories | None = None,
+    ) -> None:
+        self._memories = memories
         self._task = task
         self._codec = codec
         self._seed = seed
@@ -50,14 +60,27 @@ class Encoder:
         """Drop the kept batch: the parameters that it was computed at were not the server's."""
         self._last = None
 
+    def take_back(self, round_: int) -> None:
+        """The round was committed without this process's payloads: what they carried goes back to the memories."""
+        if self._memories is not None and self._last is not None and self._last.round == round_:
+            for worker in self.workers:
+                self._memories.take_back(worker, self._shared(worker, round_))
+
+    def _shared(self, worker: int, round_: int) -> int | None:
+        return shared_seed(self._seed, round_, worker) if self._codec.shared_randomness else None
+
+    def _payload(self, worker: int, round_: int, value: Array) -> bytes:
+        coins, shared = worker_coins(self._seed, round_, worker), self._shared(worker, round_)
+        if self._memories is not None:
+            return self._memories.encode(worker, value, round_, coins, shared)
+        return self._codec.encode(value, coins, shared=shared)
+
     def _encode(self, params: NDArray[np.float32], round_: int) -> Batch:
         payloads, losses, examples = [], [], []
         for worker in self.workers:
             gradient = self._task.gradient(params, round=round_, worker=worker)
-            shared = shared_seed(self._seed, round_, worker) if self._codec.shared_randomness else None
             try:
-                coins = worker_coins(self._seed, round_, worker)
-                payloads.append(self._codec.encode(gradient.value, coins, shared=shared))
+                payloads.append(self._payload(worker, round_, gradient.value))
             except ValueError as error:
                 raise TaskError(f"worker {worker}, round {round_}: {error}") from error
             losses.append(gradient.loss)

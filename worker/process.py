@@ -7,6 +7,7 @@ import logging
 import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import grpc
 
@@ -32,6 +33,7 @@ class WorkerOptions:
         name: names this process across reconnects and restarts.
         count: logical workers to host; ``workers`` asks for particular ids instead.
         retry_for: seconds without a connection after which it gives up.
+        state_dir: folder for what must survive a restart; None keeps it in memory.
         allow_import: tasks of the user's own that this machine's user allowed.
         credentials: for TLS; None is plaintext.
     """
@@ -42,6 +44,7 @@ class WorkerOptions:
     workers: tuple[int, ...] = ()
     retry_for: float = 60.0
     allow_import: Collection[str] = ()
+    state_dir: Path | None = None
     credentials: grpc.ChannelCredentials | None = field(default=None, repr=False)
 
 
@@ -51,7 +54,7 @@ class WorkerProcess:
     def __init__(self, options: WorkerOptions, progress: Callable[[str], None] = log.info) -> None:
         self._options = options
         self._progress = progress
-        self._work = Work(options.allow_import)
+        self._work = Work(options.allow_import, options.state_dir)
 
     async def run(self) -> None:
         """Take part until the run is finished.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from pathlib import Path
 from typing import Any
 
 import grpc
@@ -17,6 +18,7 @@ from gradwire.common.transport.framing import Reassembler, frames
 from gradwire.common.transport.specs import codec_to_message, spec_from_message
 from gradwire.proto import wire_pb2
 from gradwire.worker.gradients import Encoder
+from gradwire.worker.memories import Memories
 from gradwire.worker.replica import Replica
 from gradwire.worker.tasks import Task
 from gradwire.worker.tasks.registry import build_spec
@@ -28,8 +30,9 @@ Call = grpc.aio.StreamStreamCall[bytes, bytes]
 class Work:
     """What outlives a connection: the task, the replica, the payloads of the open round."""
 
-    def __init__(self, allow_import: Collection[str] = ()) -> None:
+    def __init__(self, allow_import: Collection[str] = (), state_dir: Path | None = None) -> None:
         self._allow_import = allow_import
+        self._state_dir = state_dir
         self._contact = False
         self.run: wire_pb2.Run | None = None
         self.task: Task
@@ -51,10 +54,14 @@ class Work:
             self.codec = parse(spec_from_message(run.codec), self.task.dim)
             optimizer = parse_optimizer(spec_from_message(run.optimizer))
             self.replica = Replica(self.task.initial(), self.codec, optimizer, run)
-            self.encoder = Encoder(self.task, self.codec, run.seed, workers)
             self.run = run
+            self.encoder = self._encoder(run, workers)
         elif self.encoder.workers != workers:
-            self.encoder = Encoder(self.task, self.codec, run.seed, workers)
+            self.encoder = self._encoder(run, workers)
+
+    def _encoder(self, run: wire_pb2.Run, workers: tuple[int, ...]) -> Encoder:
+        memories = Memories(self.codec, run.run_id, workers, self._state_dir) if run.error_feedback else None
+        return Encoder(self.task, self.codec, run.seed, workers, memories)
 
     @property
     def model(self) -> Model:
@@ -147,6 +154,7 @@ class Stream:
             state = self._work.model.snapshot()[: 4 * self._work.codec.dim]
             await self._send(wire_pb2.FromWorker(initial=wire_pb2.Snapshot(state=state)))
         elif kind == "late":
+            self._work.encoder.take_back(message.late.round)
             self._progress(f"round {message.late.round} was committed without this process")
         elif kind == "finish":
             await self._finish(message.finish.rounds)

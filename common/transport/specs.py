@@ -101,4 +101,5 @@ def run_to_message(config: RunConfig, run_id: bytes) -> wire_pb2.Run:
         digest_every=config.digest_every,
         evaluate_every=config.evaluate_every,
         weigh_by_examples=config.weighting == "examples",
+        error_feedback=config.feedback == "error",
     )

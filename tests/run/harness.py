@@ -20,6 +20,7 @@ from gradwire.common.transport.specs import codec_to_message
 from gradwire.proto import wire_pb2
 from gradwire.server.serving import open_log, serve
 from gradwire.worker.gradients import Encoder
+from gradwire.worker.memories import Memories
 from gradwire.worker.process import WorkerOptions, WorkerProcess
 from gradwire.worker.tasks.registry import build_spec
 
@@ -33,7 +34,9 @@ def simulate(config: RunConfig) -> Model:
     task = build_spec(config.task, workers=config.workers, seed=config.seed)
     codec = parse(config.codec, task.dim)
     model = Model(task.initial(), parse_optimizer(config.optimizer))
-    encoder = Encoder(task, codec, config.seed, tuple(range(config.workers)))
+    workers = tuple(range(config.workers))
+    memories = Memories(codec, b"", workers, None) if config.feedback == "error" else None
+    encoder = Encoder(task, codec, config.seed, workers, memories)
     for round_ in range(config.rounds):
         batch = encoder.batch(model.params, round_)
         examples = batch.examples if config.weighting == "examples" else ()
@@ -66,7 +69,9 @@ class Run:
 
     async def work(self, name: str, workers: tuple[int, ...]) -> None:
         """One worker process's part."""
-        options = WorkerOptions(await self.address, name, workers=workers, retry_for=10.0)
+        options = WorkerOptions(
+            await self.address, name, workers=workers, retry_for=10.0, state_dir=self.directory / name
+        )
         await WorkerProcess(options).run()
 
 

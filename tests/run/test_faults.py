@@ -40,9 +40,18 @@ async def cancel(task: "asyncio.Task[Any]") -> None:
     await asyncio.wait([task])
 
 
-@pytest.mark.parametrize("downlink", ["log", "sum", "model"])
-def test_a_worker_that_dies_and_comes_back(downlink: str, tmp_path: Path) -> None:
-    config = replace(CONFIG, downlink=downlink)
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"downlink": "log"},
+        {"downlink": "sum"},
+        {"downlink": "model"},
+        {"codec": "top_k(k=3)", "feedback": "error"},
+    ],
+    ids=lambda change: "-".join(change.values()),
+)
+def test_a_worker_that_dies_and_comes_back(change: dict[str, str], tmp_path: Path) -> None:
+    config = replace(CONFIG, **change)
 
     async def main() -> dict[str, Any]:
         rounds = Rounds()

@@ -1,0 +1,240 @@
+"""Error feedback: nothing is lost, the memory contracts, and a restored one goes on bit for bit."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from gradwire.common.codecs import parse
+from gradwire.common.errors import DomainError, LogError, SpecError, TaskError
+from gradwire.common.randomness import shared_seed, worker_coins
+from gradwire.worker import feedback
+from gradwire.worker.feedback import ErrorFeedback
+
+DIM = 200
+BIASED = ["top_k(20)", "top_k(20, coding=set)", "sign", "onebit"]
+ALL = [*BIASED, "qsgd(levels=20)", "natural", "rand_k(150)", "dme(levels=64, rotate=true)"]
+every_codec = pytest.mark.parametrize("spec", ALL)
+
+
+def gradient(round_: int, dim: int = DIM) -> Any:
+    rng = np.random.default_rng([round_, 77])
+    return (rng.normal(size=dim) * np.exp(rng.normal(size=dim))).astype(np.float32)
+
+
+def memory_for(spec: str, **owner: Any) -> ErrorFeedback:
+    return ErrorFeedback(parse(spec, DIM), **owner)
+
+
+def push(memory: ErrorFeedback, round_: int, x: Any = None) -> bytes:
+    """One round as a worker takes part in it: coins and public seed follow from run, round and worker."""
+    x = gradient(round_) if x is None else x
+    return memory.encode(x, round_, worker_coins(5, round_, 3), shared=shared_seed(5, round_, 3))
+
+
+def decoded(spec: str, payload: bytes, round_: int) -> np.ndarray:
+    return parse(spec, DIM).decode(payload, shared=shared_seed(5, round_, 3))
+
+
+@every_codec
+def test_nothing_is_lost(spec: str) -> None:
+    memory, sent, given = memory_for(spec), np.zeros(DIM), np.zeros(DIM)
+    for round_ in range(30):
+        before = memory.memory
+        payload = push(memory, round_)
+        whole = gradient(round_) + before
+        assert (
+            memory.memory.tobytes() == (whole - decoded(spec, payload, round_)).astype(np.float32).tobytes()
+        )
+        sent += decoded(spec, payload, round_)
+        given += gradient(round_)
+    np.testing.assert_allclose(
+        sent + memory.memory, given, rtol=0, atol=30 * 2.0**-23 * np.abs(given).max() * 8
+    )
+
+
+@pytest.mark.parametrize("spec", BIASED)
+def test_memory_contracts(spec: str) -> None:
+    """|e|^2 <= (1 - δ) |p|^2 each round, so |e|^2 <= 4 (1 - δ) G^2 / δ^2, and without gradients it dies out."""
+    memory, lost = memory_for(spec), parse(spec, DIM).variance(1.0)
+    bound = 4 * lost / (1 - lost) ** 2
+    for round_ in range(200):
+        before = gradient(round_) / np.linalg.norm(gradient(round_)) + memory.memory
+        push(memory, round_, gradient(round_) / np.linalg.norm(gradient(round_)))
+        size = float((memory.memory.astype(float) ** 2).sum())
+        assert size <= lost * float((before.astype(float) ** 2).sum()) * (1 + 1e-6)
+        assert size <= bound
+    for round_ in range(200, 260):
+        push(memory, round_, np.zeros(DIM, np.float32))
+        after = float((memory.memory.astype(float) ** 2).sum())
+        assert after <= lost * size * (1 + 1e-6)
+        size = after
+
+
+@pytest.mark.parametrize("spec", ["qsgd", "rand_k(100)", "terngrad", "cpsgd"])
+def test_codecs_that_do_not_contract_are_refused(spec: str) -> None:
+    with pytest.raises(SpecError, match="expected below 1: use a finer codec"):
+        memory_for(spec)
+
+
+def test_scaled_signs_need_it() -> None:
+    """Karimireddy et al. 2019, counterexample 2: on |w1 + w2| / 2 + |w1 - w2| plain signs never leave w1 + w2 = 2."""
+
+    def descend(memory: ErrorFeedback | None) -> float:
+        codec, w = parse("sign", 2), np.array([1.5, 0.5])
+        for round_ in range(4000):
+            slope = 0.5 * np.sign(w.sum()) + np.where(w[0] >= w[1], 1.0, -1.0) * np.array([1.0, -1.0])
+            coins = worker_coins(0, round_, 0)
+            payload = memory.encode(slope, round_, coins) if memory else codec.encode(slope, coins)
+            w = w - 0.01 / math.sqrt(1 + round_) * codec.decode(payload)
+        return float(abs(w.sum()))
+
+    assert descend(None) > 1.9
+    assert descend(ErrorFeedback(parse("sign", 2))) < 1.4
+
+
+# ---- rounds ------------------------------------------------------------------------------------------------
+
+
+@every_codec
+def test_a_retry_gives_the_same_bytes(spec: str) -> None:
+    memory = memory_for(spec)
+    push(memory, 0)
+    payload, after = push(memory, 1), memory.memory
+    assert push(memory, 1) == payload and push(memory, 1, gradient(9)) == payload
+    assert memory.memory.tobytes() == after.tobytes() and memory.round == 2
+    with pytest.raises(TaskError, match="round 0 was asked of a memory that stands at round 2"):
+        push(memory, 0)
+    push(memory, 7)
+    assert memory.round == 8
+
+
+@every_codec
+def test_what_was_not_counted_comes_back(spec: str) -> None:
+    memory = memory_for(spec)
+    push(memory, 0)
+    whole = gradient(1) + memory.memory
+    push(memory, 1)
+    memory.take_back(shared=shared_seed(5, 1, 3))
+    np.testing.assert_allclose(memory.memory, whole, rtol=0, atol=1e-6 * np.abs(whole).max())
+    memory.take_back()  # once
+    np.testing.assert_allclose(memory.memory, whole, rtol=0, atol=1e-6 * np.abs(whole).max())
+
+
+@pytest.mark.parametrize(
+    "wrong", [np.full(DIM, np.nan), np.zeros(1, np.float32), np.zeros((1, DIM)), np.zeros(DIM, int)]
+)
+def test_a_refused_gradient_changes_nothing(wrong: np.ndarray) -> None:
+    memory, twin = memory_for("sign"), memory_for("sign")
+    push(memory, 0)
+    push(twin, 0)
+    with pytest.raises(DomainError):
+        push(memory, 1, wrong)
+    assert push(memory, 1) == push(twin, 1) and memory.memory.tobytes() == twin.memory.tobytes()
+
+
+def test_a_sum_beyond_float32_changes_nothing() -> None:
+    memory = memory_for("sign")
+    push(memory, 0, np.where(np.arange(DIM) == 0, np.float32(3e38), 0).astype(np.float32))
+    before = memory.memory
+    with pytest.raises(DomainError):
+        push(memory, 1, np.full(DIM, 3e38, np.float32))
+    assert memory.memory.tobytes() == before.tobytes() and memory.round == 1
+
+
+@every_codec
+def test_torch_gives_the_same_bits(spec: str) -> None:
+    torch = pytest.importorskip("torch")
+    memory, twin = memory_for(spec), memory_for(spec)
+    for round_ in range(5):
+        assert push(memory, round_) == push(twin, round_, torch.from_numpy(gradient(round_)))
+        assert memory.memory.tobytes() == twin.memory.tobytes()
+
+
+# ---- the checkpoint ----------------------------------------------------------------------------------------
+
+
+@every_codec
+@pytest.mark.parametrize("died_in", [0, 4])
+def test_a_restored_memory_goes_on_bit_for_bit(spec: str, died_in: int, tmp_path: Path) -> None:
+    path = tmp_path / "worker-3"
+    memory = memory_for(spec, run="ab", worker=3)
+    payloads = []
+    for round_ in range(8):
+        payloads.append(push(memory, round_))
+        if round_ == died_in:
+            memory.save(path)
+    again = memory_for(spec, run="ab", worker=3)
+    again.restore(path)
+    assert again.round == died_in + 1
+    assert [push(again, round_) for round_ in range(died_in, 8)] == payloads[died_in:]
+    assert again.memory.tobytes() == memory.memory.tobytes()
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_an_empty_memory_is_restored(tmp_path: Path) -> None:
+    memory_for("sign").save(tmp_path / "e")
+    memory = memory_for("sign")
+    push(memory, 0)
+    memory.restore(tmp_path / "e")
+    assert memory.round == 0 and not memory.memory.any()
+    assert push(memory, 0) == push(memory_for("sign"), 0)
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        ErrorFeedback(parse("sign", DIM), run="ab", worker=4),
+        ErrorFeedback(parse("sign", DIM), run="ac", worker=3),
+        ErrorFeedback(parse("onebit", DIM), run="ab", worker=3),
+        ErrorFeedback(parse("sign", DIM + 1), run="ab", worker=3),
+    ],
+)
+def test_somebody_elses_memory_is_refused(other: ErrorFeedback, tmp_path: Path) -> None:
+    memory_for("sign", run="ab", worker=3).save(tmp_path / "e")
+    with pytest.raises(LogError, match="of another run, worker or codec"):
+        other.restore(tmp_path / "e")
+
+
+def test_damage_is_found(tmp_path: Path) -> None:
+    path, memory = tmp_path / "e", memory_for("sign")
+    push(memory, 0)
+    memory.save(path)
+    whole, before = path.read_bytes(), memory.memory
+    for at in [*range(0, len(whole), 13), len(whole) - 1]:
+        path.write_bytes(whole[:at])
+        with pytest.raises(LogError, match="is damaged"):
+            memory.restore(path)
+        path.write_bytes(whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :])
+        with pytest.raises(LogError, match="is damaged"):
+            memory.restore(path)
+    with pytest.raises(LogError, match="cannot be read"):
+        memory.restore(tmp_path / "nowhere")
+    assert memory.memory.tobytes() == before.tobytes() and memory.round == 1
+
+
+def test_a_crash_while_saving_leaves_the_state_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, memory = tmp_path / "e", memory_for("sign")
+    push(memory, 0)
+    memory.save(path)
+    kept = path.read_bytes()
+    push(memory, 1)
+
+    def crash(handle: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(feedback.os, "fsync", crash)
+    with pytest.raises(KeyboardInterrupt):
+        memory.save(path)
+    assert path.read_bytes() == kept
+    monkeypatch.undo()
+    memory.save(path)
+    again = memory_for("sign")
+    again.restore(path)
+    assert again.round == 2 and again.memory.tobytes() == memory.memory.tobytes()
