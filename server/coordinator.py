@@ -56,7 +56,12 @@ class Coordinator:
 
     async def begin(self, params: bytes, codec: AnyCodec) -> None:
         """Begin with the initial model that the first worker built: float32 little-endian [dim]."""
-        await self._on_disk(self.fold.begin, params, codec)
+        await self._whole(self._begin_once(params, codec))
+
+    async def _begin_once(self, params: bytes, codec: AnyCodec) -> None:
+        async with self._lock:
+            if not self.fold.has_model:  # the worker that was asked before may have vanished half-way
+                await self._on_disk(self.fold.begin, params, codec)
 
     # ---- events --------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.digest import digest_of
-from gradwire.common.errors import FailedPrecondition, InvalidArgument, PayloadError, SpecError
+from gradwire.common.errors import FailedPrecondition, InvalidArgument, PayloadError, SpecError, Unavailable
 from gradwire.common.transport import protocol
 from gradwire.common.transport.framing import Reassembler
 from gradwire.common.transport.specs import codec_from_message, run_to_message
@@ -24,6 +24,8 @@ from gradwire.server.rounds import Contribution, Pushed
 from gradwire.server.session import Session
 
 GREETING_BYTES = 1 << 16  # Join, Ready, Report, Done: names and numbers, nothing that grows with the model
+FLUSH_SECONDS = 1.0  # for a stream that ends early to take what is queued
+UPLOAD_PATIENCE = 60.0  # seconds without a byte of the initial model, for which all others wait
 MAX_MODEL_BYTES = 1 << 34  # 16 GiB: a wrong dim must not make the server buffer more
 
 
@@ -31,24 +33,34 @@ class Inbox:
     """The messages of a stream, whole and in order."""
 
     def __init__(self, requests: AsyncIterator[bytes]) -> None:
-        self._requests = requests
+        self._requests = aiter(requests)
         self.assembly = Reassembler(wire_pb2.FromWorker, GREETING_BYTES)
 
-    async def next(self) -> wire_pb2.FromWorker | None:
-        """The next message; None when the worker has closed its side."""
-        async for raw in self._requests:
-            message = self.assembly.add(raw)
-            if message is not None:
-                return message
-        return None
+    async def next(self, patience: float | None = None) -> wire_pb2.FromWorker | None:
+        """The next message; None when the worker has closed its side.
 
-    async def expect(self, kind: str) -> wire_pb2.FromWorker:
+        Raises:
+            InvalidArgument: not a message that may come here.
+            Unavailable: nothing came for ``patience`` seconds.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(patience):
+                    raw = await anext(self._requests, None)
+            except TimeoutError as error:
+                raise Unavailable(f"nothing came for {patience:g} s while others wait: join again") from error
+            message = self.assembly.add(raw) if raw is not None else None
+            if raw is None or message is not None:
+                return message
+
+    async def expect(self, kind: str, patience: float | None = None) -> wire_pb2.FromWorker:
         """The next message, which has to be of that kind.
 
         Raises:
             InvalidArgument: it is not.
+            Unavailable: nothing came for ``patience`` seconds.
         """
-        message = await self.next()
+        message = await self.next(patience)
         got = message.WhichOneof("message") if message is not None else "the end of the stream"
         if message is None or got != kind:
             raise InvalidArgument(f"{got} came where {kind} was expected: the peer speaks another protocol")
@@ -63,7 +75,7 @@ class ParameterServer:
         self._on_stream = on_stream
         self._numbers = itertools.count(1)
         self._initial = asyncio.Lock()
-        self._streams: dict[str, asyncio.Task[None]] = {}
+        self._streams: dict[str, Session] = {}
 
     async def train(
         self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]
@@ -77,13 +89,18 @@ class ParameterServer:
             await self._bring_in(session, inbox)
             while (message := await inbox.next()) is not None:
                 await self._dispatch(session, inbox, message)
+        except asyncio.CancelledError:
+            if session.cut_because is None:  # by grpc: the worker is gone
+                raise
+            raise Unavailable(session.cut_because) from None
         finally:
-            if self._streams.get(session.process) is asyncio.current_task():
+            if self._streams.get(session.process) is session:
                 del self._streams[session.process]
             await self._run.leave(session)
             session.outbox.put_nowait(None)
-            with contextlib.suppress(asyncio.CancelledError):
-                await writer
+            # What is queued still goes out; grpc cannot end a stream with a status while a write is under way.
+            await asyncio.wait([writer], timeout=None if session.done else FLUSH_SECONDS)
+            writer.cancel()
 
     # ---- joining -------------------------------------------------------------------------------------------
 
@@ -111,15 +128,14 @@ class ParameterServer:
             self._run.log.assign(join.process, workers)
         task = asyncio.current_task()
         assert task is not None
-        self._streams[join.process] = task
-        return Session(next(self._numbers), join.process, workers, stream=task)
+        session = self._streams[join.process] = Session(next(self._numbers), join.process, workers, task)
+        return session
 
     async def _drop_earlier_stream(self, process: str) -> None:
         """A process that comes back before its old stream was seen to die replaces it."""
-        earlier = self._streams.pop(process, None)
-        if earlier is not None:
-            earlier.cancel()
-            await asyncio.wait([earlier])
+        while (earlier := self._streams.pop(process, None)) is not None:  # while we wait, another may come
+            earlier.cut("the process has come back on another stream")
+            await asyncio.wait([earlier.stream])
 
     async def _bring_in(self, session: Session, inbox: Inbox) -> None:
         run = run_to_message(self._run.config, self._run.log.run_id)
@@ -155,7 +171,7 @@ class ParameterServer:
     async def _take_initial(self, session: Session, inbox: Inbox, codec: AnyCodec, digest: int) -> None:
         session.send(wire_pb2.FromServer(upload=wire_pb2.Upload()))
         inbox.assembly.limit = 4 * codec.dim + 64
-        initial = (await inbox.expect("initial")).initial
+        initial = (await inbox.expect("initial", UPLOAD_PATIENCE)).initial
         if len(initial.state) != 4 * codec.dim:
             raise InvalidArgument(f"an initial model of {len(initial.state)} bytes, expected {4 * codec.dim}")
         if digest_of(np.frombuffer(initial.state, "<f4")) != digest:
@@ -210,11 +226,12 @@ class ParameterServer:
         await self._run.done(session, done.digest)
 
     async def _write(self, session: Session, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
-        """Send what is queued until None; a broken stream ends the reader too, which cleans up."""
-        while (outgoing := await session.outbox.get()) is not None:
-            for frame in outgoing.frames:
-                await context.write(frame)
-            self._count_sent(session, outgoing)
+        """Send what is queued until None, or until the connection is gone: the reader hears of that too."""
+        with contextlib.suppress(grpc.aio.BaseError, grpc.aio.UsageError, asyncio.InvalidStateError):
+            while (outgoing := await session.outbox.get()) is not None:
+                for frame in outgoing.frames:
+                    await context.write(frame)
+                self._count_sent(session, outgoing)
 
     def _count_sent(self, session: Session, outgoing: Outgoing) -> None:
         if isinstance(outgoing, OutgoingEntry):

@@ -28,26 +28,34 @@ class Session:
         outbox: messages to write, None to end the stream.
         received: pushes that came on this stream; the worker counts them too, and both must agree.
         sent: entries that went out on this stream.
+        stream: the task that serves it.
         done: the process has folded the last entry.
-        stream: the task that serves it; cancelling it cuts the stream.
+        cut_because: why the server ended the stream, once it has.
     """
 
     number: int
     process: str
     workers: tuple[int, ...]
+    stream: asyncio.Task[None]
     outbox: asyncio.Queue[Outgoing | None] = field(default_factory=asyncio.Queue)
     received: wire_pb2.Traffic = field(default_factory=wire_pb2.Traffic)
     sent: wire_pb2.Traffic = field(default_factory=wire_pb2.Traffic)
     done: bool = False
-    stream: asyncio.Task[None] | None = None
+    cut_because: str | None = None
 
     def send_entry(self, entry: OutgoingEntry) -> None:
         """Queue an entry, or cut the stream of a process that is too far behind: it will come back and catch up."""
-        if self.outbox.qsize() >= MAX_BACKLOG and self.stream is not None:
+        if self.outbox.qsize() >= MAX_BACKLOG:
             log.warning("%s is %d messages behind: its stream is cut", self.process, self.outbox.qsize())
-            self.stream.cancel()
+            self.cut(f"this process is {self.outbox.qsize()} messages behind: join again and catch up")
         else:
             self.outbox.put_nowait(entry)
+
+    def cut(self, reason: str) -> None:
+        """End the stream; the worker is told that it may come again, and why."""
+        if self.cut_because is None:
+            self.cut_because = reason
+            self.stream.cancel()
 
     def send(self, message: wire_pb2.FromServer) -> None:
         """Queue a message that is not round traffic."""

@@ -10,6 +10,7 @@ import grpc
 
 from gradwire.common.codecs import parse
 from gradwire.common.config import RunConfig, resolve_downlink
+from gradwire.common.digest import digest_of
 from gradwire.common.model import Model
 from gradwire.common.optimizers import parse_optimizer
 from gradwire.common.record import RoundRecord, aggregate
@@ -118,17 +119,24 @@ class RawWorker:
             if message is not None:
                 return message
 
-    async def join(self, config: RunConfig, name: str, workers: tuple[int, ...]) -> None:
-        """Join as a good worker would, up to the open round."""
+    async def greet(self, config: RunConfig, name: str, workers: tuple[int, ...]) -> str | None:
+        """Join and say ready; the kind of the server's answer."""
         task = build_spec(config.task, workers=config.workers, seed=config.seed)
         codec = parse(config.codec, task.dim)
-        model = Model(task.initial(), parse_optimizer(config.optimizer))
+        self.params = task.initial()
         await self.send(join=wire_pb2.Join(protocol=protocol.PROTOCOL, process=name, workers=workers))
         await self.receive()
-        await self.send(ready=wire_pb2.Ready(codec=codec_to_message(codec), digest=model.digest))
-        while (message := await self.receive()).WhichOneof("message") != "open":
-            if message.WhichOneof("message") == "upload":
-                await self.send(initial=wire_pb2.Snapshot(state=model.params.tobytes()))
+        digest = digest_of(self.params)
+        await self.send(ready=wire_pb2.Ready(codec=codec_to_message(codec), digest=digest))
+        return (await self.receive()).WhichOneof("message")
+
+    async def join(self, config: RunConfig, name: str, workers: tuple[int, ...]) -> None:
+        """Join as a good worker would, up to the open round."""
+        answer = await self.greet(config, name, workers)
+        while answer != "open":
+            if answer == "upload":
+                await self.send(initial=wire_pb2.Snapshot(state=self.params.tobytes()))
+            answer = (await self.receive()).WhichOneof("message")
 
     async def refused(self) -> tuple[grpc.StatusCode, str]:
         """The status that ends the stream."""

@@ -5,10 +5,13 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 
 from gradwire.common.config import RunConfig
+from gradwire.common.errors import Unavailable
+from gradwire.common.transport.statuses import error_of
 from gradwire.worker.replica import Replica
 from tests.run.harness import RawWorker, Run, simulate
 
@@ -214,3 +217,46 @@ def test_a_reader_that_falls_behind_is_cut_off_and_the_run_goes_on(
 
     summary = asyncio.run(main())
     assert left[0] == "deaf" and summary["replicas_agree"]
+
+
+def test_a_worker_that_is_asked_for_the_model_and_says_nothing_does_not_hold_up_the_rest(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gradwire.server.service.UPLOAD_PATIENCE", 0.3)
+    config = replace(CONFIG, workers=2)
+
+    async def main() -> dict[str, Any]:
+        run = Run(config, tmp_path)
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            server = group.create_task(run.serve())
+            silent = RawWorker(await run.address)
+            assert await silent.greet(config, "silent", (0,)) == "upload"
+            group.create_task(run.work("good", (1,)))
+            code, details = await silent.refused()
+            assert code is grpc.StatusCode.UNAVAILABLE and "nothing came" in details
+            await silent.close()
+            group.create_task(run.work("silent", (0,)))
+        return server.result()
+
+    assert asyncio.run(main())["digest"] == f"{simulate(config).digest:016x}"
+
+
+def test_many_streams_of_one_name_at_once_leave_one(tmp_path: Path) -> None:
+    async def main() -> dict[str, Any]:
+        run = Run(CONFIG, tmp_path)
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            server = group.create_task(run.serve())
+            rivals = [RawWorker(await run.address) for _ in range(4)]
+            answers = await asyncio.gather(
+                *(r.greet(CONFIG, "one", (0,)) for r in rivals), return_exceptions=True
+            )
+            assert "upload" in answers  # the one that stayed was asked for the model
+            told = [error_of(a) for a in answers if a != "upload"]
+            assert all(isinstance(error, Unavailable) for error in told), told
+            for rival in rivals:
+                await rival.close()
+            for i, name in enumerate(("one", "two", "three")):
+                group.create_task(run.work(name, (i,)))
+        return server.result()
+
+    assert asyncio.run(main())["digest"] == f"{simulate(CONFIG).digest:016x}"
