@@ -47,7 +47,7 @@ ROOMS = {
     "common/update.py": Room(WORDS, ("numpy",), PURE),
     "common/randomness.py": Room(WORDS, ("numpy",), PURE - {"secrets"}),
     "common/kernels": Room(WORDS, ARRAYS, PURE),
-    "common/codecs": Room(("gradwire.common.kernels", *WORDS), ARRAYS, PURE),
+    "common/codecs": Room(("gradwire.common.kernels", *WORDS), (*ARRAYS, "scipy"), PURE),
     "common/privacy": Room(
         ("gradwire.common.kernels", *WORDS), ("numpy", "dp_accounting"), frozenset(SOCKETS)
     ),

@@ -28,11 +28,15 @@ assert task.gradient(task.initial(), round=0, worker=1).value.shape == (task.dim
 
 
 def test_everything_but_the_torch_task_runs_without_torch() -> None:
-    done = subprocess.run([sys.executable, "-c", HIDE_TORCH], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", HIDE_TORCH], capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode == 0, done.stderr
 
 
 def test_the_torch_task_says_what_it_needs() -> None:
     code = HIDE_TORCH + "\nbuild_spec('torch(a.b:c)', workers=1, seed=0, allow_import=['a.b:c'])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False
+    )
     assert done.returncode != 0 and "pip install 'gradwire[torch]'" in done.stderr

@@ -8,12 +8,12 @@ from abc import abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from gradwire.common.codecs.base import Codec
-from gradwire.common.codecs.coding import Coding, build_coding
+from gradwire.common.codecs.coding import Coding, coding_class
 from gradwire.common.codecs.gain import Choice, Gain, Length, build_gain
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
@@ -38,7 +38,9 @@ class VertexCodec(Codec[Draws]):
     """A convex combination's vertex, drawn ``repeats`` times ([V] section 4, and its repetition technique).
 
     The payload is the gain, then the drawn vertices in the chosen coding (``tuple``: ceil(log2 |C|) bits each, in the
-    order drawn). A family says how many vertices there are, how they are drawn, and what they decode to.
+    order drawn). A family says how many vertices there are, how they are drawn, and what they decode to;
+    ``independent_draws``: each by itself; ``signed_axes``: they are pairs of opposites and 0, in SimQ's order, and no
+    gradient draws a vertex and its opposite.
     """
 
     repeats: int = 1
@@ -46,12 +48,18 @@ class VertexCodec(Codec[Draws]):
     coding: str = "tuple"
 
     index_domain = True
+    independent_draws: ClassVar[bool] = True
+    signed_axes: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 1 <= self.repeats <= MAX_REPEATS:
             raise SpecError(f"{self.name}: repeats is {self.repeats}, expected 1 to {MAX_REPEATS}")
         object.__setattr__(self, "gain", self._gain.spec)  # canonical, so equal codecs compare equal
+        if coding_class(self.coding).needs_signed_axes and not self.signed_axes:
+            raise SpecError(
+                f"{self.name}: coding is {self.coding}, which only simq's point sets have: take multiset"
+            )
 
     @property
     @abstractmethod
@@ -82,12 +90,12 @@ class VertexCodec(Codec[Draws]):
 
     @cached_property
     def _coding(self) -> Coding:
-        return build_coding(self.coding, self.vertices, self.draws)
+        return coding_class(self.coding)(self.vertices, self.draws)
 
     # ---- what a point set implements -----------------------------------------------------------------------
 
     def _prepare(self, vector: GradientVector) -> GradientVector:
-        """The vector with its sums as tight as the point set needs them."""
+        """The vector as the point set sees it: its sums as tight as they must be, or in another orthonormal basis."""
         return vector
 
     @abstractmethod

@@ -55,6 +55,7 @@ class Codec(ABC, Generic[S]):
     - ``unbiased``: E[decode(encode(x))] == x on the domain; over the public randomness too where
       ``unbiased_given_shared`` is false;
     - ``variance_is_bound``: ``variance`` may be above the largest error instead of being it;
+    - ``variance_given_shared``: ``variance`` holds for each public seed; where false, averaged over them;
     - ``shared_randomness``: encode and decode need the public seed of the worker and round;
     - ``index_domain``: payloads add up as index and weight, without a dense vector each;
     - ``epsilon``: pure local differential privacy of one payload, natural log; infinite when there is none.
@@ -67,6 +68,7 @@ class Codec(ABC, Generic[S]):
     fixed_length: ClassVar[bool] = True
     unbiased: ClassVar[bool] = True
     unbiased_given_shared: ClassVar[bool] = True
+    variance_given_shared: ClassVar[bool] = True
     shared_randomness: ClassVar[bool] = False
     index_domain: ClassVar[bool] = False
 
@@ -264,7 +266,7 @@ class Codec(ABC, Generic[S]):
     def _symbols(self, payload: bytes | U8) -> S:
         """The symbols of one payload, or of a batch uint8 [n, nbytes]."""
         size = len(payload) if isinstance(payload, bytes) else payload.shape[-1]
-        if self.fixed_length and size != self.nbytes:
+        if size > self.nbytes or (self.fixed_length and size != self.nbytes):
             raise PayloadError(f"{self.name}: the payload has {size} bytes, expected {self.nbytes}")
         bits = BitReader(payload)
         try:

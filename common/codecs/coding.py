@@ -16,7 +16,8 @@ from gradwire.common.spec import did_you_mean
 class Coding(ABC):
     """A fixed-length code for ``draws`` vertices out of ``vertices``.
 
-    ``batches`` says that ``read`` takes a reader over many payloads and returns a leading axis.
+    ``batches``: ``read`` takes a reader over many payloads and returns a leading axis. ``needs_signed_axes``: for
+    vertices that are pairs of opposites and 0, in SimQ's order, drawn with one sign of each pair at most.
     """
 
     vertices: int
@@ -24,6 +25,7 @@ class Coding(ABC):
 
     name: ClassVar[str]
     batches: ClassVar[bool] = False
+    needs_signed_axes: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -54,7 +56,7 @@ def register_coding(cls: type[Coding]) -> type[Coding]:
     return cls
 
 
-def build_coding(name: str, vertices: int, draws: int) -> Coding:
+def coding_class(name: str) -> type[Coding]:
     """A coding by name.
 
     Raises:
@@ -62,7 +64,7 @@ def build_coding(name: str, vertices: int, draws: int) -> Coding:
     """
     if name not in CODINGS:
         raise SpecError(f"unknown coding {name!r}{did_you_mean(name, CODINGS)}")
-    return CODINGS[name](vertices, draws)
+    return CODINGS[name]
 
 
 @register_coding

@@ -7,9 +7,11 @@ finite epsilon, theory 1.3).
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple
+from typing import ClassVar, NamedTuple, TypeVar
 
 import numpy as np
 
@@ -58,10 +60,14 @@ class Choice(NamedTuple):
 
 @dataclass(frozen=True)
 class Gain(ABC):
-    """One way to send a length. ``nbits``: its share of the payload, in bits."""
+    """One way to send a length."""
 
     name: ClassVar[str]
-    nbits: ClassVar[int]
+
+    @property
+    @abstractmethod
+    def nbits(self) -> int:
+        """Its share of the payload, in bits."""
 
     @abstractmethod
     def law(self, length: Length) -> tuple[Choice, ...]:
@@ -92,6 +98,25 @@ class Gain(ABC):
     def sent(self, norm: float) -> tuple[float, float]:
         """For a gradient of this length: the gain it is sent with, and its length after clipping."""
 
+    def stated(self, length: float) -> tuple[Choice, ...]:
+        """The law of a length in closed forms: before it is rounded to what the wire holds."""
+        return self.law(Length(length, length))
+
+    def average(self, length: float, error: Callable[[float, float], float]) -> float:
+        """The mean of ``error(gain, scale)`` over what a gradient of that length is sent with.
+
+        A family states E|decode(encode(x)) - x|^2 by it: given the choice, decoded vectors have the mean scale * x, so
+        ``error`` is the noise around that at this gain, plus |(1 - scale) x|^2.
+        """
+        return math.fsum(c.probability * error(c.gain, c.scale) for c in self.stated(length))
+
+    def largest(self, shortest: float, longest: float, error: Callable[[float, float], float]) -> float:
+        """The largest ``average`` over an interval of lengths; at its end, for errors that grow with the gain.
+
+        What ``variance`` is stated by; an interval of one length is widened by rounding where that matters.
+        """
+        return self.average(longest, error)
+
     @property
     def spec(self) -> Spec:
         """The canonical spec."""
@@ -100,6 +125,23 @@ class Gain(ABC):
         )
 
 
+GAINS: dict[str, type[Gain]] = {}
+G = TypeVar("G", bound=type[Gain])
+
+
+def register_gain(cls: G) -> G:
+    """Class decorator: make a gain known under its name.
+
+    Raises:
+        SpecError: the name is taken; nothing is ever overwritten.
+    """
+    if cls.name in GAINS:
+        raise SpecError(f"two gains are called {cls.name!r}")
+    GAINS[cls.name] = cls
+    return cls
+
+
+@register_gain
 @dataclass(frozen=True)
 class Exact(Gain):
     """The length as a float32, rounded up so that the shape stays in its ball: 32 bits, no clipping, no privacy."""
@@ -122,7 +164,11 @@ class Exact(Gain):
     def sent(self, norm: float) -> tuple[float, float]:
         return norm, norm
 
+    def stated(self, length: float) -> tuple[Choice, ...]:
+        return (Choice(length, 1.0, 1.0),)
 
+
+@register_gain
 @dataclass(frozen=True)
 class Bound(Gain):
     """A public bound: longer gradients are clipped to it, and no bit about the length is sent.
@@ -155,9 +201,6 @@ class Bound(Gain):
 
     def sent(self, norm: float) -> tuple[float, float]:
         return self.bound, min(norm, self.bound)
-
-
-GAINS: dict[str, type[Gain]] = {gain.name: gain for gain in (Exact, Bound)}
 
 
 def build_gain(spec: Spec) -> Gain:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -28,6 +29,8 @@ class _Simplex(VertexCodec):
     Vertex i < d is +radius e_i, vertex d + i is -radius e_i, vertex 2d is the zero vector.
     """
 
+    signed_axes = True
+
     @property
     def vertices(self) -> int:
         return 2 * self.dim + 1
@@ -37,12 +40,31 @@ class _Simplex(VertexCodec):
         """The l1 norm that the largest vertex has, for gain 1."""
         raise NotImplementedError
 
+    def variance(self, norm: float = 1.0) -> float:
+        # Flat vectors are worst: they have the largest l1 and l_q norms of all with this l2 norm.
+        longest = norm * self.dim ** (1 / self.q - 0.5)
+        return self._gain.largest(norm, longest, self._error(math.sqrt(self.dim) * norm, norm))
+
     def variance_at(self, x: NDArray[np.floating]) -> float:
-        x = x.astype(np.float64)
-        gain, kept = self._gain.sent(self._norm(x))
-        clip = kept / self._norm(x) if kept else 0.0
-        l1, l2 = clip * float(np.abs(x).sum()), clip * float(np.linalg.norm(x))
-        return (self.radius * gain * l1 - l2**2) / self.draws + (1 - clip) ** 2 * float(x @ x)
+        v = x.astype(np.float64)
+        return self._gain.average(
+            self._norm(v), self._error(float(np.abs(v).sum()), float(np.linalg.norm(v)))
+        )
+
+    def _error(self, l1: float, l2: float) -> Callable[[float, float], float]:
+        """E|decode(encode(x)) - x|^2 of gradients with these norms, at most, for a gain and a scale."""
+
+        def error(gain: float, scale: float) -> float:
+            hull = self.radius * gain  # what x is scaled to lies in the l1 ball of this radius
+            noise = max(0.0, hull * min(scale * l1, hull) - (scale * l2) ** 2) / self.draws
+            return noise + ((1 - scale) * l2) ** 2
+
+        return error
+
+    @property
+    def q(self) -> float:
+        """The exponent of the norm whose ball the family quantizes."""
+        return 1.0
 
     def _norm(self, x: NDArray[np.floating]) -> float:
         """The norm whose ball the family quantizes, of x [dim]."""
@@ -84,12 +106,6 @@ class SimQ(_Simplex):
     @property
     def radius(self) -> float:
         return 1.0
-
-    def variance(self, norm: float = 1.0) -> float:
-        longest = math.sqrt(self.dim) * norm
-        gain, kept = self._gain.sent(longest)
-        clip = kept / longest if longest else 1.0
-        return max(0.0, (gain * kept - (clip * norm) ** 2) / self.repeats) + ((1 - clip) * norm) ** 2
 
     def _norm(self, x: NDArray[np.floating]) -> float:
         return float(np.abs(x).sum())
@@ -141,16 +157,6 @@ class SimQPlus(_Simplex):
     @property
     def radius(self) -> float:
         return float(self.dim ** (1 / self.p))
-
-    def variance(self, norm: float = 1.0) -> float:
-        # Flat vectors are worst: they have the largest l1 and l_q norms of all with this l2 norm.
-        longest = norm * self.dim ** (1 / self.q - 0.5)
-        gain, kept = self._gain.sent(longest)
-        clip = kept / longest if longest else 1.0
-        l1 = clip * math.sqrt(self.dim) * norm
-        return (
-            max(0.0, (self.radius * gain * l1 - (clip * norm) ** 2) / self.repeats) + ((1 - clip) * norm) ** 2
-        )
 
     def _norm(self, x: NDArray[np.floating]) -> float:
         return float(np.linalg.norm(x, self.q))

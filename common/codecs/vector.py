@@ -71,7 +71,7 @@ class GradientVector:
     def linf(self) -> float:
         """The largest magnitude, by a pass of its own: exact for a factor of 1, the same bits on every backend."""
         xp = namespace(self.values)
-        return self.factor * max(float(xp.max(self.values)), -float(xp.min(self.values)), 0.0)
+        return self.factor * max(0.0, float(xp.max(self.values)), -float(xp.min(self.values)))
 
     def lq(self, q: float) -> float:
         """The l_q norm, by a pass of its own with one temporary array; for exponents other than 1 and 2."""

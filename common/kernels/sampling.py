@@ -35,18 +35,45 @@ def draw_coordinates(x: Array, sums: BlockSums, total: float, count: int, coins:
         total: at least ``sums.total``.
     """
     uniforms = coins.uniforms(2 * count)
+    blocks = np.searchsorted(np.cumsum(sums.bounds), uniforms[:count] * total, side="right")
+    heights = uniforms[count:] * np.append(sums.bounds, 0.0)[blocks]
+    return coordinates_at(x, sums, blocks, heights)
+
+
+def draw_systematically(x: Array, sums: BlockSums, total: float, count: int, coins: Coins) -> Drawn:
+    """Draw ``count`` times with one uniform u: the coordinates at (u + j) / count of the running sum of magnitudes.
+
+    Coordinate i is drawn floor or ceil of a_i = count ``|x_i| / total`` times, and a_i times on average. The sum
+    runs over blocks; behind each is a gap as long as its bound is above its own sum, and what falls there falls on
+    the rest. So bounds that are not tight change the order of coordinates and gaps, and no coordinate's length.
+
+    Args:
+        x, sums, total: as for ``draw_coordinates``.
+    """
+    heights = (coins.uniforms(1) + np.arange(count)) * (total / count)
     edges = np.cumsum(sums.bounds)
-    blocks = np.searchsorted(edges, uniforms[:count] * total, side="right")
-    coordinate = np.full(count, -1, np.int64)
-    negative = np.zeros(count, bool)
-    proposed = np.flatnonzero(blocks < edges.size)
+    blocks = np.searchsorted(edges, heights, side="right")
+    return coordinates_at(x, sums, blocks, heights - np.append(0.0, edges)[blocks])
+
+
+def coordinates_at(x: Array, sums: BlockSums, blocks: I64, heights: F64) -> Drawn:
+    """The coordinates at given heights of blocks' running sums of magnitudes; beyond a block's own sum is the rest.
+
+    Args:
+        x: float array [dim], NumPy or torch; only the blocks named are read.
+        sums: ``block_sums(x)``.
+        blocks: int64 [count]; one past the last block is the rest.
+        heights: float64 [count], from 0 to the block's bound.
+    """
+    coordinate = np.full(blocks.size, -1, np.int64)
+    negative = np.zeros(blocks.size, bool)
+    proposed = np.flatnonzero(blocks < sums.bounds.size)
     drawn, which = np.unique(blocks[proposed], return_inverse=True)
-    heights = uniforms[count:][proposed] * sums.bounds[drawn][which]
     order = np.argsort(which, kind="stable")
     for start in range(0, drawn.size, SLAB):
         here = order[np.searchsorted(which[order], start) : np.searchsorted(which[order], start + SLAB)]
-        row, column, sign = _inside(x, drawn[start : start + SLAB], which[here] - start, heights[here])
         target = proposed[here]
+        row, column, sign = _inside(x, drawn[start : start + SLAB], which[here] - start, heights[target])
         hit = column < ROWS
         coordinate[target[hit]] = block_of(drawn[start + row[hit]], x.shape[0])[
             np.arange(hit.sum()), column[hit]

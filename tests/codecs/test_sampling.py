@@ -19,10 +19,11 @@ from tests.codecs.examples import (
 )
 from tests.codecs.vectors import SHAPES, heavy
 
-# Where the public seed is averaged over too, no law is enumerated for the mean: it is sampled, with more encodings.
-AVERAGED = [e for e in ENUMERABLE if not getattr(build(e), "unbiased_given_shared", True)]
+# Where the public seed is averaged over too, the mean or the variance is sampled, with more encodings.
+AVERAGED = [e for e in ENUMERABLE if not build(e).unbiased_given_shared or not build(e).variance_given_shared]
+VERTEX_CODECS = [p for p in parameters(EXAMPLES + LARGE) if isinstance(p.values[0], VertexCodec)]
 every_vertex_codec = pytest.mark.parametrize(
-    "codec", [p for p in parameters(EXAMPLES + LARGE) if isinstance(p.values[0], VertexCodec)]
+    "codec", [p for p in VERTEX_CODECS if p.values[0].independent_draws]
 )
 
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradwire.common.codecs import AnyCodec
+from gradwire.common.codecs import AnyCodec, Example
 from gradwire.common.errors import FailedPrecondition, SpecError
 from gradwire.common.spec import Spec, parse_spec
 from gradwire.common.transport.specs import (
@@ -16,7 +16,7 @@ from gradwire.common.transport.specs import (
     spec_to_message,
 )
 from gradwire.proto import wire_pb2
-from tests.codecs.examples import every_codec
+from tests.codecs.examples import every_codec, is_buildable
 from tests.codecs.test_spec import specs
 
 
@@ -34,7 +34,10 @@ def test_codec_round_trip(codec: AnyCodec) -> None:
 
 @every_codec
 def test_another_fingerprint_is_refused(codec: AnyCodec) -> None:
-    for change in ({"fingerprint": bytes(16)}, {"fingerprint": b""}, {"dim": codec.dim + 1}):
+    changes: list[dict[str, Any]] = [{"fingerprint": bytes(16)}, {"fingerprint": b""}]
+    if is_buildable(Example(codec.spec, codec.dim + 1)):
+        changes.append({"dim": codec.dim + 1})
+    for change in changes:
         message = codec_to_message(codec)
         for name, value in change.items():
             setattr(message, name, value)

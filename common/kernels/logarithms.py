@@ -1,0 +1,60 @@
+"""Logarithms of huge counts, the same digits on every machine: code lengths follow from them.
+
+The decimal module rounds ln and exp correctly to any number of digits; a C library's may differ in the last bit,
+and then two machines would disagree about the length of a payload.
+"""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, Context, Decimal, localcontext
+
+_DIGITS = 60
+_CONTEXT = Context(prec=_DIGITS)
+_DOUBLE = Context(
+    prec=25
+)  # digits that decide a float64's rounding in all but one of a hundred million cases
+# Stirling's series, B_2k / (2k (2k - 1)): the terms below leave 10^-29 for arguments from 64 on.
+_STIRLING = (
+    (1, 12), (-1, 360), (1, 1260), (-1, 1680), (1, 1188), (-691, 360360), (1, 156), (-3617, 122400), (43867,
+    244188),
+)  # fmt: skip
+_LN_2 = Decimal(2).ln(_CONTEXT)
+_HALF_LN_2PI = Decimal("0.918938533204672741780329736405617639861397473637783412817152")
+
+
+def exp(x: float) -> float:
+    """e^x, by way of 25 correct digits: the same bits on every machine."""
+    return float(Decimal(x).exp(_DOUBLE))
+
+
+def ln(x: float) -> float:
+    """The natural logarithm for x > 0, by way of 25 correct digits: the same bits on every machine."""
+    return float(Decimal(x).ln(_DOUBLE))
+
+
+def log2_power(base: int, exponent: int) -> Decimal:
+    """log2(base^exponent), to about 50 digits."""
+    with localcontext(_CONTEXT):
+        return exponent * Decimal(base).ln() / _LN_2
+
+
+def log2_binomial(n: int, k: int) -> Decimal:
+    """log2 of the binomial coefficient, to an error below 10^-20; for 64 <= k <= n - 64.
+
+    >>> round(log2_binomial(131072, 65536), 6)
+    Decimal('131063.174249')
+    """
+    with localcontext(_CONTEXT):
+        return (_ln_factorial(n) - _ln_factorial(k) - _ln_factorial(n - k)) / _LN_2
+
+
+def _ln_factorial(n: int) -> Decimal:
+    """Stirling's series for ln n!."""
+    x = Decimal(n)
+    series = sum(Decimal(a) / b / x ** (2 * k + 1) for k, (a, b) in enumerate(_STIRLING))
+    return (x + Decimal("0.5")) * x.ln() - x + _HALF_LN_2PI + series
+
+
+def ceiling(x: Decimal) -> int:
+    """The least integer that is not below x."""
+    return int(x.to_integral_value(ROUND_CEILING))
