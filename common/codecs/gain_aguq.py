@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradwire.common.codecs.gain import FLOAT32_MAX, FLOAT32_TINY, Choice, Gain, Length, register_gain
 from gradwire.common.errors import PayloadError, SpecError
@@ -90,6 +91,14 @@ class Aguq(Gain):
         values[1:, : math.floor(top / math.sqrt(SQUARE))] = np.nan
         return values
 
+    @cached_property
+    def _written(self) -> NDArray[np.bool_]:
+        """Which (range, level) are used: of two that stand for one number (M_2 / 2 = M_0), the first."""
+        flat = self._values.ravel()
+        written = np.zeros(flat.size, bool)
+        written[np.unique(flat, return_index=True)[1]] = True
+        return (written & ~np.isnan(flat)).reshape(self._values.shape)
+
     def law(self, length: Length) -> tuple[Choice, ...]:
         values = self._values
         j = int(np.searchsorted(values[:, -1], length.near))
@@ -111,10 +120,10 @@ class Aguq(Gain):
         j = bits.read(1, self.range_bits)[..., 0]
         level = bits.read(1, self.level_bits)[..., 0]
         h, k = self._values.shape
-        known = (j < h) & (level < k)
-        gain: F64 = np.where(known, self._values[np.minimum(j, h - 1), np.minimum(level, k - 1)], np.nan)
-        if np.isnan(gain).any():
-            raise PayloadError("the gain's range and level are not one that is sent: the payload is corrupt")
+        at = np.minimum(j, h - 1), np.minimum(level, k - 1)
+        if not ((j < h) & (level < k) & self._written[at]).all():
+            raise PayloadError("the gain's range and level are not two that are sent together: it is corrupt")
+        gain: F64 = self._values[at]
         return gain
 
     def sent(self, norm: float) -> tuple[float, float]:

@@ -9,6 +9,7 @@ from functools import cached_property
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradwire.common.codecs.adaptive import Adaptive
 from gradwire.common.codecs.base import Example
@@ -121,6 +122,17 @@ class LqSplit(ShapeCodec[Split]):
             return small + gain**2 * large + ((1 - scale) * norm) ** 2
 
         return self._gain.largest(norm * self.dim ** (1 / self._constants.q - 0.5), norm, error)
+
+    def variance_at(self, x: NDArray[np.floating]) -> float:
+        if self.most:
+            raise NotImplementedError(f"{self.name}: the variance of a vector depends on the rotation")
+        v, c = x.astype(np.float64), self._constants.threshold
+
+        def error(gain: float, scale: float) -> float:
+            noise = (gain * c) ** 2 * float(self._small.noise(v * (scale / gain / c)).sum()) if gain else 0.0
+            return noise + (1 - scale) ** 2 * float(v @ v)
+
+        return self._gain.average(float(np.abs(v).max()), error)
 
     # ---- hooks ---------------------------------------------------------------------------------------------
 

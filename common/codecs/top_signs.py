@@ -44,8 +44,8 @@ class TopSigns(DirectionCodec[Signs]):
 
     >>> from gradwire.common.codecs import parse
     >>> top = parse("top_signs(1220)", dim=65_536)
-    >>> top.nbits, round(top.variance(), 2)  # any unbiased 10,000 bits have 4.24 or more
-    (9999, 6.43)
+    >>> top.nbits, round(top.variance(), 2)  # any unbiased 10,001 bits have 4.24 or more
+    (10001, 6.43)
     """
 
     count: int = 1
