@@ -20,12 +20,13 @@ from gradwire.proto import wire_pb2
 from gradwire.server.assignment import assign
 from gradwire.server.coordinator import Coordinator
 from gradwire.server.outgoing import Outgoing, OutgoingEntry
-from gradwire.server.rounds import Contribution, Pushed
+from gradwire.server.rounds import Contribution, Phase, Pushed
 from gradwire.server.session import Session
 
 GREETING_BYTES = 1 << 16  # Join, Ready, Report, Done: names and numbers, nothing that grows with the model
 FLUSH_SECONDS = 1.0  # for a stream that ends early to take what is queued
 UPLOAD_PATIENCE = 60.0  # seconds without a byte of the initial model, for which all others wait
+MAX_METRICS = 64  # in a report, and characters of a name
 MAX_MODEL_BYTES = 1 << 34  # 16 GiB: a wrong dim must not make the server buffer more
 
 
@@ -185,8 +186,8 @@ class ParameterServer:
         if kind == "push":
             await self._push(session, message.push, inbox.assembly.received)
         elif kind == "report":
-            self._run.note_metrics(message.report.round, {m.name: m.value for m in message.report.metrics})
-        elif kind == "done":
+            self._report(session, message.report)
+        elif kind == "done" and self._run.state.phase is Phase.FINISHED:
             await self._done(session, message.done)
         else:
             raise InvalidArgument(f"{kind} came in the middle of the run: the peer speaks another protocol")
@@ -219,6 +220,14 @@ class ParameterServer:
         if len(push.examples) != count or min(push.examples) < 1:
             raise InvalidArgument(f"this run weighs by examples: expected {count} positive counts")
         return tuple(push.examples)
+
+    def _report(self, session: Session, report: wire_pb2.Report) -> None:
+        names = [m.name for m in report.metrics]
+        if 0 not in session.workers or report.round > self._run.config.rounds:
+            raise InvalidArgument("metrics come from the process with worker 0, for a round of the run")
+        if len(names) > MAX_METRICS or not all(n.isprintable() and len(n) <= MAX_METRICS for n in names):
+            raise InvalidArgument(f"at most {MAX_METRICS} metrics with short printable names are taken")
+        self._run.note_metrics(report.round, {m.name: m.value for m in report.metrics})
 
     async def _done(self, session: Session, done: wire_pb2.Done) -> None:
         counted_alike = done.sent == session.received and done.received == session.sent

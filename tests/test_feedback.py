@@ -118,10 +118,8 @@ def test_what_was_not_counted_comes_back(spec: str) -> None:
     memory = memory_for(spec)
     push(memory, 0)
     whole = gradient(1) + memory.memory
-    push(memory, 1)
-    memory.take_back(shared=shared_seed(5, 1, 3))
-    np.testing.assert_allclose(memory.memory, whole, rtol=0, atol=1e-6 * np.abs(whole).max())
-    memory.take_back()  # once
+    payload = push(memory, 1)
+    memory.give_back(payload, shared=shared_seed(5, 1, 3))
     np.testing.assert_allclose(memory.memory, whole, rtol=0, atol=1e-6 * np.abs(whole).max())
 
 

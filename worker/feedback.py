@@ -94,13 +94,10 @@ class ErrorFeedback:
         self._last, self.round = (round_, payload), round_ + 1
         return payload
 
-    def take_back(self, *, shared: int | None = None) -> None:
-        """Return what the last payload carried to the memory: the round was committed without it."""
-        if self._last is not None:
-            self._memory = _narrow(
-                self._memory + like(self._codec.decode(self._last[1], shared=shared), self._memory)
-            )
-            self._last = None
+    def give_back(self, payload: bytes, *, shared: int | None = None) -> None:
+        """Return what an earlier payload carried: its round was committed without it, as was learnt only now."""
+        estimate = self._codec.decode(payload, shared=shared)
+        self._memory = _narrow(self._memory + like(estimate, self._memory))
 
     # ---- the worker's checkpoint ---------------------------------------------------------------------------
 

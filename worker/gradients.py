@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +14,8 @@ from gradwire.common.kernels.arrays import Array
 from gradwire.common.randomness import shared_seed, worker_coins
 from gradwire.worker.memories import Memories
 from gradwire.worker.tasks import Task
+
+LATE_ROUNDS = 8  # batches that are remembered in case they turn out to have come too late
 
 
 @dataclass(frozen=True)
@@ -45,6 +48,8 @@ class Encoder:
         self._seed = seed
         self.workers = workers
         self._last: Batch | None = None
+        # Word that a round was committed without us comes after its entry, when the next batch is made already.
+        self._sent: deque[Batch] = deque(maxlen=LATE_ROUNDS)
 
     def batch(self, params: NDArray[np.float32], round_: int) -> Batch:
         """The payloads of a round, whose gradients are taken at ``params`` [dim].
@@ -54,6 +59,7 @@ class Encoder:
         """
         if self._last is None or self._last.round != round_:
             self._last = self._encode(params, round_)
+            self._sent.append(self._last)
         return self._last
 
     def forget(self) -> None:
@@ -62,9 +68,11 @@ class Encoder:
 
     def take_back(self, round_: int) -> None:
         """The round was committed without this process's payloads: what they carried goes back to the memories."""
-        if self._memories is not None and self._last is not None and self._last.round == round_:
-            for worker in self.workers:
-                self._memories.take_back(worker, self._shared(worker, round_))
+        late = next((batch for batch in self._sent if batch.round == round_), None)
+        if self._memories is not None and late is not None:
+            self._sent.remove(late)
+            for worker, payload in zip(self.workers, late.payloads, strict=True):
+                self._memories.give_back(worker, payload, self._shared(worker, round_))
 
     def _shared(self, worker: int, round_: int) -> int | None:
         return shared_seed(self._seed, round_, worker) if self._codec.shared_randomness else None

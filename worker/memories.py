@@ -35,9 +35,9 @@ class Memories:
         self._save(worker)
         return payload
 
-    def take_back(self, worker: int, shared: int | None) -> None:
-        """Return what a worker's last payload carried: its round was committed without it."""
-        self._of[worker].take_back(shared=shared)
+    def give_back(self, worker: int, payload: bytes, shared: int | None) -> None:
+        """Return what a worker's payload carried: its round was committed without it."""
+        self._of[worker].give_back(payload, shared=shared)
         self._save(worker)
 
     def _save(self, worker: int) -> None:

@@ -9,10 +9,14 @@ import grpc
 import numpy as np
 import pytest
 
+from gradwire.common.codecs import parse
 from gradwire.common.config import RunConfig
 from gradwire.common.errors import Unavailable
 from gradwire.common.transport.statuses import error_of
+from gradwire.worker.gradients import Encoder
+from gradwire.worker.memories import Memories
 from gradwire.worker.replica import Replica
+from gradwire.worker.tasks.registry import build_spec
 from tests.run.harness import RawWorker, Run, simulate
 
 CONFIG = RunConfig(
@@ -155,6 +159,21 @@ def late_push(config: RunConfig) -> Any:
 
     codec = parse(config.codec, 24)
     return wire_pb2.Push(round=0, payloads=codec.encode(np.ones(24), np.random.default_rng(0)))
+
+
+def test_what_came_too_late_goes_back_into_the_memory() -> None:
+    """Word of a late push comes after the entry, when the next payloads are made: nothing may be lost by that."""
+    config = replace(CONFIG, codec="top_k(k=3)", workers=1)
+    task = build_spec(config.task, workers=1, seed=0)
+    codec, params = parse(config.codec, task.dim), task.initial()
+    memories = Memories(codec, b"", (0,), None)
+    encoder = Encoder(task, codec, 0, (0,), memories)
+    sent = [encoder.batch(params, r).payloads[0] for r in range(3)]
+    encoder.take_back(1)
+    encoder.take_back(1)  # once
+    gradients = sum(task.gradient(params, round=r, worker=0).value for r in range(3))
+    counted = codec.decode(sent[0]) + codec.decode(sent[2])
+    assert np.allclose(counted + memories._of[0].memory, gradients, atol=1e-4)
 
 
 def test_a_late_joiner_is_brought_up_to_date(tmp_path: Path) -> None:
