@@ -271,7 +271,8 @@ def test_many_streams_of_one_name_at_once_leave_one(tmp_path: Path) -> None:
             )
             assert "upload" in answers  # the one that stayed was asked for the model
             told = [error_of(a) for a in answers if a != "upload"]
-            assert all(isinstance(error, Unavailable) for error in told), told
+            # A write into a stream that was just cut is "Internal error from Core": workers try again then too.
+            assert all(isinstance(e, Unavailable) or "from Core" in str(e) for e in told), told
             for rival in rivals:
                 await rival.close()
             for i, name in enumerate(("one", "two", "three")):
