@@ -108,10 +108,10 @@ def load_config(path: Path | None, flags: Mapping[str, Any]) -> RunConfig:
     Raises:
         ConfigError: no such file, not TOML, an unknown key, a value of the wrong type or out of range.
     """
-    values: dict[str, Any] = {**_read(path), **{k: v for k, v in flags.items() if v is not None}}
-    if "lr" in values:
-        lr = float(values.pop("lr"))
-        values["optimizer"] = f"sgd(lr={lr!r})"
+    values = {
+        **_with_optimizer(_read(path)),
+        **_with_optimizer({k: v for k, v in flags.items() if v is not None}),
+    }
     if "task" not in values:
         raise ConfigError(
             "no task: pass --task, e.g. 'mlp(digits, hidden=64)', or write task = \"…\" in the file"
@@ -122,6 +122,19 @@ def load_config(path: Path | None, flags: Mapping[str, Any]) -> RunConfig:
             raise ConfigError(f"unknown setting {key!r}{did_you_mean(key, known)}")
         values[key] = _typed(key, value, str(known[key]))
     return RunConfig(**values)
+
+
+def _with_optimizer(source: Mapping[str, Any]) -> dict[str, Any]:
+    """One source's settings with ``lr`` written out, so that a later source's optimizer overrides it."""
+    values = dict(source)
+    if "lr" in values:
+        lr = _typed("lr", values.pop("lr"), "float")
+        if "optimizer" in values:
+            raise ConfigError(
+                "lr and optimizer are both given: write the rate into the optimizer, e.g. sgd(lr=0.1)"
+            )
+        values["optimizer"] = f"sgd(lr={lr!r})"
+    return values
 
 
 def _typed(key: str, value: Any, kind: str) -> Any:

@@ -214,7 +214,8 @@ class Coordinator:
         entry = self.fold.entry(record, update)
         for session in self.sessions.values():
             session.send_entry(entry)
-        self.tally.committed(commit.round, [v for w, v in self._losses.items() if w in record.workers])
+        cohort = frozenset(record.workers)
+        self.tally.committed(commit.round, [v for w, v in self._losses.items() if w in cohort])
         self._losses.clear()
         self._progress(self._round_row(record, entry))
 

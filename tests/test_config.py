@@ -1,0 +1,45 @@
+"""Settings: the file first, flags over it, and nothing dropped in silence."""
+
+from pathlib import Path
+
+import pytest
+
+from gradwire.common.config import RunConfig, load_config
+from gradwire.common.errors import ConfigError
+
+TASK = {"task": "synthetic(dim=3)"}
+
+
+def written(folder: Path, text: str) -> Path:
+    path = folder / "run.toml"
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_flags_override_the_file_whichever_way_the_rate_is_spelt(tmp_path: Path) -> None:
+    path = written(tmp_path, 'task = "synthetic(dim=3)"\nlr = 0.1\n')
+    assert load_config(path, {}).optimizer == "sgd(lr=0.1)"
+    assert load_config(path, {"optimizer": "sgd(lr=0.7)"}).optimizer == "sgd(lr=0.7)"
+    assert load_config(path, {"lr": 2}).optimizer == "sgd(lr=2.0)"
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        ({**TASK, "lr": 0.1, "optimizer": "sgd(momentum=0.9)"}, "lr and optimizer"),
+        ({**TASK, "lr": "fast"}, "lr is 'fast', expected float"),
+        ({}, "no task"),
+        ({**TASK, "rouns": 3}, "did you mean rounds"),
+        ({**TASK, "quorum": 2}, "set deadline"),
+        ({**TASK, "seed": -1}, "seed is -1"),
+    ],
+)
+def test_what_cannot_be_meant_is_one_line(flags: dict[str, object], words: str) -> None:
+    with pytest.raises(ConfigError, match=words) as caught:
+        load_config(None, flags)
+    assert "\n" not in str(caught.value)
+
+
+def test_the_stored_form_is_the_same_configuration() -> None:
+    config = RunConfig(task="mlp(digits, hidden=8)", deadline=1.5, quorum=2)
+    assert RunConfig.from_json(config.to_json()) == config
