@@ -116,10 +116,14 @@ class CrossPolytope(AxisCodec):
             Example("cross_polytope(repeats=3, gain=bound(2.0))", 2, enumerable=True),
             Example("cross_polytope", 1, enumerable=True),
             Example("cross_polytope(scale=2)", 3, enumerable=True),
+            Example("cross_polytope(repeats=2, coding=joint)", 3, enumerable=True),
+            Example("cross_polytope(repeats=3, coding=multiset)", 2, enumerable=True),
+            Example("cross_polytope(repeats=2, coding=elias_fano)", 3, enumerable=True),
             Example("cross_polytope(repeats=2, scale=1.25, gain=bound(2.0))", 2, enumerable=True),
             Example("cross_polytope(repeats=100)", 70_001),
             Example("cross_polytope(repeats=1000, gain=bound(1.5))", 129),
             Example("cross_polytope(repeats=100, scale=2)", 70_001),
+            Example("cross_polytope(repeats=200, coding=multiset)", 70_001),
         )
 
 

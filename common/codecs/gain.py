@@ -94,10 +94,6 @@ class Gain(ABC):
             PayloadError: a value that ``law`` never gives.
         """
 
-    @abstractmethod
-    def sent(self, norm: float) -> tuple[float, float]:
-        """For a gradient of this length: the gain it is sent with, and its length after clipping."""
-
     def stated(self, length: float) -> tuple[Choice, ...]:
         """The law of a length in closed forms: before it is rounded to what the wire holds."""
         return self.law(Length(length, length))
@@ -161,9 +157,6 @@ class Exact(Gain):
             raise PayloadError(f"the gain is {gain.min()}, expected a non-negative float32: it is corrupt")
         return gain
 
-    def sent(self, norm: float) -> tuple[float, float]:
-        return norm, norm
-
     def stated(self, length: float) -> tuple[Choice, ...]:
         return (Choice(length, 1.0, 1.0),)
 
@@ -198,9 +191,6 @@ class Bound(Gain):
 
     def read(self, bits: BitReader) -> F64:
         return np.asarray(self.bound)
-
-    def sent(self, norm: float) -> tuple[float, float]:
-        return self.bound, min(norm, self.bound)
 
 
 def build_gain(spec: Spec) -> Gain:

@@ -126,9 +126,6 @@ class Aguq(Gain):
         gain: F64 = self._values[at]
         return gain
 
-    def sent(self, norm: float) -> tuple[float, float]:
-        raise NotImplementedError("this gain is random: state errors by ``average`` or ``largest``")
-
     def largest(self, shortest: float, longest: float, error: Callable[[float, float], float]) -> float:
         """By looking at many lengths between the two, and beside them: the noise jumps where the next range begins."""
         between = np.geomspace(shortest, longest, SAMPLES) if 0 < shortest < longest else [longest]

@@ -30,16 +30,17 @@ class L1Systematic(SimQ):
     s exceeds the number of large coordinates, where theirs falls like 1 / s (erratum S8). The largest over |x| = 1
     is d / s - 1 for 2 s <= d.
 
-    Payload: |x|_1 as a float32 (or nothing, under a public l1 bound), then the multiset of the draws:
-    ceil(log2 C(2d + s, s)) bits; what falls between |x|_1 and the float32 above it is the zero vertex. Not private,
-    whatever the bound: counts that x does not allow have probability zero (theory, section 1.2).
+    Payload: |x|_1 as a float32 (or nothing, under a public l1 bound), then the sum of the draws as an integer point of
+    the l1 ball of radius s, ceil(log2 D(d, s)) bits, the fewest; ``coding=multiset`` takes ceil(log2 C(2d + s, s)).
+    What falls between |x|_1 and the float32 above it is the zero vertex. Not private, whatever the bound: counts that
+    x does not allow have probability zero (theory, section 1.2).
 
     >>> from gradwire.common.codecs import parse
     >>> parse("l1_systematic(100)", dim=795_010).nbits
     1568
     """
 
-    coding: str = "multiset"
+    coding: str = "l1_ball"
 
     name = "l1_systematic"
     source = "theory 5; against SimQ remark 5 and 8 (S8)"
@@ -52,18 +53,25 @@ class L1Systematic(SimQ):
 
     def variance(self, norm: float = 1.0) -> float:
         longest = math.sqrt(self.dim) * norm
-        gain, kept = self._gain.sent(longest)
-        clip = kept / longest if longest else 1.0
-        share = min(0.5, self.draws * kept / (gain * self.dim)) if gain else 0.0
-        return (gain / self.draws) ** 2 * (self.dim * share * (1 - share)) + ((1 - clip) * norm) ** 2
+
+        def error(gain: float, scale: float) -> float:
+            kept = min(scale * longest, gain)
+            share = min(0.5, self.draws * kept / (gain * self.dim)) if gain else 0.0
+            noise = (gain / self.draws) ** 2 * (self.dim * share * (1 - share))
+            return noise + ((1 - scale) * norm) ** 2
+
+        return self._gain.largest(norm, longest, error)
 
     def variance_at(self, x: NDArray[np.floating]) -> float:
-        x = x.astype(np.float64)
-        gain, kept = self._gain.sent(self._norm(x))
-        clip = kept / self._norm(x) if kept else 0.0
-        often = self.draws * clip / gain * np.abs(x) if gain else np.zeros(self.dim)
-        share = often - np.floor(often)
-        return (gain / self.draws) ** 2 * float((share * (1 - share)).sum()) + (1 - clip) ** 2 * float(x @ x)
+        v = x.astype(np.float64)
+
+        def error(gain: float, scale: float) -> float:
+            often = self.draws * scale / gain * np.abs(v) if gain else np.zeros(self.dim)
+            share = often - np.floor(often)
+            noise = (gain / self.draws) ** 2 * float((share * (1 - share)).sum())
+            return noise + (1 - scale) ** 2 * float(v @ v)
+
+        return self._gain.average(self._norm(v), error)
 
     def _draw(self, vector: GradientVector, count: int, coins: Coins) -> I64:
         if vector.factor == 0:
@@ -95,7 +103,7 @@ class L1Systematic(SimQ):
         return (
             Example("l1_systematic", 3, enumerable=True),
             Example("l1_systematic(2)", 4, enumerable=True),
-            Example("l1_systematic(5, gain=bound(2.5))", 3, enumerable=True),
+            Example("l1_systematic(5, gain=bound(2.5), coding=multiset)", 3, enumerable=True),
             Example("l1_systematic(repeats=2, coding=tuple)", 5, enumerable=True),
             Example("l1_systematic(64, coding=type_signs)", 1000),
             Example("l1_systematic(500)", 70_001),

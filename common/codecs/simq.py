@@ -129,8 +129,8 @@ class SimQPlus(_Simplex):
 
     The l1 ball has radius B' = B d^(1/p), where B bounds |x|_q ([S] section 4.2, equation 5, Theorem 4.2). k
     is ``repeats``; 0 means the paper's k = d^(2/p), rounded down because Theorem 3.1 needs an integer
-    (erratum S7). Payload: the gain B, then k indices of ceil(log2(2d+1)) bits (the tuple code). Unbiased;
-    variance (B' |x|_1 - |x|^2) / k (theory 2.1).
+    (erratum S7). Payload: the gain B, then k indices of ceil(log2(2d+1)) bits (the tuple code); the paper's own
+    is ``coding=type_signs``, the shortest ``coding=l1_ball``. Unbiased; variance (B' |x|_1 - |x|^2) / k (theory 2.1).
     """
 
     repeats: int = 0
@@ -180,6 +180,9 @@ class SimQPlus(_Simplex):
             Example("simq_plus(repeats=2)", 3, enumerable=True),
             Example("simq_plus(p=4.0)", 4, enumerable=True),
             Example("simq_plus(repeats=2, p=inf, gain=bound(1.5))", 2, enumerable=True),
+            Example("simq_plus(repeats=3, coding=type_signs)", 3, enumerable=True),
+            Example("simq_plus(repeats=3, coding=l1_ball)", 2, enumerable=True),
             Example("simq_plus", 1000),
+            Example("simq_plus(coding=type_signs)", 1000),
             Example("simq_plus(repeats=50, p=3.0)", 70_001),
         )

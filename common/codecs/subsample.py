@@ -21,6 +21,7 @@ from gradwire.common.randomness import Coins
 from gradwire.common.spec import Spec
 from gradwire.common.update import Terms
 
+FRACTION = 0.1  # unless the spec says how many coordinates
 SPARSE = 16  # below one coordinate in so many, a list of indices and weights is the smaller index domain
 
 
@@ -34,7 +35,7 @@ class Subsample(Composite[Any]):
     V14); no index is sent.
 
     Args:
-        fraction: share of the coordinates, 0 to 1; count = round(fraction * dim), at least 1.
+        fraction: share of the coordinates, 0 to 1; count = round(fraction * dim), at least 1. By default a tenth.
         inner: the codec for x restricted to T.
         count: in place of ``fraction``, how many coordinates.
         budget: in place of both, the largest payload in bits: as many coordinates as it pays for.
@@ -58,9 +59,10 @@ class Subsample(Composite[Any]):
 
     def __post_init__(self) -> None:
         given = [n for n in ("fraction", "count", "budget") if getattr(self, n) is not None]
-        if len(given) != 1:
-            what = " and ".join(given) or "nothing"
-            raise SpecError(f"{self.name}: {what} is given, expected one of fraction, count and budget")
+        if len(given) > 1:
+            raise SpecError(f"{self.name}: {' and '.join(given)} are given, expected one of them")
+        if not given:
+            object.__setattr__(self, "fraction", FRACTION)
         super().__post_init__()
 
     def _resolve(self) -> None:

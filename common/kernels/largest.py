@@ -91,7 +91,8 @@ def _bell(y: float, count: int, among: int) -> tuple[float, float]:
         log_inside = ln(inside)
     else:
         mills = _continued_fraction(t)
-        log_inside = float((1 - Decimal(density) * Decimal(mills)).ln(_FINE))
+        outside = _FINE.multiply(Decimal(density), Decimal(mills))
+        log_inside = float(_FINE.ln(_FINE.subtract(Decimal(1), outside)))
     log_density = ln(_SQRT_2_OVER_PI) - t * t / 2
     return count * (log_density + ln(mills)) + (among - count - 1) * log_inside + log_density + y, mills
 

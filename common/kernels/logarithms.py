@@ -1,19 +1,22 @@
 """Logarithms of huge counts, the same digits on every machine: code lengths follow from them.
 
-The decimal module rounds ln and exp correctly to any number of digits; a C library's may differ in the last bit,
-and then two machines would disagree about the length of a payload.
+Whoever calls may have set a decimal context of its own: nothing here is computed in it. The decimal module rounds ln
+and exp correctly to any number of digits; a C library's may differ in the last bit, and then two machines would
+disagree about the length of a payload.
 """
 
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, Context, Decimal, localcontext
+from math import comb
 
 _DIGITS = 60
 _CONTEXT = Context(prec=_DIGITS)
 _DOUBLE = Context(
     prec=25
 )  # digits that decide a float64's rounding in all but one of a hundred million cases
-# Stirling's series, B_2k / (2k (2k - 1)): the terms below leave 10^-29 for arguments from 64 on.
+_LEAST = 64  # arguments from which Stirling's series does
+# B_2k / (2k (2k - 1)): the terms below leave 10^-29.
 _STIRLING = (
     (1, 12), (-1, 360), (1, 1260), (-1, 1680), (1, 1188), (-691, 360360), (1, 156), (-3617, 122400), (43867,
     244188),
@@ -32,6 +35,12 @@ def ln(x: float) -> float:
     return float(Decimal(x).ln(_DOUBLE))
 
 
+def log2(x: int, over: int = 1) -> Decimal:
+    """The logarithm of x / over to base 2, to about 58 digits; for integers from 1 on."""
+    with localcontext(_CONTEXT):
+        return (Decimal(x).ln() - Decimal(over).ln()) / _LN_2
+
+
 def log2_power(base: int, exponent: int) -> Decimal:
     """log2(base^exponent), to about 50 digits."""
     with localcontext(_CONTEXT):
@@ -39,11 +48,13 @@ def log2_power(base: int, exponent: int) -> Decimal:
 
 
 def log2_binomial(n: int, k: int) -> Decimal:
-    """log2 of the binomial coefficient, to an error below 10^-20; for 64 <= k <= n - 64.
+    """log2 of the binomial coefficient, to an error below 10^-20.
 
     >>> round(log2_binomial(131072, 65536), 6)
     Decimal('131063.174249')
     """
+    if min(k, n - k) < _LEAST:
+        return log2(comb(n, k))
     with localcontext(_CONTEXT):
         return (_ln_factorial(n) - _ln_factorial(k) - _ln_factorial(n - k)) / _LN_2
 
@@ -55,6 +66,7 @@ def _ln_factorial(n: int) -> Decimal:
     return (x + Decimal("0.5")) * x.ln() - x + _HALF_LN_2PI + series
 
 
-def ceiling(x: Decimal) -> int:
-    """The least integer that is not below x."""
-    return int(x.to_integral_value(ROUND_CEILING))
+def ceiling(*terms: Decimal) -> int:
+    """The least integer that is not below the sum."""
+    with localcontext(_CONTEXT):
+        return int(sum(terms, Decimal(0)).to_integral_value(ROUND_CEILING))

@@ -8,7 +8,7 @@ lost on rounding.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from decimal import Decimal, localcontext
+from decimal import Decimal
 from functools import lru_cache
 
 import numpy as np
@@ -17,7 +17,7 @@ from gradwire.common.kernels.arrays import I64
 from gradwire.common.kernels.logarithms import ceiling, log2_power
 from gradwire.common.kernels.range_coder import RangeDecoder, RangeEncoder
 
-SLACK = Decimal(2) ** -80  # bits for all roundings; no count that is not a power of two is so near to one
+SLACK = Decimal(2.0**-80)  # bits for all roundings; no count that is not a power of two is so near to one
 SUPERDIGIT_BITS = 62  # of digits that are coded in one step
 
 Radices = tuple[tuple[int, int], ...]  # runs of digits: (how many, their radix), in order
@@ -31,9 +31,8 @@ def radix_bits(radices: Radices) -> int:
     (2061, 32, 7)
     """
     whole = sum(count * (radix - 1).bit_length() for count, radix in radices if radix & (radix - 1) == 0)
-    with localcontext(prec=60):
-        others = sum(log2_power(radix, count) for count, radix in radices if count and radix & (radix - 1))
-        return whole + (ceiling(others + SLACK) if others else 0)
+    others = [log2_power(radix, count) for count, radix in radices if count and radix & (radix - 1)]
+    return whole + (ceiling(*others, SLACK) if others else 0)
 
 
 def encode_digits(digits: Sequence[I64], radices: Radices) -> int:

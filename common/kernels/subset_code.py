@@ -7,7 +7,7 @@ Let ``doubles`` be the number of pairs with two stars. Then
 
 which says how to go on: which pairs have a star (a subset), which of those have two (a subset), and one plain bit
 for each of the others. So arrays do the work, level by level, and nothing is as long as ``cells``; all that needs a
-model is ``doubles``, one number for every pair of subsets, in ``doubles_code``. Small subsets are ranked exactly
+model is ``doubles``, one number for every pair of subsets, in ``unimodal_code``. Small subsets are ranked exactly
 (``ranking``). The probabilities multiply up to 1 / C(cells, stars) for every subset alike (theory, section 3), so
 no subset, however chosen, is longer.
 """
@@ -23,11 +23,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.common.errors import PayloadError
-from gradwire.common.kernels.arrays import I64, U8
-from gradwire.common.kernels.doubles_code import decode_doubles, encode_doubles
+from gradwire.common.kernels.arrays import F64, I64, U8
 from gradwire.common.kernels.logarithms import ceiling, log2_binomial
 from gradwire.common.kernels.range_coder import RangeDecoder, RangeEncoder
 from gradwire.common.kernels.ranking import rank, unrank
+from gradwire.common.kernels.unimodal_code import Law, decode_number, encode_number
 
 SMALL_STARS = 128  # subsets that are ranked by binomial coefficients: few stars
 SMALL_CELLS = 160  # or few cells
@@ -35,7 +35,7 @@ RANK_BITS = 64  # of a rank that the range coder takes; the rest are plain bits
 # Rounding of the model costs at most 2^-31 bits a number, and there are fewer than 4 numbers a star: more than
 # SMALL_STARS stars make one on each of at most 41 levels, and a number far from its mean takes one more for every
 # 14 bits it costs.
-SLACK = Decimal(2) ** -28  # bits a star
+SLACK = Decimal(2.0**-28)  # bits a star
 
 
 @lru_cache(maxsize=256)
@@ -48,7 +48,7 @@ def subset_bits(cells: int, stars: int) -> int:
     stars = min(stars, cells - stars)
     if _is_small(cells, stars):
         return (comb(cells, stars) - 1).bit_length()
-    return ceiling(log2_binomial(cells, stars) + stars * SLACK)
+    return ceiling(log2_binomial(cells, stars), stars * SLACK)
 
 
 def encode_subset(positions: I64, cells: int) -> int:
@@ -59,9 +59,8 @@ def encode_subset(positions: I64, cells: int) -> int:
         return rank(positions)
     coder = RangeEncoder()
     plain: list[U8] = []
-    _encode(positions, cells, coder, plain)
-    bits = np.concatenate(plain)
-    return coder.finish(nbits, _integer(bits), bits.size)
+    put_subset(positions, cells, coder, plain)
+    return finish(coder, plain, nbits)
 
 
 def decode_subset(code: int, cells: int, stars: int) -> I64:
@@ -78,15 +77,15 @@ def decode_subset(code: int, cells: int, stars: int) -> I64:
         if code >> nbits:
             raise PayloadError("the code of a subset has too many bits: it is corrupt")
         coder = RangeDecoder(code, nbits)
-        plan = _plan(fewer, cells, coder)
-        found = _positions(plan, _PlainBits(coder.finish(plan.plain_bits), plan.plain_bits))
+        plan = plan_subset(fewer, cells, coder)
+        found = planned_positions(plan, PlainBits(coder.finish(plan.plain_bits), plan.plain_bits))
     return found if fewer == stars else _complement(found, cells)
 
 
 # ---- encoding ----------------------------------------------------------------------------------------------
 
 
-def _encode(positions: I64, cells: int, coder: RangeEncoder, plain: list[U8]) -> None:
+def put_subset(positions: I64, cells: int, coder: RangeEncoder, plain: list[U8]) -> None:
     """One subset or its complement, whichever is sparser: symbols to the coder, plain bits to the list."""
     positions = _sparser(positions, cells)
     stars = positions.size
@@ -104,10 +103,16 @@ def _encode(positions: I64, cells: int, coder: RangeEncoder, plain: list[U8]) ->
     np.equal(pairs[1:], pairs[:-1], out=second[1:])
     first = ~second
     double = np.append(second[1:], False)[first]
-    encode_doubles(pairs.size, cells // 2, int(double.sum()), coder)
+    encode_number(int(double.sum()), _law_of_doubles(pairs.size, cells // 2), coder)
     plain.append((positions[first][~double] & 1).astype(np.uint8))
-    _encode(pairs[first], cells // 2, coder, plain)
-    _encode(np.flatnonzero(double), double.size, coder, plain)
+    put_subset(pairs[first], cells // 2, coder, plain)
+    put_subset(np.flatnonzero(double), double.size, coder, plain)
+
+
+def finish(coder: RangeEncoder, plain: list[U8], nbits: int) -> int:
+    """The whole message, symbols and plain bits, as an integer of ``nbits`` bits."""
+    bits = np.concatenate([np.zeros(0, np.uint8), *plain])
+    return coder.finish(nbits, _integer(bits), bits.size)
 
 
 def _encode_rank(rank: int, count: int, coder: RangeEncoder, plain: list[U8]) -> None:
@@ -119,7 +124,7 @@ def _encode_rank(rank: int, count: int, coder: RangeEncoder, plain: list[U8]) ->
 # ---- decoding: first the symbols, which say how many plain bits there are, then these ---------------------------
 
 
-class _Plan(NamedTuple):
+class Plan(NamedTuple):
     """What the range coder says of one subset.
 
     ``stars`` out of ``cells`` once it is made sparse (``flipped``: the subset is the others); ``last``: the odd
@@ -132,31 +137,36 @@ class _Plan(NamedTuple):
     flipped: bool
     last: int
     high: int
-    parts: tuple[_Plan, ...]
+    parts: tuple[Plan, ...]
     plain_bits: int
 
 
-def _plan(stars: int, cells: int, coder: RangeDecoder) -> _Plan:
+def plan_subset(stars: int, cells: int, coder: RangeDecoder) -> Plan:
+    """Read the symbols of a subset of ``stars`` out of ``cells``.
+
+    Raises:
+        PayloadError: no encoder's bits.
+    """
     flipped = 2 * stars > cells
     stars = cells - stars if flipped else stars
     if stars == 0:
-        return _Plan(stars, cells, flipped, 0, 0, (), 0)
+        return Plan(stars, cells, flipped, 0, 0, (), 0)
     if _is_small(cells, stars):
         low = _low_bits(comb(cells, stars))
         high = coder.target(((comb(cells, stars) - 1) >> low) + 1)
         coder.take(high, 1)
-        return _Plan(stars, cells, flipped, 0, high, (), low)
+        return Plan(stars, cells, flipped, 0, high, (), low)
     last = 0
     if cells % 2:
         last = int(coder.target(cells) < stars)
         coder.take(*((0, stars) if last else (stars, cells - stars)))
-    doubles = decode_doubles(stars - last, cells // 2, coder)
+    doubles = decode_number(_law_of_doubles(stars - last, cells // 2), coder)
     singles = stars - last - 2 * doubles
-    parts = _plan(singles + doubles, cells // 2, coder), _plan(doubles, singles + doubles, coder)
-    return _Plan(stars, cells, flipped, last, 0, parts, singles + sum(p.plain_bits for p in parts))
+    parts = plan_subset(singles + doubles, cells // 2, coder), plan_subset(doubles, singles + doubles, coder)
+    return Plan(stars, cells, flipped, last, 0, parts, singles + sum(p.plain_bits for p in parts))
 
 
-class _PlainBits:
+class PlainBits:
     """The plain bits of a message, in order."""
 
     def __init__(self, value: int, count: int) -> None:
@@ -167,7 +177,7 @@ class _PlainBits:
         return self._bits[self._at - count : self._at]
 
 
-def _positions(plan: _Plan, plain: _PlainBits) -> I64:
+def planned_positions(plan: Plan, plain: PlainBits) -> I64:
     """The increasing positions of a planned subset."""
     if plan.stars == 0:
         found = np.zeros(0, np.int64)
@@ -179,12 +189,12 @@ def _positions(plan: _Plan, plain: _PlainBits) -> I64:
     return _complement(found, plan.cells) if plan.flipped else found
 
 
-def _merged(plan: _Plan, plain: _PlainBits) -> I64:
+def _merged(plan: Plan, plain: PlainBits) -> I64:
     occupied, both = plan.parts
     single_bits = plain.take(plan.stars - plan.last - 2 * _size(both))
-    pairs = _positions(occupied, plain)
+    pairs = planned_positions(occupied, plain)
     double = np.zeros(pairs.size, bool)
-    double[_positions(both, plain)] = True
+    double[planned_positions(both, plain)] = True
     copies = np.repeat(2 * pairs, 1 + double)
     starts = np.arange(pairs.size) + np.cumsum(double) - double
     copies[starts[~double]] += single_bits
@@ -192,11 +202,25 @@ def _merged(plan: _Plan, plain: _PlainBits) -> I64:
     return np.append(copies, plan.cells - 1) if plan.last else copies
 
 
-def _size(plan: _Plan) -> int:
+def _size(plan: Plan) -> int:
     return plan.cells - plan.stars if plan.flipped else plan.stars
 
 
 # ---- both ways ---------------------------------------------------------------------------------------------
+
+
+def _law_of_doubles(stars: int, pairs: int) -> Law:
+    """C(pairs, t) C(pairs - t, stars - 2t) 2^(stars - 2t) subsets have t doubles, where ``stars`` <= ``pairs``."""
+
+    def ratio(t: I64) -> F64:
+        left = stars - 2.0 * t
+        return left * (left - 1) / (4.0 * (t + 1.0) * (float(pairs - stars) + t + 1.0))
+
+    def rises(t: int) -> bool:
+        left = stars - 2 * t
+        return left * (left - 1) > 4 * (t + 1) * (pairs - stars + t + 1)
+
+    return Law(stars // 2, ratio, rises)
 
 
 def _is_small(cells: int, stars: int) -> bool:

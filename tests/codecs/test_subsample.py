@@ -127,8 +127,8 @@ def test_what_is_inherited() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("", "nothing is given, expected one of fraction, count and budget"),
-        ("0.5, cuq, 3", "fraction and count is given"),
+        ("0.5, cuq, 3", "fraction and count are given, expected one of them"),
+        ("0.5, cuq, 3, 4", "fraction and count and budget are given"),
         ("0.0", "fraction is 0.0, expected above 0"),
         ("1.5", "fraction is 1.5"),
         ("nan", "fraction is nan"),

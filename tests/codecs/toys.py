@@ -39,9 +39,9 @@ class PrivateToy(CrossPolytope):
         d = self.dim
         return self.draws * math.log(2 * math.sqrt(d) + 2 - 1 / math.sqrt(d))
 
-    def variance(self, norm: float = 1.0) -> float:
-        gain, kept = self._gain.sent(norm)
-        return ((self.STRETCH * gain) ** 2 * self.dim - kept**2) / self.repeats + (norm - kept) ** 2
+    @property
+    def square(self) -> float:
+        return self.STRETCH**2 * super().square
 
     def _draw(self, vector: GradientVector, count: int, coins: Coins) -> NDArray[np.int64]:
         return super()._draw(vector.scaled(1 / self.STRETCH), count, coins)

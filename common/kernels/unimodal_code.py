@@ -1,23 +1,20 @@
-"""How many of the pairs in a subset code hold two stars: the one number there that needs a model.
+"""A number whose weights rise to a mode and fall behind it, coded with the probabilities weight / sum of weights.
 
-With h pairs and n stars, w(t) = C(h, t) C(h - t, n - 2t) 2^(n - 2t) subsets have t doubles. The number t is coded
-with the probability w(t) / sum(w), in integers: near the mode directly, farther out behind an escape. Successive
-weights have the ratio
-
-    w(t + 1) / w(t) = (n - 2t)(n - 2t - 1) / (4 (t + 1)(h - n + t + 1)),
-
-which falls as t grows, so away from the mode the weights fall faster and faster. They are float64, by + - * / alone
-and summed in one order: IEEE 754 fixes every bit, so all machines have the same table.
+The law is given by the ratios of successive weights, which fall. Numbers near the mode are coded from a table, others
+behind an escape by further tables, so no number is too unlikely. Weights are float64, by + - * / alone and added in
+one order: IEEE 754 fixes every bit, and all machines have the same tables.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import NamedTuple
 
 import numpy as np
 
 from gradwire.common.kernels.arrays import F64, I64
+from gradwire.common.kernels.logarithms import log2
 from gradwire.common.kernels.range_coder import RangeDecoder, RangeEncoder
 
 UNIT = (
@@ -29,15 +26,31 @@ FINE = (
     1 << 64
 )  # parts of a unit in which a table and its escapes are weighed: an escape may weigh 2^-82 units
 
-Ratios = Callable[[I64], F64]
+
+class Law(NamedTuple):
+    """Weights w(t) of the numbers t = 0 … ``most``.
+
+    ``ratio``: w(t + 1) / w(t) of an array of t, float64, falling; ``rises``: exactly, whether w(t + 1) > w(t).
+    """
+
+    most: int
+    ratio: Callable[[I64], F64]
+    rises: Callable[[int], bool]
+
+    def mode(self) -> int:
+        """The least t that is as heavy as t + 1, by bisection."""
+        low, high = 0, self.most
+        while low < high:
+            t = (low + high) // 2
+            low, high = (t + 1, high) if self.rises(t) else (low, t)
+        return low
 
 
 class _Table(NamedTuple):
-    """Consecutive numbers of doubles with their weights, and the weights of all fewer and of all more.
+    """Consecutive numbers with their weights, and the weights of all fewer and of all more.
 
-    ``values`` int64 [k], the likeliest first; ``edges`` int64 [k + 1], the sums of the weights before each, in
-    units; ``sides``: the weights of all below ``low``, of all above ``high`` and of the table, in FINE parts of a
-    unit.
+    ``values`` int64 [k], the likeliest first; ``edges`` int64 [k + 1], the sums of the weights before each, in units;
+    ``sides``: the weights of all below ``low``, of all above ``high`` and of the table, in FINE parts of a unit.
     """
 
     values: I64
@@ -47,26 +60,32 @@ class _Table(NamedTuple):
     high: int
 
 
-def encode_doubles(stars: int, pairs: int, doubles: int, coder: RangeEncoder) -> None:
-    """Code the number of doubles, 0 to stars // 2, of ``stars`` <= ``pairs``."""
-    table = _first(stars, pairs)
+def log2_mass(law: Law) -> Decimal:
+    """log2 of the sum of all weights over the mode's; the sum is off by 2^-40 of itself at most."""
+    table = _first(law)
+    return log2(sum(table.sides), int(UNIT) * FINE)
+
+
+def encode_number(number: int, law: Law, coder: RangeEncoder) -> None:
+    """Code a number, 0 to ``law.most``."""
+    table = _first(law)
     while True:
-        side = 0 if doubles < table.low else 1 if doubles > table.high else 2
+        side = 0 if number < table.low else 1 if number > table.high else 2
         coder.encode(sum(table.sides[:side]), table.sides[side], sum(table.sides))
         if side == 2:
-            at = int(np.flatnonzero(table.values == doubles)[0])
+            at = int(np.flatnonzero(table.values == number)[0])
             coder.encode(*_span(table.edges, at), int(table.edges[-1]))
             return
-        table = _next(stars, pairs, table, side)
+        table = _next(law, table, side)
 
 
-def decode_doubles(stars: int, pairs: int, coder: RangeDecoder) -> int:
-    """The number of doubles, 0 to stars // 2.
+def decode_number(law: Law, coder: RangeDecoder) -> int:
+    """The number, 0 to ``law.most``.
 
     Raises:
         PayloadError: no encoder's bits.
     """
-    table = _first(stars, pairs)
+    table = _first(law)
     while True:
         target = coder.target(sum(table.sides))
         side = next(s for s in range(3) if target < sum(table.sides[: s + 1]))
@@ -76,30 +95,30 @@ def decode_doubles(stars: int, pairs: int, coder: RangeDecoder) -> int:
             at = int(np.searchsorted(table.edges, target, side="right")) - 1
             coder.take(*_span(table.edges, at))
             return int(table.values[at])
-        table = _next(stars, pairs, table, side)
+        table = _next(law, table, side)
 
 
 def _span(edges: I64, at: int) -> tuple[int, int]:
     return int(edges[at]), int(edges[at + 1] - edges[at])
 
 
-def _first(stars: int, pairs: int) -> _Table:
+def _first(law: Law) -> _Table:
     """The table around the mode."""
-    mode = _mode(stars, pairs)
-    up, more = _falling(lambda k: _ratio(stars, pairs, mode + k), stars // 2 - mode)
-    down, fewer = _falling(lambda k: 1.0 / _ratio(stars, pairs, mode - 1 - k), mode)
+    mode = law.mode()
+    up, more = _falling(lambda k: law.ratio(mode + k), law.most - mode)
+    down, fewer = _falling(lambda k: 1.0 / law.ratio(mode - 1 - k), mode)
     values = np.concatenate([[mode], mode + 1 + np.arange(up.size), mode - 1 - np.arange(down.size)])
     return _table(values, np.concatenate([up, down]), fewer, more)
 
 
-def _next(stars: int, pairs: int, table: _Table, side: int) -> _Table:
+def _next(law: Law, table: _Table, side: int) -> _Table:
     """The table behind an escape, on the same side of the mode: its first value is the nearest and likeliest."""
     if side == 0:
         start = table.low - 1
-        weights, rest = _falling(lambda k: 1.0 / _ratio(stars, pairs, start - 1 - k), start)
+        weights, rest = _falling(lambda k: 1.0 / law.ratio(start - 1 - k), start)
         return _table(start - np.arange(1 + weights.size), weights, rest, 0)
     start = table.high + 1
-    weights, rest = _falling(lambda k: _ratio(stars, pairs, start + k), stars // 2 - start)
+    weights, rest = _falling(lambda k: law.ratio(start + k), law.most - start)
     return _table(start + np.arange(1 + weights.size), weights, 0, rest)
 
 
@@ -108,24 +127,7 @@ def _table(values: I64, weights: F64, fewer: int, more: int) -> _Table:
     return _Table(values, edges, (fewer, more, int(edges[-1]) * FINE), int(values.min()), int(values.max()))
 
 
-def _mode(stars: int, pairs: int) -> int:
-    """The least t that is as likely as t + 1, by bisection in exact integers."""
-    low, high = 0, stars // 2
-    while low < high:
-        t = (low + high) // 2
-        left = stars - 2 * t
-        rises = left * (left - 1) > 4 * (t + 1) * (pairs - stars + t + 1)
-        low, high = (t + 1, high) if rises else (low, t)
-    return low
-
-
-def _ratio(stars: int, pairs: int, t: I64) -> F64:
-    """w(t + 1) / w(t), float64."""
-    left = stars - 2.0 * t
-    return left * (left - 1) / (4.0 * (t + 1.0) * (float(pairs - stars) + t + 1.0))
-
-
-def _falling(ratios: Ratios, count: int) -> tuple[F64, int]:
+def _falling(ratios: Callable[[I64], F64], count: int) -> tuple[F64, int]:
     """The weights of the next ``count`` values, in units, as far as they are above CUT, and the sum of the others.
 
     The weight before them is one unit; the sum is in FINE parts of a unit.
