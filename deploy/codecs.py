@@ -83,14 +83,14 @@ def _print(rows: list[dict[str, Any]], dim: int) -> None:
         table.add_row(*_cells(row))
     console = Console()
     if not console.is_terminal:
-        console = Console(width=200)  # a file has no width: keep each codec on one line
+        console = Console(width=1000)  # a file has no width: keep each codec on one line
     console.print(f"{dim:,} coordinates", markup=False, highlight=False)
     console.print(table, markup=False, highlight=False)
 
 
 def _cells(row: dict[str, Any]) -> list[str]:
     if row["error"] is not None:
-        return [row["spec"], "—", "—", "—", "—", "—", "—", row["error"]]
+        return [row["spec"], "—", "—", "—", "—", "—", "—", f"{row['source']}: {row['error']}"]
     variance, epsilon = row["variance"], row["epsilon"]
     return [
         row["spec"],
