@@ -58,7 +58,8 @@ class Codec(ABC, Generic[S]):
     - ``variance_given_shared``: ``variance`` holds for each public seed; where false, averaged over them;
     - ``shared_randomness``: encode and decode need the public seed of the worker and round;
     - ``index_domain``: payloads add up as index and weight, without a dense vector each;
-    - ``epsilon``: pure local differential privacy of one payload, natural log; infinite when there is none.
+    - ``epsilon``: pure local differential privacy of one payload, natural log; infinite when there is none;
+      ``private``: there is one. Encoding then takes secret coins only.
     """
 
     dim: int = field(metadata={"spec": False})
@@ -184,6 +185,12 @@ class Codec(ABC, Generic[S]):
         """Pure local differential privacy of one payload over the codec's whole domain, natural log."""
         return math.inf
 
+    @final
+    @property
+    def private(self) -> bool:
+        """Whether one payload is differentially private: whether ``epsilon`` is finite."""
+        return math.isfinite(self.epsilon)
+
     @property
     def variance_is_bound(self) -> bool:
         """Whether ``variance`` is an upper bound that no vector need attain."""
@@ -293,7 +300,7 @@ class Codec(ABC, Generic[S]):
 
     def _coins(self, rng: Coins | np.random.Generator) -> Coins:
         coins = as_coins(rng)
-        if math.isfinite(self.epsilon) and not coins.secret:
+        if self.private and not coins.secret:
             raise DomainError(f"{self.name} is private: its coins must be secret, pass SystemCoins()")
         return coins
 
