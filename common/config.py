@@ -90,6 +90,14 @@ class RunConfig:
         return cls(**json.loads(text))
 
 
+KINDS = {field.name: str(field.type) for field in fields(RunConfig)}
+# Flags of `gradwire run` and `gradwire server` that are not the run's: where it listens, where its files are.
+COMMAND_KEYS = {
+    "allow_task": "list", "dim": "int", "insecure": "bool", "json": "str", "keep_state": "bool", "listen": "str",
+    "processes": "int", "progress": "str", "state_dir": "str", "summary": "str", "verbose": "bool",
+}  # fmt: skip
+
+
 def _between(name: str, value: int, low: int, high: int) -> None:
     if not low <= value <= high:
         raise ConfigError(f"{name} is {value}, expected {low} to {high}")
@@ -103,24 +111,28 @@ def _one_of(name: str, value: str, known: tuple[str, ...]) -> None:
 def load_config(path: Path | None, flags: Mapping[str, Any]) -> RunConfig:
     """A configuration from a TOML file (optional) and the flags that were given (those not None override it).
 
-    ``lr`` is a short way to write ``optimizer = "sgd(lr=…)"``, in the file and as a flag.
+    ``lr`` is a short way to write ``optimizer = "sgd(lr=…)"``, in the file and as a flag. Keys of the file that are
+    flags of a command, such as ``json``, are the command's business and left alone here.
 
     Raises:
         ConfigError: no such file, not TOML, an unknown key, a value of the wrong type or out of range.
     """
     values = {
-        **_with_optimizer(_read(path)),
+        **_with_optimizer(read_toml(path)),
         **_with_optimizer({k: v for k, v in flags.items() if v is not None}),
     }
+    for key in COMMAND_KEYS.keys() & values.keys() - flags.keys():
+        del values[key]  # the commands have taken them: see config_file
     if "task" not in values:
         raise ConfigError(
             "no task: pass --task, e.g. 'mlp(digits, hidden=64)', or write task = \"…\" in the file"
         )
-    known = {f.name: f.type for f in fields(RunConfig)}
     for key, value in values.items():
-        if key not in known:
-            raise ConfigError(f"unknown setting {key!r}{did_you_mean(key, known)}")
-        values[key] = _typed(key, value, str(known[key]))
+        if key not in KINDS:
+            raise ConfigError(
+                f"unknown setting {key!r}{did_you_mean(key, {**KINDS, **COMMAND_KEYS, 'lr': ''})}"
+            )
+        values[key] = typed(key, value, KINDS[key])
     return RunConfig(**values)
 
 
@@ -128,7 +140,7 @@ def _with_optimizer(source: Mapping[str, Any]) -> dict[str, Any]:
     """One source's settings with ``lr`` written out, so that a later source's optimizer overrides it."""
     values = dict(source)
     if "lr" in values:
-        lr = _typed("lr", values.pop("lr"), "float")
+        lr = typed("lr", values.pop("lr"), "float")
         if "optimizer" in values:
             raise ConfigError(
                 "lr and optimizer are both given: write the rate into the optimizer, e.g. sgd(lr=0.1)"
@@ -137,15 +149,34 @@ def _with_optimizer(source: Mapping[str, Any]) -> dict[str, Any]:
     return values
 
 
-def _typed(key: str, value: Any, kind: str) -> Any:
+def typed(key: str, value: Any, kind: str) -> Any:
+    """A setting's value, a whole number made a float where one is expected.
+
+    Raises:
+        ConfigError: it is not of that kind: ``int``, ``float``, ``str``, ``bool``, or a ``list`` of texts.
+    """
     if kind == "float" and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
-    if type(value).__name__ != kind:
-        raise ConfigError(f"{key} is {value!r}, expected {'text' if kind == 'str' else kind}")
+    if type(value).__name__ != kind or (kind == "list" and not all(isinstance(v, str) for v in value)):
+        raise ConfigError(f"{key} is {value!r}, expected {_IN_WORDS.get(kind, kind)}")
     return value
 
 
-def _read(path: Path | None) -> dict[str, Any]:
+_IN_WORDS = {
+    "str": "text",
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "list": "[text, …]",
+}
+
+
+def read_toml(path: Path | None) -> dict[str, Any]:
+    """The settings in a file, none where there is no path.
+
+    Raises:
+        ConfigError: no such file, or not TOML.
+    """
     if path is None:
         return {}
     try:

@@ -20,9 +20,10 @@ def _run() -> Callable[..., Any]:
 
 
 def _server() -> Callable[..., Any]:
+    from gradwire.deploy.preflight import checked_first
     from gradwire.server.command import server
 
-    return server
+    return checked_first(server)
 
 
 def _worker() -> Callable[..., Any]:

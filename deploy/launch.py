@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import os
 import shutil
 import sys
 import tempfile
@@ -18,6 +16,7 @@ from rich.console import Console
 
 from gradwire.common.config import RunConfig
 from gradwire.common.errors import ConfigError
+from gradwire.common.results import ResultFile, to_json
 from gradwire.deploy.edge import FAILED, complain
 from gradwire.deploy.live import display_for
 from gradwire.deploy.preflight import check, resolve
@@ -60,7 +59,8 @@ def launch(request: Request) -> int:
         GradwireError: the request cannot be carried out; nothing was started.
     """
     config = resolve(request.config_file, request.flags, request.state_dir)
-    _check_json_target(request.json_to)
+    if request.json_to is not None and request.json_to != "-":
+        ResultFile(request.json_to).check()
     check(config, request.allow_task)
     console = Console(file=sys.stderr if request.json_to == "-" else sys.stdout)
     with _state_dir(request, console) as folder:
@@ -118,11 +118,6 @@ def shares(workers: int, processes: int) -> list[str]:
     return [f"{low}-{high - 1}" for low, high in pairwise(edges)]
 
 
-def _check_json_target(json_to: str | None) -> None:
-    if json_to is not None and json_to != "-" and not Path(json_to).absolute().parent.is_dir():
-        raise ConfigError(f"cannot write {json_to}: its folder does not exist, make it first")
-
-
 @contextmanager
 def _state_dir(request: Request, console: Console) -> Iterator[Path]:
     if request.state_dir is not None:
@@ -165,14 +160,8 @@ def _tell(failure: Failure, request: Request, view: View) -> int:
 
 def _write_json(summary: Mapping[str, Any], json_to: str | None) -> None:
     """To standard output, or to a file that is written whole or not at all."""
-    text = json.dumps(summary, indent=2) + "\n"
+    text = to_json(summary, indent=2) + "\n"
     if json_to == "-":
         sys.stdout.write(text)
     elif json_to is not None:
-        path = Path(json_to)
-        partial = path.with_name(f".{path.name}.{os.getpid()}")
-        try:
-            partial.write_text(text, encoding="utf-8")
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
+        ResultFile(json_to).write(text)

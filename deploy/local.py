@@ -9,6 +9,7 @@ from typing import Annotated, Any
 from typer import Option
 
 from gradwire.common.config import RunConfig
+from gradwire.common.config_file import take_flags
 from gradwire.deploy.launch import Request, launch
 
 _DEFAULTS = {field.name: field.default for field in fields(RunConfig) if field.default is not MISSING}
@@ -37,7 +38,12 @@ def run(
     ] = None,
     evaluate_every: Annotated[int | None, _setting("evaluate_every", "Rounds between evaluations")] = None,
     digest_every: Annotated[int | None, _setting("digest_every", "Rounds between replica checks")] = None,
-    config: Annotated[Path | None, Option(help="TOML file with settings; flags override it.")] = None,
+    config: Annotated[
+        Path | None,
+        Option(
+            help="TOML file, flags' names as keys; flags override it.", is_eager=True, callback=take_flags
+        ),
+    ] = None,
     json_to: Annotated[
         str | None, Option("--json", metavar="FILE", help="Write the summary; -: stdout.")
     ] = None,

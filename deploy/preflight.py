@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+import functools
+from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
-from gradwire.common.config import RunConfig, load_config
-from gradwire.common.errors import SpecError, TaskError
+from gradwire.common.config import KINDS, RunConfig, load_config
+from gradwire.common.errors import ConfigError, SpecError, TaskError
+from gradwire.common.memory import require_fits
 from gradwire.common.spec import bind_arguments, did_you_mean, parse_spec
 
 
@@ -28,39 +30,69 @@ def resolve(config_file: Path | None, flags: Mapping[str, Any], state_dir: Path 
 
 
 def check(config: RunConfig, allow_task: Collection[str]) -> None:
-    """Check the names and arguments of task, codec and optimizer, and have the task's data at hand.
-
-    What depends on the number of coordinates is known once the task is built: the server checks it.
+    """Check what ``check_names`` does, that the task may run here and fits, and have its data at hand.
 
     Raises:
         SpecError: no such codec, task or optimizer, or one that takes no such arguments.
-        TaskError: the task runs code that was not allowed.
+        TaskError: the task runs code that was not allowed, or needs more memory than there is.
         DataError: the data set is unknown, or cannot be had.
     """
-    from gradwire.common.optimizers import parse_optimizer
-
-    parse_optimizer(config.optimizer)
-    _check_codec(config.codec)
-    _check_task(config.task, allow_task)
-
-
-def _check_codec(text: str) -> None:
-    from gradwire.common.codecs import codecs
-
-    spec, known = parse_spec(text), codecs()
-    if spec.name not in known:
-        raise SpecError(f"unknown codec {spec.name!r}{did_you_mean(spec.name, known)}")
-    bind_arguments(spec, known[spec.name])
-
-
-def _check_task(text: str, allow_task: Collection[str]) -> None:
     from gradwire.worker.data import fetch
     from gradwire.worker.tasks import kind_of
 
-    kind = kind_of(parse_spec(text))
+    dim = check_names(config)
+    if dim is not None:
+        require_fits(dim, config.task)
+    kind = kind_of(parse_spec(config.task))
     target = getattr(kind, "target", None)
     if target is not None and target not in allow_task:
         raise TaskError(f"the task runs code from {target}: if you trust it, pass --allow-task {target}")
     dataset = getattr(kind, "dataset", None)
     if dataset is not None:
         fetch(dataset)  # once, here: not in every worker at the same time
+
+
+def check_names(config: RunConfig) -> int | None:
+    """Check the names and arguments of task, codec and optimizer; the number of coordinates, where the task tells it.
+
+    Imports no code of the user's and needs no data. Where the task does not tell its coordinates, what depends on
+    them is left until it is built.
+
+    Raises:
+        SpecError: no such codec, task or optimizer, or one that takes no such arguments.
+        DataError: the task's data set is unknown.
+    """
+    from gradwire.common.optimizers import parse_optimizer
+    from gradwire.worker.tasks import kind_of
+
+    parse_optimizer(config.optimizer)
+    dim = kind_of(parse_spec(config.task)).known_dim
+    _check_codec(config.codec, dim)
+    return dim
+
+
+def _check_codec(text: str, dim: int | None) -> None:
+    from gradwire.common.codecs import codecs, parse
+
+    spec, known = parse_spec(text), codecs()
+    if spec.name not in known:
+        raise SpecError(f"unknown codec {spec.name!r}{did_you_mean(spec.name, known)}")
+    bind_arguments(spec, known[spec.name])
+    if dim is not None:
+        parse(spec, dim)
+
+
+def checked_first(server: Callable[..., Any]) -> Callable[..., Any]:
+    """``gradwire server``, its settings checked before it makes a log: the server itself does not know the tasks."""
+
+    @functools.wraps(server)
+    def checked(**given: Any) -> Any:
+        flags = {key: given[key] for key in (*KINDS, "lr") if given.get(key) is not None}
+        config = resolve(given["config"], flags, given["state_dir"])
+        dim = check_names(config)
+        asked = given.pop("dim")
+        if dim is not None and asked not in (None, dim):
+            raise ConfigError(f"dim is {asked}, {config.task} has {dim} coordinates: leave it out")
+        return server(**given, dim=asked if dim is None else dim)
+
+    return checked

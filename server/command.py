@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -11,6 +10,8 @@ from typing import Annotated, Any
 import typer
 
 from gradwire.common.config import RunConfig, load_config
+from gradwire.common.config_file import take_flags
+from gradwire.common.results import ResultFile, to_json
 from gradwire.common.transport.address import parse_address, require_protected
 from gradwire.server.progress import ProgressFormat, reporter
 from gradwire.server.serving import Interrupted, open_log, serve
@@ -25,7 +26,10 @@ def server(
         "gradwire-run"
     ),
     config: Annotated[
-        Path | None, typer.Option(help="TOML file with the run's settings; flags override it.")
+        Path | None,
+        typer.Option(
+            help="TOML file, flags' names as keys; flags override it.", is_eager=True, callback=take_flags
+        ),
     ] = None,
     task: Annotated[str | None, typer.Option(help="Task, e.g. 'mlp(digits, hidden=64)'.")] = None,
     codec: Annotated[str | None, typer.Option(help="Codec, e.g. 'cross_polytope(repeats=100)'.")] = None,
@@ -45,8 +49,11 @@ def server(
     evaluate_every: Annotated[
         int | None, typer.Option(help="Rounds between evaluations; 0: at the end.")
     ] = None,
+    dim: Annotated[
+        int | None, typer.Option(help="Coordinates of the model, where the task does not say.", min=1)
+    ] = None,
     summary: Annotated[
-        Path | None, typer.Option(help="Write the run's summary to this file, as JSON.")
+        str | None, typer.Option(help="Write the run's summary to this file, as JSON.")
     ] = None,
     progress: Annotated[ProgressFormat, typer.Option(help="How to report progress.")] = ProgressFormat.LINES,
     insecure: Annotated[bool, typer.Option(help="Allow plaintext beyond this machine.")] = False,
@@ -59,16 +66,18 @@ def server(
         "seed": seed, "downlink": downlink, "quorum": quorum, "deadline": deadline, "weighting": weighting,
         "digest_every": digest_every, "evaluate_every": evaluate_every, "feedback": feedback,
     }  # fmt: skip
-    runlog = open_log(state_dir, _configured(config, flags))
+    configured = _configured(config, flags)
+    if summary is not None:
+        ResultFile(summary).check()
     report = reporter(progress)
     try:
-        result = asyncio.run(serve(runlog, address, report))
+        result = asyncio.run(serve(lambda: open_log(state_dir, configured), address, report, dim=dim))
     except Interrupted as stop:
         print(f"gradwire: {stop}", file=sys.stderr)
         raise typer.Exit(stop.exit_code) from stop
     report({"event": "finished", "summary": result})
     if summary is not None:
-        write_json(summary, result)
+        ResultFile(summary).write(to_json(result, indent=2) + "\n")
     broken = failed_check(result)
     if broken is not None:
         print(f"gradwire: {broken}", file=sys.stderr)
@@ -79,10 +88,3 @@ def _configured(config: Path | None, flags: dict[str, Any]) -> RunConfig | None:
     """The configuration that was given; None when nothing was, which goes on with the stored run."""
     given = config is not None or any(value is not None for value in flags.values())
     return load_config(config, flags) if given else None
-
-
-def write_json(path: Path, value: dict[str, Any]) -> None:
-    """Write a JSON file whole or not at all."""
-    partial = path.with_name(path.name + ".partial")
-    partial.write_text(json.dumps(value, indent=2) + "\n", encoding="utf-8")
-    partial.replace(path)

@@ -76,6 +76,27 @@ class RunLog(LogNotes):
         """Rounds appended so far, so the number of the next one."""
         return self._run.rounds
 
+    @property
+    def has_initial(self) -> bool:
+        """Whether the run has a model: before that, nothing has happened in it."""
+        return self._snapshot_round() is not None
+
+    def begin_anew(self, config: RunConfig, run_id: bytes) -> None:
+        """Put another run in the place of one that has no model yet.
+
+        Raises:
+            LogError: it has one, or the disk refused it.
+        """
+        with self._file.mutex:
+            if self.has_initial:
+                raise LogError(f"{self._file.path} holds a run that has begun: choose another directory")
+            run = rows.run_row(config.to_json(), run_id, 0)
+            with self._file.transaction() as db:
+                for table in ("assignments", "metrics", "meta"):
+                    db.execute(f"DELETE FROM {table}")
+                db.execute("UPDATE run SET config = ?, run_id = ?, rounds = ?, checksum = ?", run)
+            self._run, self.config = run, config
+
     # ---- rounds --------------------------------------------------------------------------------------------
 
     def append(self, record: RoundRecord, digest: int | None) -> None:

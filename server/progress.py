@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import sys
 import time
 from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
+
+from gradwire.common.results import to_json
 
 Progress = Callable[[dict[str, Any]], None]
 ROUND_EVERY = 0.05  # seconds between round rows for a program that watches
@@ -42,7 +43,7 @@ def reporter(form: ProgressFormat) -> Progress:
 
 
 def _json_line(event: dict[str, Any]) -> None:
-    sys.stdout.write(json.dumps(event) + "\n")
+    sys.stdout.write(to_json(event) + "\n")
     sys.stdout.flush()
 
 

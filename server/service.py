@@ -13,6 +13,7 @@ import numpy as np
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.digest import digest_of
 from gradwire.common.errors import FailedPrecondition, InvalidArgument, PayloadError, SpecError, Unavailable
+from gradwire.common.memory import largest_dim
 from gradwire.common.transport import protocol
 from gradwire.common.transport.framing import Reassembler
 from gradwire.common.transport.specs import codec_from_message, run_to_message
@@ -27,7 +28,6 @@ GREETING_BYTES = 1 << 16  # Join, Ready, Report, Done: names and numbers, nothin
 FLUSH_SECONDS = 1.0  # for a stream that ends early to take what is queued
 UPLOAD_PATIENCE = 60.0  # seconds without a byte of the initial model, for which all others wait
 MAX_METRICS = 64  # in a report, and characters of a name
-MAX_MODEL_BYTES = 1 << 34  # 16 GiB: a wrong dim must not make the server buffer more
 
 
 class Inbox:
@@ -71,9 +71,12 @@ class Inbox:
 class ParameterServer:
     """The gRPC service: thin, everything that matters happens in the coordinator."""
 
-    def __init__(self, coordinator: Coordinator, on_stream: Callable[[], None]) -> None:
+    def __init__(
+        self, coordinator: Coordinator, on_stream: Callable[[], None], dim: int | None = None
+    ) -> None:
         self._run = coordinator
         self._on_stream = on_stream
+        self._dim = dim
         self._numbers = itertools.count(1)
         self._initial = asyncio.Lock()
         self._streams: dict[str, Session] = {}
@@ -142,6 +145,7 @@ class ParameterServer:
         run = run_to_message(self._run.config, self._run.log.run_id)
         session.send(wire_pb2.FromServer(welcome=wire_pb2.Welcome(run=run, workers=session.workers)))
         ready = (await inbox.expect("ready")).ready
+        self._check_dim(ready.codec.dim)
         codec = self._check_codec(ready.codec)
         async with self._initial:
             if not self._run.fold.has_model:
@@ -163,11 +167,19 @@ class ParameterServer:
             raise FailedPrecondition(
                 f"the worker encodes with {codec.spec}, the run with {self._run.config.codec}"
             )
-        if 4 * codec.dim > MAX_MODEL_BYTES:
-            raise FailedPrecondition(
-                f"a model of {codec.dim} parameters, expected at most {MAX_MODEL_BYTES // 4}"
-            )
         return codec
+
+    def _check_dim(self, dim: int) -> None:
+        """The first worker's word makes the model: what the task cannot have, or memory cannot hold, is refused."""
+        if self._dim is not None and dim != self._dim and not self._run.fold.has_model:
+            raise FailedPrecondition(
+                f"the worker's task has {dim} parameters, the run's has {self._dim}: give it the run's data"
+            )
+        most = largest_dim()
+        if dim > most:
+            raise FailedPrecondition(
+                f"a model of {dim} parameters, this server's memory holds {most}: choose a smaller task"
+            )
 
     async def _take_initial(self, session: Session, inbox: Inbox, codec: AnyCodec, digest: int) -> None:
         session.send(wire_pb2.FromServer(upload=wire_pb2.Upload()))

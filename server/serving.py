@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -40,6 +41,8 @@ class Interrupted(Exception):
 def open_log(directory: Path, config: RunConfig | None) -> RunLog:
     """The log of the run in a state directory: a new one, or the one that is there.
 
+    A run that no worker has brought a model to yet is nothing that could be lost: another one takes its place.
+
     Raises:
         ConfigError: no configuration for a new run, or one that contradicts the stored run.
         LogError: the directory's run cannot be used.
@@ -49,12 +52,15 @@ def open_log(directory: Path, config: RunConfig | None) -> RunLog:
             raise ConfigError(f"there is no run in {directory}: pass --task to begin one")
         return RunLog.create(directory, config, os.urandom(16))
     log = RunLog.open(directory)
-    if config is not None and config != log.config:
-        log.close()
-        raise ConfigError(
-            f"{directory} holds another run ({_difference(log.config, config)}): pass another --state-dir"
-        )
-    return log
+    if config is None or config == log.config:
+        return log
+    if not log.has_initial:
+        log.begin_anew(config, os.urandom(16))
+        return log
+    log.close()
+    raise ConfigError(
+        f"{directory} holds another run ({_difference(log.config, config)}): pass another --state-dir"
+    )
 
 
 def _difference(stored: RunConfig, given: RunConfig) -> str:
@@ -67,32 +73,46 @@ def _difference(stored: RunConfig, given: RunConfig) -> str:
     raise LogError("two equal configurations compared unequal")
 
 
-async def serve(runlog: RunLog, address: Address, progress: Progress) -> dict[str, Any]:
+async def serve(
+    opened: Callable[[], RunLog], address: Address, progress: Progress, *, dim: int | None = None
+) -> dict[str, Any]:
     """Serve one run to its end and return its summary.
+
+    Args:
+        opened: opens the run's log, which may make it: called once the address is this server's.
+        dim: coordinates that the model must have; None takes the first worker's word, as far as memory goes.
 
     Raises:
         ConfigError: the address cannot be listened on.
         Interrupted: SIGINT or SIGTERM.
-        GradwireError: the run failed.
+        GradwireError: the run failed, or its log cannot be used.
     """
-    run = Coordinator(runlog, progress)
+    server, port = _bound(address)
+    try:
+        run = Coordinator(opened(), progress)
+    except BaseException:
+        await server.stop(None)  # gives the address back
+        raise
     meter = TcpMeter()
     try:
-        return await _serve(run, meter, address, progress)
+        _attach(server, ParameterServer(run, on_stream=meter.scan, dim=dim))
+        meter.observe(local_port=port)
+        return await _serve(run, server, meter, Address(address.host, port), progress)
     finally:
         meter.close()
         run.close()
 
 
-async def _serve(run: Coordinator, meter: TcpMeter, address: Address, progress: Progress) -> dict[str, Any]:
-    server, port = _listen(run, meter, address)
+async def _serve(
+    run: Coordinator, server: grpc.aio.Server, meter: TcpMeter, address: Address, progress: Progress
+) -> dict[str, Any]:
     await server.start()
     at_open: list[TcpBytes | None] = []
     run.on_open = lambda: at_open.append(meter.totals())
     progress(
         {
             "event": "listening",
-            "address": str(Address(address.host, port)),
+            "address": str(address),
             "run_id": run.log.run_id.hex(),
             "round": run.state.round,
         }
@@ -112,20 +132,21 @@ async def _serve(run: Coordinator, meter: TcpMeter, address: Address, progress: 
         await server.stop(grace)
 
 
-def _listen(run: Coordinator, meter: TcpMeter, address: Address) -> tuple[grpc.aio.Server, int]:
+def _bound(address: Address) -> tuple[grpc.aio.Server, int]:
+    """A server that has the address to itself, and the port; it takes no connection before it is started."""
     server = grpc.aio.server(interceptors=[StatusInterceptor()], options=server_options(MAX_MESSAGE_BYTES))
-    service = ParameterServer(run, on_stream=meter.scan)
-    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(service.train)
-    name, method = protocol.METHOD.strip("/").split("/")
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, {method: handler}),))
     try:
-        port = server.add_insecure_port(address.target)
+        return server, server.add_insecure_port(address.target)
     except RuntimeError as error:
         raise ConfigError(
             f"cannot listen on {address}: the port is in use or the address is not this machine's"
         ) from error
-    meter.observe(local_port=port)
-    return server, port
+
+
+def _attach(server: grpc.aio.Server, service: ParameterServer) -> None:
+    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(service.train)
+    name, method = protocol.METHOD.strip("/").split("/")
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, {method: handler}),))
 
 
 async def _until_finished(run: Coordinator) -> None:

@@ -1,13 +1,17 @@
 """What `gradwire run` refuses, or looks up, before it starts anything."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gradwire.common.config import RunConfig
-from gradwire.common.errors import ConfigError, DataError, SpecError, TaskError
-from gradwire.deploy.preflight import check, resolve
+from gradwire.common.errors import ConfigError, DataError, LogError, SpecError, TaskError
+from gradwire.deploy import cli
+from gradwire.deploy.preflight import check, check_names, resolve
 from gradwire.server.log import RunLog
+from gradwire.server.serving import open_log
+from gradwire.worker.tasks import build_spec
 
 STORED = RunConfig(task="mlp(digits)", workers=7, rounds=33)
 
@@ -47,6 +51,7 @@ def test_a_new_folder_needs_a_task(tmp_path: Path) -> None:
     [
         ({"codec": "crosspolytope"}, SpecError, "did you mean cross_polytope"),
         ({"codec": "cross_polytope(repeat=3)"}, SpecError, "did you mean repeats"),
+        ({"codec": "cross_polytope(repeats=0)"}, SpecError, "repeats"),
         ({"optimizer": "sgd(lr=-1.0)"}, SpecError, "lr"),
         ({"task": "mlp(digits, hiden=3)"}, SpecError, "did you mean hidden"),
         ({"task": "mlp(nowhere)"}, DataError, "nowhere"),
@@ -63,5 +68,72 @@ def test_code_that_is_allowed_is_not_imported_here() -> None:
     check(RunConfig(task="custom(no.such.module:make)"), ["no.such.module:make"])
 
 
-def test_what_needs_the_dimension_is_left_to_the_server() -> None:
-    check(RunConfig(task="mlp(digits)", codec="cross_polytope(repeats=0)"), ())
+def test_what_needs_coordinates_that_nobody_knows_is_left_until_the_task_is_built() -> None:
+    check(RunConfig(task="custom(a.b:c)", codec="cross_polytope(repeats=0)"), ["a.b:c"])
+
+
+def test_a_model_that_no_memory_holds_is_refused_before_it_is_made() -> None:
+    with pytest.raises(TaskError, match=r"999,999,999,999 coordinates.* choose a smaller one"):
+        check(RunConfig(task="synthetic(dim=999999999999)"), ())
+
+
+@pytest.mark.parametrize(
+    "spec",
+    ["synthetic(dim=7)", "least_squares(samples=40, dim=5)", "softmax(digits)", "mlp(digits, hidden=3)"],
+)
+def test_the_coordinates_known_beforehand_are_those_of_the_task(spec: str) -> None:
+    built = build_spec(spec, workers=2, seed=0)
+    assert check_names(RunConfig(task=spec)) == built.dim == len(built.initial())
+
+
+def test_the_catalogue_knows_the_coordinates_of_data_that_is_not_here() -> None:
+    assert check_names(RunConfig(task="mlp(mnist)")) == 795_010
+    assert check_names(RunConfig(task="logistic(a9a)")) == 123
+    assert check_names(RunConfig(task="torch(a.b:c)")) is None
+
+
+SERVER = ["server", "--listen", "127.0.0.1:0", "--progress", "none"]
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--task", "mpl(digits)"], "did you mean mlp?"),
+        (["--task", "mlp(nowhere)"], "no data set is called 'nowhere'"),
+        (["--task", "mlp(digits)", "--codec", "cross_polytope(repeats=0)"], "repeats"),
+        (["--task", "mlp(digits)", "--optimizer", "sgd(speed=2)"], "sgd has no argument 'speed'"),
+        (["--task", "mlp(digits, hidden=8)", "--dim", "5"], "has 610 coordinates: leave it out"),
+        (["--task", "mlp(digits)", "--summary", "no/folder/x.json"], "its folder does not exist"),
+        (["--listen", "198.18.255.254:1", "--insecure", "--task", "mlp(digits)"], "cannot listen on"),
+        ([], "no task"),
+    ],
+)
+def test_a_server_that_is_refused_leaves_no_run_behind(
+    words: list[str], message: str, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "run"
+    assert cli.call([*SERVER, "--state-dir", str(folder), *words]) == 2
+    said = [line for line in capfd.readouterr().err.splitlines() if line.startswith("gradwire: ")]
+    assert len(said) == 1 and message in said[0]
+    assert not folder.exists()
+
+
+def test_a_run_without_a_model_gives_way_to_another(tmp_path: Path) -> None:
+    with open_log(tmp_path, STORED) as log:
+        first = log.run_id
+        log.assign("somebody", (0, 1))
+    with open_log(tmp_path, replace(STORED, rounds=34)) as log:
+        assert (log.config.rounds, log.assignments()) == (34, {})
+        assert log.run_id != first
+        log.set_initial(bytes(8))
+    with RunLog.open(tmp_path) as log:
+        assert log.config == replace(STORED, rounds=34)  # it is in the file, not in the object alone
+    with pytest.raises(ConfigError, match="its rounds is 34, given was 33"):
+        open_log(tmp_path, STORED)
+
+
+def test_a_run_that_has_begun_is_never_overwritten(tmp_path: Path) -> None:
+    with open_log(tmp_path, STORED) as log:
+        log.set_initial(bytes(8))
+        with pytest.raises(LogError, match="has begun"):
+            log.begin_anew(STORED, bytes(16))

@@ -65,8 +65,8 @@ class Run:
 
     async def serve(self, listen: str = "127.0.0.1:0") -> dict[str, Any]:
         """Serve to the end; the summary."""
-        log = open_log(self.directory, self.config)
-        return await serve(log, parse_address(listen, any_port=True), self._progress)
+        address = parse_address(listen, any_port=True)
+        return await serve(lambda: open_log(self.directory, self.config), address, self._progress)
 
     async def work(self, name: str, workers: tuple[int, ...]) -> None:
         """One worker process's part."""

@@ -52,6 +52,10 @@ class Task(Protocol):
 class TaskKind(Protocol):
     """A registered, frozen dataclass: its fields are the task's parameters, in positional order."""
 
+    @property
+    def known_dim(self) -> int | None:
+        """Length of the parameter vector where it can be told without building the task, else None."""
+
     def build(self, *, workers: int, seed: int) -> Task:
         """Load the data and make the task for a run of ``workers`` logical workers."""
 

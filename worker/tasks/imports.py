@@ -32,6 +32,11 @@ class ImportingKind:
         if _TARGET.fullmatch(self.target) is None:
             raise SpecError(f"the target is {self.target!r}, expected package.module:factory")
 
+    @property
+    def known_dim(self) -> int | None:
+        """None: it takes the code to know, and that is not run to look at a spec."""
+        return None
+
     def factory(self) -> Callable[..., Any]:
         """The factory, imported.
 

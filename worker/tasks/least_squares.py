@@ -89,6 +89,11 @@ class LeastSquaresKind:
         require_at_least(1, "least_squares", samples=self.samples, dim=self.dim)
         require_at_least(0, "least_squares", batch=self.batch)
 
+    @property
+    def known_dim(self) -> int:
+        """Length of the parameter vector."""
+        return self.dim
+
     def build(self, *, workers: int, seed: int) -> LeastSquaresTask:
         """Make the task; the matrix is drawn when it is first needed.
 

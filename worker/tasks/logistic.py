@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gradwire.common.errors import SpecError
 from gradwire.worker.data import load
+from gradwire.worker.data.catalog import entry_of
 from gradwire.worker.tasks.base import require_at_least
 from gradwire.worker.tasks.losses import logistic_loss
 from gradwire.worker.tasks.registry import register_task
@@ -66,6 +67,15 @@ class LogisticKind:
         valid = self.l2 == "auto" if isinstance(self.l2, str) else 0 <= self.l2 < math.inf
         if not valid:
             raise SpecError(f"logistic: l2 is {self.l2}, expected a number of at least 0, or auto for 1/n")
+
+    @property
+    def known_dim(self) -> int:
+        """Length of the parameter vector, from the catalogue: no data is loaded.
+
+        Raises:
+            DataError: no data set of that name.
+        """
+        return entry_of(self.dataset).dim
 
     def build(self, *, workers: int, seed: int) -> SupervisedTask:
         """Load the data and deal it.

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.worker.data import load
+from gradwire.worker.data.catalog import entry_of
 from gradwire.worker.tasks.base import require_at_least
 from gradwire.worker.tasks.losses import softmax_cross_entropy
 from gradwire.worker.tasks.registry import register_task
@@ -103,6 +104,16 @@ class MlpKind:
     def __post_init__(self) -> None:
         require_at_least(1, "mlp", hidden=self.hidden)
         require_at_least(0, "mlp", batch=self.batch)
+
+    @property
+    def known_dim(self) -> int:
+        """Length of the parameter vector, from the catalogue: no data is loaded.
+
+        Raises:
+            DataError: no data set of that name.
+        """
+        entry = entry_of(self.dataset)
+        return MlpModel(entry.dim, self.hidden, entry.classes).dim
 
     def build(self, *, workers: int, seed: int) -> SupervisedTask:
         """Load the data and deal it.

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gradwire.common.errors import SpecError
 from gradwire.worker.data import load
+from gradwire.worker.data.catalog import entry_of
 from gradwire.worker.tasks.base import require_at_least
 from gradwire.worker.tasks.losses import softmax_cross_entropy
 from gradwire.worker.tasks.registry import register_task
@@ -78,6 +79,16 @@ class SoftmaxKind:
         require_at_least(0, "softmax", batch=self.batch)
         if not 0 <= self.l2 < math.inf:
             raise SpecError(f"softmax: l2 is {self.l2}, expected a number of at least 0")
+
+    @property
+    def known_dim(self) -> int:
+        """Length of the parameter vector, from the catalogue: no data is loaded.
+
+        Raises:
+            DataError: no data set of that name.
+        """
+        entry = entry_of(self.dataset)
+        return SoftmaxModel(entry.dim, entry.classes).dim
 
     def build(self, *, workers: int, seed: int) -> SupervisedTask:
         """Load the data and deal it.

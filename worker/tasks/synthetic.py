@@ -67,6 +67,11 @@ class SyntheticKind:
     def __post_init__(self) -> None:
         require_at_least(1, "synthetic", dim=self.dim)
 
+    @property
+    def known_dim(self) -> int:
+        """Length of the parameter vector."""
+        return self.dim
+
     def build(self, *, workers: int, seed: int) -> SyntheticTask:
         """Make the task; each vector is drawn when its worker first asks.
 

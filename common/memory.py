@@ -1,0 +1,44 @@
+"""How large a model this machine can work on: checked before arrays are made, not when the kernel ends the process."""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from pathlib import Path
+
+from gradwire.common.errors import TaskError
+
+# What a process holds at least at its peak, in float32 arrays [dim]: parameters, a gradient, an update in float64, and
+# the model once more as a message.
+ARRAYS = 5
+_LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
+
+
+@cache
+def memory_bytes() -> int:
+    """This machine's memory, or the part of it that a container may use."""
+    sizes = [os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")]
+    for path in _LIMITS:
+        try:
+            sizes.append(int(Path(path).read_text(encoding="ascii")))
+        except (OSError, ValueError):  # no such file, or "max"
+            continue
+    return min(sizes)
+
+
+def largest_dim() -> int:
+    """Coordinates of the largest model that a process can work on here."""
+    return memory_bytes() // (4 * ARRAYS)
+
+
+def require_fits(dim: int, what: str) -> None:
+    """Refuse what cannot be held.
+
+    Raises:
+        TaskError: ``what`` has more coordinates than fit into this machine's memory.
+    """
+    if dim > largest_dim():
+        raise TaskError(
+            f"{what} has {dim:,} coordinates, which takes {4e-9 * ARRAYS * dim:,.1f} GB: this machine has "
+            f"{1e-9 * memory_bytes():.1f} GB, choose a smaller one"
+        )

@@ -1,0 +1,126 @@
+"""Results as JSON that every reader takes, in a file that is whole or not there."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import shutil
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gradwire.common.errors import ConfigError
+
+
+def to_json(value: Any, indent: int | None = None) -> str:
+    """JSON of a result; numbers that are not finite become null, for which JSON has no other word.
+
+    >>> to_json({"loss": math.nan, "history": [1.5, math.inf]})
+    '{"loss": null, "history": [1.5, null]}'
+    """
+    return json.dumps(_finite(value), indent=indent, allow_nan=False)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, Mapping):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return value
+
+
+@dataclass(frozen=True)
+class ResultFile:
+    """A file that the user named for a result, checked before the work that makes the result.
+
+    A regular file is replaced in one step, links to it followed; a FIFO or a device is written into as it is.
+    """
+
+    path: str
+
+    def check(self) -> None:
+        """See that ``write`` can succeed; nothing is changed.
+
+        Raises:
+            ConfigError: a folder, a place that does not exist or cannot be written, or where standard output goes.
+        """
+        mode = self._mode()
+        if mode is None or stat.S_ISREG(mode):
+            self._check_replaceable()
+        elif stat.S_ISDIR(mode):
+            raise ConfigError(f"cannot write {self.path}: it is a folder, name a file in it")
+        elif stat.S_ISSOCK(mode) or not os.access(self.path, os.W_OK):
+            raise ConfigError(f"cannot write {self.path}: this user may not, name another file")
+
+    def write(self, text: str) -> None:
+        """Write the text whole, or leave a regular file as it was.
+
+        Raises:
+            ConfigError: the disk, or whoever reads a FIFO, refused it.
+        """
+        try:
+            mode = self._mode()
+            if mode is None or stat.S_ISREG(mode):
+                self._replace(text)
+            else:
+                with Path(self.path).open("w", encoding="utf-8") as target:
+                    target.write(text)
+        except OSError as error:
+            raise ConfigError(f"cannot write {self.path}: {error.strerror}; name another file") from error
+
+    def _mode(self) -> int | None:
+        try:
+            return Path(self.path).stat().st_mode
+        except FileNotFoundError:
+            return None  # a link to a file that is not there is followed to where it will be
+        except OSError as error:
+            raise ConfigError(f"cannot write {self.path}: {error.strerror}; name another file") from error
+
+    def _target(self) -> Path:
+        return Path(os.path.realpath(self.path))
+
+    def _check_replaceable(self) -> None:
+        target = self._target()
+        if not target.parent.is_dir():
+            raise ConfigError(f"cannot write {self.path}: its folder does not exist, make it first")
+        if target.exists() and any(_is(target, descriptor) for descriptor in (1, 2)):
+            raise ConfigError(f"{self.path} is where this program's own output goes: name another file")
+        partial = _partial(target)
+        try:
+            partial.touch()
+            partial.unlink()
+        except OSError as error:
+            raise ConfigError(
+                f"cannot write {self.path}: no file can be made in {target.parent} ({error.strerror})"
+            ) from error
+
+    def _replace(self, text: str) -> None:
+        target = self._target()
+        partial = _partial(target)
+        try:
+            with partial.open("w", encoding="utf-8") as file:
+                file.write(text)
+                file.flush()
+                os.fsync(file.fileno())  # on the disk before it takes the old one's place
+            if target.exists():
+                shutil.copymode(target, partial)
+            partial.replace(target)
+        finally:
+            partial.unlink(missing_ok=True)
+
+
+def _partial(target: Path) -> Path:
+    """Beside the target, so that taking its place is one step; short, where the target's name is as long as may be."""
+    return target.with_name(f".{target.name[:64]}.{os.getpid()}")
+
+
+def _is(target: Path, descriptor: int) -> bool:
+    try:
+        return os.path.samestat(target.stat(), os.fstat(descriptor))
+    except OSError:  # the descriptor is closed
+        return False
