@@ -7,6 +7,8 @@
     ├── PayloadError         bytes that no encoder of this codec could have made
     ├── DataError            a data set that is missing, damaged or unknown
     ├── TaskError            a task that cannot produce gradients here
+    ├── PrivacyError         a run that asks for more than the worker's own limits allow
+    │   └── BudgetError      a privacy budget that does not pay for the next payload
     ├── LogError             a run's durable log that is damaged or belongs to another run
     ├── ByteMismatchError    predicted and measured bytes differ: compression silently did not happen
     ├── DivergenceError      a replica's parameters differ from the server's
@@ -46,6 +48,14 @@ class DataError(GradwireError):
 
 class TaskError(GradwireError):
     """A task that cannot produce gradients here."""
+
+
+class PrivacyError(GradwireError):
+    """A run that asks for more than the worker's own limits allow; nothing was sent."""
+
+
+class BudgetError(PrivacyError):
+    """A privacy budget that does not pay for the next payload, which was not made; commands exit with 3."""
 
 
 class LogError(GradwireError):

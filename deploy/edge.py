@@ -7,10 +7,17 @@ import sys
 from collections.abc import Callable
 from typing import Any
 
-from gradwire.common.errors import ByteMismatchError, DivergenceError, GradwireError, WireError
+from gradwire.common.errors import (
+    BudgetError,
+    ByteMismatchError,
+    DivergenceError,
+    GradwireError,
+    WireError,
+)
 
 DEBUG = "GRADWIRE_DEBUG"
-FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130  # exit codes; 0 means that the command did what it says
+# Exit codes; 0 means that the command did what it says.
+FAILED, BAD_INPUT, BUDGET_SPENT, INTERRUPTED = 1, 2, 3, 130
 _RUN_FAILURES = (ByteMismatchError, DivergenceError, WireError)
 
 
@@ -43,6 +50,8 @@ def guarded(call: Callable[[], Any]) -> int:
 
 def _told(error: Exception) -> tuple[str, int] | None:
     """The line and the exit code of an error that is meant to be read by a user; None for any other."""
+    if isinstance(error, BudgetError):
+        return str(error), BUDGET_SPENT
     if isinstance(error, GradwireError):
         return str(error), FAILED if isinstance(error, _RUN_FAILURES) else BAD_INPUT
     if type(error).__name__ == "Abort":
