@@ -52,7 +52,8 @@ def closing_lines(summary: Mapping[str, Any]) -> list[str]:
     lines = [
         f"{_pace(summary)}, loss {number(summary['loss'])}{metrics}",
         f"predicted bytes were measured: {_yes(summary['predicted_equals_measured'])}",
-        f"replicas agree: {_yes(summary['replicas_agree'])} (digest {summary['digest']})",
+        f"replicas agree: {_yes(summary['replicas_agree'])} (digest {summary['digest']}, "
+        f"{summary['replicas_checked']} of {summary['processes']} checked)",
     ]
     faults = [f"{name} started again {counted(count, 'time')}" for name, count in summary["restarts"].items()]
     faults += [counted(summary[name], noun) for name, noun in _FAULTS.items() if summary.get(name)]

@@ -116,6 +116,7 @@ class Supervisor:
         }
         self._address = FREE_PORT
         self._alive: set[Child] = set()
+        self._joined: set[str] = set()  # names of workers that the present server has seen
         self._outcome = Outcome()
         self._end_by: float | None = None
 
@@ -142,6 +143,7 @@ class Supervisor:
             arguments += self._plan.server
         else:
             arguments = ("worker", "--server", self._address, *self._workers[child])
+        self._joined.discard(child.name)
         child.start((*self._plan.program, *arguments))
         self._alive.add(child)
 
@@ -185,14 +187,19 @@ class Supervisor:
             self._display.log(said.child.name, said.line)
             return
         if row["event"] == "listening":
-            self._listening(str(row["address"]))
+            self._listening(row)
+        elif row["event"] == "joined":
+            self._joined.add(str(row["process"]))
         elif row["event"] == "finished":
             self._outcome.summary = row["summary"]
             self._ending()
         self._display.show(row)
 
-    def _listening(self, address: str) -> None:
-        self._address = address
+    def _listening(self, row: Mapping[str, Any]) -> None:
+        self._address = str(row["address"])
+        self._joined.clear()
+        if row.get("over"):  # nobody is needed: the server leaves by itself
+            return
         if not self._alive & self._workers.keys():  # none yet, or all were done when the server was killed
             self._end_by = None
             for worker in self._workers:
@@ -207,10 +214,19 @@ class Supervisor:
             message = "the server ended without a summary"
             raise _RunEndsError(Failure(message, FAILED, tuple(child.last_lines)))
         elif code == 0 or by is not None:
+            if child is self._server:
+                self._dismiss_the_late()
             if child is self._server or not self._alive & self._workers.keys():
                 self._ending()
         else:
             raise _RunEndsError(_gave_up(child, code))
+
+    def _dismiss_the_late(self) -> None:
+        """The server has left: a worker that did not come in time would look for it in vain."""
+        for child in self._alive:
+            if child.name not in self._joined:
+                self._display.note(f"{child.name} came too late for the run: stopping it")
+                child.send(signal.SIGTERM)
 
     def _ending(self) -> None:
         if self._end_by is None:

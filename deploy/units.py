@@ -43,9 +43,9 @@ def duration(seconds: float) -> str:
 def counted(count: int, noun: str) -> str:
     """A count and its noun.
 
-    >>> counted(1, "worker"), counted(4, "process")
-    ('1 worker', '4 processes')
+    >>> counted(1, "worker"), counted(4, "process"), counted(60, "late push")
+    ('1 worker', '4 processes', '60 late pushes')
     """
     if count == 1:
         return f"1 {noun}"
-    return f"{count:,} {noun}{'es' if noun.endswith('s') else 's'}"
+    return f"{count:,} {noun}{'es' if noun.endswith(('s', 'sh', 'ch', 'x')) else 's'}"

@@ -18,15 +18,13 @@ from gradwire.common.errors import WireError
 from gradwire.common.record import RoundRecord
 from gradwire.proto import wire_pb2
 from gradwire.server import rounds
+from gradwire.server.ending import Ending
 from gradwire.server.fold import Fold
 from gradwire.server.log import RunLog
 from gradwire.server.outgoing import OutgoingEntry, snapshot_message
 from gradwire.server.progress import Progress
 from gradwire.server.session import Session
 from gradwire.server.tally import Tally
-
-FINISH_WAIT = 15.0  # seconds that a restarted server of a finished run waits for workers to hear of its end
-DONE = "done "  # prefix of the log's marks of processes that have ended
 
 
 class Coordinator:
@@ -37,7 +35,7 @@ class Coordinator:
         self.fold = Fold(runlog)
         self.tally = Tally()
         self.sessions: dict[int, Session] = {}
-        self.finished = asyncio.Event()
+        self.ending = Ending(runlog, self.sessions, progress)
         self.failure: BaseException | None = None
         self.on_open: Callable[[], None] = lambda: None  # called once, when the first round opens
         self._progress = progress
@@ -93,7 +91,7 @@ class Coordinator:
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, WireError):
             self.failure = self.failure or error
-            self.finished.set()
+            self.ending.over.set()
 
     async def admit(self, session: Session, ready: wire_pb2.Ready) -> None:
         """Bring a replica up to date and let its process take part; no round commits in between."""
@@ -108,9 +106,11 @@ class Coordinator:
             if self.state.phase is rounds.Phase.OPEN:
                 self._send_open(session)
             await self._step(rounds.Joined(session.number, session.workers))
-            if self.state.phase is rounds.Phase.FINISHED:
+            if self.finished:
+                self.ending.came_again(session.process)
                 self._send_finish(session)
         self._announce("joined", session)
+        self._look_at_the_end()
 
     async def resync(self, session: Session) -> None:
         """A replica differs: send it the server's model and ask for the round again."""
@@ -129,27 +129,22 @@ class Coordinator:
             if self.sessions.pop(session.number, None) is not None:
                 await self._step(rounds.Left(session.number))
                 self._announce("left", session)
-        self._finish_if_all_done()
+        self._look_at_the_end()
 
     async def done(self, session: Session, digest: int) -> None:
         """A process has folded the last entry and ended with that digest; the log remembers, so a restart knows."""
-        await self._on_disk(self.log.put, f"{DONE}{session.process}", f"{digest:016x}")
+        await self._on_disk(self.ending.mark, session.process, digest)
         session.done = True
-        self._finish_if_all_done()
+        self._look_at_the_end()
 
-    def final_digests(self) -> dict[str, int]:
-        """The digest that each process ended with."""
-        ended = {name: self.log.get(f"{DONE}{name}") for name in self.log.assignments()}
-        return {name: int(digest, 16) for name, digest in ended.items() if digest is not None}
+    @property
+    def finished(self) -> bool:
+        """Whether the last round is in the log."""
+        return self.state.phase is rounds.Phase.FINISHED
 
-    def finish_if_over(self) -> None:
-        """For a server that starts on a finished run: wait, not long, for processes that have not seen its end."""
-        if self.state.phase is not rounds.Phase.FINISHED:
-            return
-        if self.final_digests().keys() == self.log.assignments().keys():
-            self.finished.set()
-        else:
-            asyncio.get_running_loop().call_later(FINISH_WAIT, self.finished.set)
+    def _look_at_the_end(self) -> None:
+        if self.finished:
+            self.ending.look()
 
     def note_losses(self, losses: dict[int, float]) -> None:
         """Training losses of workers at the open round's parameters; they count once the round commits."""
@@ -164,11 +159,6 @@ class Coordinator:
         live, expected = len(self.state.live), self.config.workers
         row = {"event": event, "process": session.process, "workers": list(session.workers)}
         self._progress({**row, "live": live, "expected": expected})
-
-    def _finish_if_all_done(self) -> None:
-        finished = self.state.phase is rounds.Phase.FINISHED
-        if finished and all(s.done for s in self.sessions.values()):
-            self.finished.set()
 
     # ---- effects -------------------------------------------------------------------------------------------
 
@@ -236,6 +226,7 @@ class Coordinator:
     def close(self) -> None:
         """Stop the log thread and close the log."""
         self._arm(None)
+        self.ending.stop()
         self._disk.shutdown()
         self.log.close()
 

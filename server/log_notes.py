@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sqlite3
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
@@ -22,8 +23,19 @@ class LogNotes:
         self._file = file
 
     def assign(self, process: str, workers: tuple[int, ...]) -> None:
-        """Remember that a process hosts these workers, in place of what it hosted before."""
-        self._write("assignments", process, pack_ints(workers))
+        """Remember that a process hosts these workers, in place of what it hosted before.
+
+        Whoever had one of them has it no more, and a process that has none left is forgotten.
+        """
+        taken = frozenset(workers)
+        with self._file.transaction() as db:
+            for name, ids in self.assignments().items():
+                left = tuple(worker for worker in ids if worker not in taken)
+                if name != process and left != ids:
+                    db.execute("DELETE FROM assignments WHERE process = ?", (name,))
+                    if left:
+                        insert(db, "assignments", name, pack_ints(left))
+            insert(db, "assignments", process, pack_ints(workers))
 
     def assignments(self) -> dict[str, tuple[int, ...]]:
         """The workers that were last assigned to each process.
@@ -73,12 +85,16 @@ class LogNotes:
         self.close()
 
     def _write(self, table: str, key: int | str, value: str | bytes) -> None:
-        row = (key, value, checksum(key, value))
         with self._file.transaction() as db:
-            db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", row)
+            insert(db, table, key, value)
 
     def _read(self, sql: str, *values: str) -> list[Any]:
         found = self._file.rows(sql, *values)
         if not all(map(is_whole, found)):
             raise LogError(f"{self._file.path} is damaged: restore the directory from a copy")
         return found
+
+
+def insert(db: sqlite3.Connection, table: str, key: int | str, value: str | bytes) -> None:
+    """Write a note within a transaction, in place of what the key had before."""
+    db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", (key, value, checksum(key, value)))

@@ -56,6 +56,7 @@ def _plain_line(event: dict[str, Any]) -> None:
         "round": "round {round} of {rounds}: loss {loss}, {uplink_bits} bits up, {downlink_bits} bits down",
         "metrics": "round {round}: {metrics}",
         "resync": "{process} differed in round {round} and takes the server's model",
+        "waiting": "the run is over; waiting {seconds:g} s for the processes of workers {workers} to be checked",
         "finished": "finished",
     }[kind]
     print(text.format(**event), flush=True)

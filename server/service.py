@@ -21,7 +21,7 @@ from gradwire.proto import wire_pb2
 from gradwire.server.assignment import assign
 from gradwire.server.coordinator import Coordinator
 from gradwire.server.outgoing import Outgoing, OutgoingEntry
-from gradwire.server.rounds import Contribution, Phase, Pushed
+from gradwire.server.rounds import Contribution, Pushed
 from gradwire.server.session import Session
 
 GREETING_BYTES = 1 << 16  # Join, Ready, Report, Done: names and numbers, nothing that grows with the model
@@ -199,7 +199,7 @@ class ParameterServer:
             await self._push(session, message.push, inbox.assembly.received)
         elif kind == "report":
             self._report(session, message.report)
-        elif kind == "done" and self._run.state.phase is Phase.FINISHED:
+        elif kind == "done" and self._run.finished:
             await self._done(session, message.done)
         else:
             raise InvalidArgument(f"{kind} came in the middle of the run: the peer speaks another protocol")

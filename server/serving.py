@@ -109,17 +109,21 @@ async def _serve(
     await server.start()
     at_open: list[TcpBytes | None] = []
     run.on_open = lambda: at_open.append(meter.totals())
+    over = run.finished and not run.ending.unchecked()
     progress(
         {
             "event": "listening",
             "address": str(address),
             "run_id": run.log.run_id.hex(),
             "round": run.state.round,
+            "rounds": run.config.rounds,
+            "over": over,
         }
     )
     grace = None  # a server that is told to stop cuts its streams: the workers go on with the next one
     try:
-        run.finish_if_over()
+        if run.finished:
+            run.ending.look()
         await _until_finished(run)
         if run.failure is not None:
             raise run.failure
@@ -157,7 +161,7 @@ async def _until_finished(run: Coordinator) -> None:
     for signum in signals:
         loop.add_signal_handler(signum, _catch, caught, run, signum)
     try:
-        await run.finished.wait()
+        await run.ending.over.wait()
     finally:
         for signum in signals:
             loop.remove_signal_handler(signum)
@@ -167,4 +171,4 @@ async def _until_finished(run: Coordinator) -> None:
 
 def _catch(caught: list[int], run: Coordinator, signum: int) -> None:
     caught.append(signum)
-    run.finished.set()
+    run.ending.over.set()

@@ -13,13 +13,16 @@ from gradwire.server.coordinator import Coordinator
 def summarise(run: Coordinator, before: TcpBytes | None, after: TcpBytes | None) -> dict[str, Any]:
     """The summary as JSON: every byte count in both directions, the outcome, and whether the checks held.
 
+    Replicas agree when none of those checked differs, and no more workers are unchecked than a round may lack.
+
     ``before`` and ``after`` are the server's TCP totals when the first round opened and when the last worker
     was done; joining is the difference between nothing and ``before``, the rounds that between the two. None
     where the kernel does not count.
     """
     config, tally = run.config, run.tally
     codec, model = run.fold.codec, run.fold.model
-    ended = run.final_digests()
+    ended, unchecked = run.ending.digests(), len(run.ending.unchecked())
+    differ = sum(digest != model.digest for digest in ended.values())
     rounds_here = config.rounds - tally.first_round
     summary: dict[str, Any] = {
         "dim": codec.dim,
@@ -40,8 +43,10 @@ def summarise(run: Coordinator, before: TcpBytes | None, after: TcpBytes | None)
         },
         "predicted_equals_measured": tally.as_predicted,
         "digest": f"{model.digest:016x}",
-        "replicas_agree": bool(ended) and all(digest == model.digest for digest in ended.values()),
+        "replicas_agree": not differ and unchecked <= config.workers - config.needed,
         "replicas_checked": len(ended),
+        "replicas_differ": differ,
+        "workers_unchecked": unchecked,
         "loss": tally.loss,
         "metrics": tally.metrics,
         "seconds": tally.seconds,
@@ -84,9 +89,14 @@ def failed_check(summary: dict[str, Any]) -> GradwireError | None:
             f"the run's bytes are not those predicted: uplink {_messages(summary)}, expected {_messages(predicted)}; "
             "compression or counting failed, do not trust these numbers"
         )
-    if not summary["replicas_agree"]:
+    if summary["replicas_differ"]:
         return DivergenceError(
             "a replica ended with other parameters than the server: the machines compute differently"
+        )
+    if not summary["replicas_agree"]:
+        return DivergenceError(
+            f"{summary['replicas_checked']} of {summary['processes']} replicas were checked: those of "
+            f"{summary['workers_unchecked']} workers are missing, start them and the server again to have them checked"
         )
     return None
 

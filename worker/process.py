@@ -22,6 +22,9 @@ log = logging.getLogger(__name__)
 
 FIRST_BACKOFF = 0.2  # seconds; doubled after each failure
 LONGEST_BACKOFF = 5.0
+CONFIRM_FOR = (
+    20.0  # seconds to look for the server of a finished run, to be sure that it has heard our last word
+)
 
 
 @dataclass(frozen=True)
@@ -71,7 +74,9 @@ class WorkerProcess:
                 except Unavailable as error:
                     if self._work.take_contact():
                         last_contact, backoff = time.monotonic(), FIRST_BACKOFF
-                    if time.monotonic() - last_contact > self._options.retry_for:
+                    if self._gives_up(time.monotonic() - last_contact):
+                        if self._work.finished:
+                            return self._progress("the run is finished; the server left without a last word")
                         raise Unavailable(
                             f"no server at {self._options.target} for {self._options.retry_for:g} s: is it running?"
                         ) from error
@@ -80,6 +85,11 @@ class WorkerProcess:
                     backoff = min(2 * backoff, LONGEST_BACKOFF)
         finally:
             await channel.close()
+
+    def _gives_up(self, seconds: float) -> bool:
+        """Whether so many seconds without the server are enough."""
+        retry_for = self._options.retry_for
+        return seconds > (min(retry_for, CONFIRM_FOR) if self._work.finished else retry_for)
 
     def _channel(self) -> grpc.aio.Channel:
         options = channel_options(MAX_MESSAGE_BYTES)

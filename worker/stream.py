@@ -34,6 +34,9 @@ class Work:
         self._allow_import = allow_import
         self._state_dir = state_dir
         self._contact = False
+        self.finished = (
+            False  # the run is over and the server was told how we ended, though it may not have heard it
+        )
         self.run: wire_pb2.Run | None = None
         self.task: Task
         self.codec: AnyCodec
@@ -117,6 +120,8 @@ class Stream:
         await self._call.done_writing()
         while await self._call.read() is not grpc.aio.EOF:
             pass
+        if await self._call.code() is not grpc.StatusCode.OK:  # it may not have heard our last word
+            raise await self._ended()
 
     def _longest(self) -> int:
         """Bytes of the longest message that this run's server sends: a log entry or a snapshot."""
@@ -219,6 +224,7 @@ class Stream:
             raise DivergenceError("the digest kept in step is not that of the parameters: memory is damaged")
         done = wire_pb2.Done(digest=work.model.digest, sent=self._sent, received=self._received)
         await self._send(wire_pb2.FromWorker(done=done))
+        work.finished = True
 
     # ---- the wire ------------------------------------------------------------------------------------------
 

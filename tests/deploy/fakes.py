@@ -47,7 +47,8 @@ def summary(workers: int, **changes: Any) -> dict[str, Any]:
         "dim": 10, "rounds": ROUNDS, "workers": workers, "processes": 2, "task": "fake", "codec": "fake",
         "uplink": DIRECTION, "downlink": DIRECTION, "payload_bits_per_push": 8,
         "predicted": {"uplink": DIRECTION, "downlink": DIRECTION}, "predicted_equals_measured": True,
-        "digest": "00ff", "replicas_agree": True, "loss": 0.25, "metrics": {"accuracy": 0.9}, "history": [],
+        "digest": "00ff", "replicas_agree": True, "replicas_checked": 2,
+        "loss": 0.25, "metrics": {"accuracy": 0.9}, "history": [],
         "seconds": 1.5, "rounds_per_second": 2.0, "reconnects": 0, "resyncs": 0, **changes,
     }  # fmt: skip
 
@@ -62,12 +63,20 @@ class Server:
         host, port = args.listen.split(":")
         self.socket = socket.create_server((host, int(port)))
         address = f"127.0.0.1:{self.socket.getsockname()[1]}"
-        tell("listening", address=address, run_id="0a", round=0 if self.first else 1)
+        over = fault == "run is over"
+        round_ = ROUNDS if over else 0 if self.first else 1
+        tell("listening", address=address, run_id="0a", round=round_, rounds=ROUNDS, over=over)
         self.connections: dict[str, socket.socket] = {}
 
     def serve(self) -> None:
+        if self.fault != "run is over":
+            self.train()
+        self.finish()
+
+    def train(self) -> None:
+        needed = 1 if self.fault == "worker is late" else 2
         for _ in self.joining():
-            if len(self.connections) == 2 and not self.goes_on:
+            if len(self.connections) == needed and not self.goes_on:
                 break
         for round_ in range(ROUNDS):
             tell(
@@ -75,7 +84,6 @@ class Server:
                 downlink_bits=64, uplink_bytes=4 * (round_ + 1), downlink_bytes=8 * (round_ + 1), seconds=0.1,
             )  # fmt: skip
         tell("metrics", round=ROUNDS, metrics={"accuracy": 0.9})
-        self.finish()
 
     def joining(self) -> Iterator[str]:
         """Take workers in; with the fault that says so, wait until the first of them has come twice."""
@@ -140,6 +148,8 @@ def work(fault: str, words: list[str]) -> None:
         raise RuntimeError("a bug")
     if first and fault == "worker is killed at once":
         os.kill(os.getpid(), signal.SIGKILL)
+    if first and fault == "worker is late":
+        signal.pause()
     while not take_part(args.server, args.name):
         pass
     if first and fault in ("worker stays", "deaf worker stays"):

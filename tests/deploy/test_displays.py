@@ -180,13 +180,16 @@ def test_the_closing_lines() -> None:
     assert lines == [
         "3 rounds in 1.5 s (2 rounds/s), loss 0.25, accuracy 0.9",
         "predicted bytes were measured: yes",
-        "replicas agree: yes (digest 00ff)",
+        "replicas agree: yes (digest 00ff, 2 of 2 checked)",
         "faults survived: worker-1 started again 2 times, 1 re-sync",
     ]
     broken = closing_lines(
         {**summary(4, replicas_agree=False, predicted_equals_measured=False), "restarts": {}}
     )
-    assert "predicted bytes were measured: NO" in broken and "replicas agree: NO (digest 00ff)" in broken
+    assert (
+        "predicted bytes were measured: NO" in broken
+        and "replicas agree: NO (digest 00ff, 2 of 2 checked)" in broken
+    )
 
 
 def test_the_last_server_speaks_for_its_own_rounds() -> None:

@@ -28,7 +28,7 @@ def test_a_run_that_goes_well(tmp_path: Path, temporary: Path) -> None:
     text = "".join(run.lines)
     assert "4 workers in 2 processes" in text
     assert "round 3/3  loss 0.5  accuracy 0.9  up 8 bit a worker" in text
-    assert "replicas agree: yes (digest 00ff)" in text
+    assert "replicas agree: yes (digest 00ff, 2 of 2 checked)" in text
     summary = json.loads((tmp_path / "out.json").read_text())
     assert summary["digest"] == "00ff" and summary["restarts"] == {}
     assert set(tmp_path.iterdir()) == {temporary, tmp_path / "out.json"} and not list(temporary.iterdir())
@@ -104,6 +104,20 @@ def test_a_server_that_is_killed_before_its_summary_sees_the_workers_again() -> 
         "worker-1": 2,
     }
     assert any("replicas agree: yes" in line for line in run.lines)
+
+
+def test_a_run_that_is_over_needs_no_workers() -> None:
+    with stage("run is over") as run:
+        assert run.end() == 0
+        run.assert_nobody_left()
+    assert set(run.children) == {"server"} and any("replicas agree: yes" in line for line in run.lines)
+
+
+def test_a_worker_that_comes_after_the_end_is_stopped() -> None:
+    with stage("worker is late") as run:
+        assert run.end() == 0
+        run.assert_nobody_left()
+    assert any("worker-0 came too late for the run: stopping it" in line for line in run.lines)
 
 
 def test_what_is_killed_again_and_again_ends_the_run() -> None:

@@ -129,6 +129,13 @@ def test_a_replica_that_differs_is_found_and_takes_the_servers_model(
     assert summary["digest"] == f"{simulate(CONFIG).digest:016x}"
 
 
+@pytest.fixture
+def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The server does not wait long for those that never come back."""
+    monkeypatch.setattr("gradwire.server.ending.FINISH_WAIT", 0.2)
+
+
+@pytest.mark.usefixtures("short_wait")
 def test_a_quorum_goes_on_without_a_straggler_and_tells_it_so(tmp_path: Path) -> None:
     config = replace(CONFIG, quorum=2, deadline=1.0, rounds=3)
 
@@ -208,6 +215,7 @@ def test_a_run_whose_bytes_are_not_as_predicted_says_so(
     assert "bytes are not those predicted" in str(failed_check(summary))
 
 
+@pytest.mark.usefixtures("short_wait")
 def test_a_reader_that_falls_behind_is_cut_off_and_the_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -90,7 +90,7 @@ def test_notes_survive(tmp_path: Path) -> None:
         assert log.metrics() == {3: {"loss": float("inf")}, 4: {"loss": 1.5, "accuracy": 0.25}}
         assert (log.get("bytes"), log.get("nothing")) == ("2", None)
         log.assign("a", (1,))
-        assert log.assignments() == {"a": (1,), "b": (1,), "c": ()}
+        assert log.assignments() == {"a": (1,), "c": ()}
 
 
 def test_commits_are_on_the_disk_when_they_return(log: RunLog) -> None:
@@ -120,6 +120,14 @@ def test_a_whole_cohort_of_equal_payloads_costs_100_bytes_at_most() -> None:
 
 def test_the_documented_examples_run() -> None:
     assert all(doctest.testmod(module).failed == 0 for module in (log_module, log_rows))
+
+
+def test_a_worker_has_one_host_and_a_process_without_any_is_forgotten(log: RunLog) -> None:
+    log.assign("old", (0, 1, 2))
+    log.assign("new", (1, 3))
+    assert log.assignments() == {"old": (0, 2), "new": (1, 3)}
+    log.assign("newer", (0, 2))
+    assert log.assignments() == {"new": (1, 3), "newer": (0, 2)}
 
 
 # ---- refusals --------------------------------------------------------------------------------------------------------

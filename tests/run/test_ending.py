@@ -1,0 +1,194 @@
+"""The end of a run: everybody assigned is heard, whoever dies just then, and nobody waits for ever."""
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gradwire.common.config import RunConfig
+from gradwire.common.errors import Unavailable
+from gradwire.server.service import ParameterServer
+from gradwire.server.summary import failed_check
+from gradwire.worker.stream import Stream
+from tests.run.harness import Run, simulate, whole_run
+
+CONFIG = RunConfig(
+    task="least_squares(samples=32, dim=12)", codec="cross_polytope(repeats=3)", workers=2, rounds=3
+)
+SHORT = 0.3  # seconds, in place of those that the server waits for somebody to come back
+Play = Callable[[Run, asyncio.TaskGroup], Awaitable[None]]
+
+
+@pytest.fixture
+def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradwire.server.ending.FINISH_WAIT", SHORT)
+
+
+def played(config: RunConfig, folder: Path, play: Play) -> tuple[dict[str, Any], Run]:
+    """The summary of a server beside which a play is played."""
+
+    async def main() -> tuple[dict[str, Any], Run]:
+        run = Run(config, folder)
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            server = group.create_task(run.serve())
+            await play(run, group)
+        return server.result(), run
+
+    return asyncio.run(main())
+
+
+class KilledError(Exception):
+    """In place of kill -9."""
+
+
+def test_a_worker_that_dies_between_finish_and_done_is_waited_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    finish, dead = Stream._finish, asyncio.Event()
+
+    async def die_once(self: Stream, rounds: int) -> None:
+        if self._join.process == "mortal" and not dead.is_set():
+            raise KilledError
+        await finish(self, rounds)
+
+    monkeypatch.setattr(Stream, "_finish", die_once)
+
+    async def play(run: Run, group: asyncio.TaskGroup) -> None:
+        group.create_task(run.work("steady", (0,)))
+        with pytest.raises(KilledError):
+            await run.work("mortal", (1,))
+        dead.set()
+        await run.work("mortal", (1,))
+
+    summary, _ = played(CONFIG, tmp_path, play)
+    assert summary["replicas_agree"] and summary["replicas_checked"] == 2 and failed_check(summary) is None
+    assert summary["digest"] == f"{simulate(CONFIG).digest:016x}"
+
+
+def test_the_server_of_a_finished_run_leaves_at_once(tmp_path: Path) -> None:
+    before = whole_run(CONFIG, tmp_path, [(0,), (1,)])
+
+    async def nothing(run: Run, group: asyncio.TaskGroup) -> None:
+        pass
+
+    summary, run = played(CONFIG, tmp_path, nothing)
+    assert run.events[0]["over"] and run.events[0]["round"] == run.events[0]["rounds"] == CONFIG.rounds
+    assert summary["digest"] == before["digest"] and failed_check(summary) is None
+    assert (summary["replicas_checked"], summary["processes"], summary["replicas_agree"]) == (2, 2, True)
+
+
+def interrupted_at_the_end(folder: Path) -> None:
+    """A finished run of two processes whose last words nobody has heard."""
+
+    async def main() -> None:
+        run = Run(CONFIG, folder, lambda e: over.set() if e.get("round") == CONFIG.rounds - 1 else None)
+        over = asyncio.Event()
+        server = asyncio.create_task(run.serve())
+        workers = [asyncio.create_task(run.work(f"process-{i}", (i,))) for i in range(2)]
+        await over.wait()
+        for task in (server, *workers):
+            task.cancel()
+        await asyncio.wait([server, *workers])
+
+    asyncio.run(main())
+
+
+def test_a_restarted_finished_server_hears_everybody_not_just_the_first(tmp_path: Path) -> None:
+    interrupted_at_the_end(tmp_path)
+
+    async def one_after_the_other(run: Run, group: asyncio.TaskGroup) -> None:
+        await run.work("process-0", (0,))
+        await run.work("process-1", (1,))
+
+    summary, run = played(CONFIG, tmp_path, one_after_the_other)
+    assert not run.events[0]["over"]
+    assert summary["replicas_checked"] == 2 and failed_check(summary) is None
+
+
+def test_a_run_whose_replicas_were_not_checked_fails(tmp_path: Path, short_wait: None) -> None:
+    interrupted_at_the_end(tmp_path)
+
+    async def only_one(run: Run, group: asyncio.TaskGroup) -> None:
+        await run.work("process-0", (0,))
+
+    summary, run = played(CONFIG, tmp_path, only_one)
+    assert not summary["replicas_agree"] and summary["workers_unchecked"] == 1
+    assert "1 of 2 replicas were checked" in str(failed_check(summary))
+    assert {"event": "waiting", "seconds": SHORT, "workers": [1]} in run.events
+
+
+def test_fewer_processes_can_end_what_more_began(tmp_path: Path) -> None:
+    interrupted_at_the_end(tmp_path)
+
+    async def one_hosts_all(run: Run, group: asyncio.TaskGroup) -> None:
+        await run.work("process-0", (0, 1))
+
+    summary, _ = played(CONFIG, tmp_path, one_hosts_all)
+    assert (summary["processes"], summary["replicas_checked"], summary["replicas_agree"]) == (1, 1, True)
+
+
+def test_a_quorum_that_is_done_waits_for_the_late(tmp_path: Path) -> None:
+    """The rounds are over before the other process has even joined; it is still let in to hear so."""
+    config = replace(CONFIG, quorum=1, deadline=0.1)
+
+    async def late(run: Run, group: asyncio.TaskGroup) -> None:
+        await run.work("early", (0,))
+        await run.work("late", (1,))
+
+    summary, _ = played(config, tmp_path, late)
+    assert summary["replicas_checked"] == summary["processes"] == 2 and failed_check(summary) is None
+
+
+def test_a_quorum_does_not_need_those_who_never_come(tmp_path: Path, short_wait: None) -> None:
+    config = replace(CONFIG, quorum=1, deadline=0.1)
+
+    async def alone(run: Run, group: asyncio.TaskGroup) -> None:
+        await run.work("early", (0,))
+
+    summary, _ = played(config, tmp_path, alone)
+    assert summary["workers_unchecked"] == 1 and summary["replicas_agree"] and failed_check(summary) is None
+
+
+def test_a_last_word_that_was_not_confirmed_is_said_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that is killed when Done is on its way: the worker comes back to the next one, and only then leaves."""
+    done = ParameterServer._done
+
+    async def deaf(self: ParameterServer, *words: Any) -> None:
+        raise Unavailable("in place of a server that dies here")
+
+    async def main() -> dict[str, Any]:
+        left = asyncio.Event()
+        run = Run(CONFIG, tmp_path, lambda e: left.set() if e["event"] == "left" else None)
+        again = Run(CONFIG, tmp_path)
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            monkeypatch.setattr(ParameterServer, "_done", deaf)
+            mortal = asyncio.create_task(run.serve())
+            worker = group.create_task(run.work("one", (0, 1)))
+            await left.wait()
+            mortal.cancel()
+            await asyncio.wait([mortal])
+            monkeypatch.setattr(ParameterServer, "_done", done)
+            assert not worker.done()
+            server = group.create_task(again.serve(await run.address))
+        return server.result()
+
+    assert asyncio.run(main())["replicas_checked"] == 1
+
+
+def test_a_worker_of_a_finished_run_does_not_look_for_its_server_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gradwire.worker.process.CONFIRM_FOR", 0.1)
+
+    async def gone(self: ParameterServer, *words: Any) -> None:
+        self._run.ending.over.set()  # the server leaves without its answer
+        raise Unavailable("gone")
+
+    monkeypatch.setattr(ParameterServer, "_done", gone)
+    summary = whole_run(CONFIG, tmp_path, [(0, 1)])  # the worker ends without an error
+    assert not summary["replicas_agree"]
