@@ -13,7 +13,10 @@ from typing import Annotated
 import typer
 
 from gradwire.common.errors import ConfigError
+from gradwire.common.privacy.accounting import given_delta
+from gradwire.common.privacy.budget import Budget
 from gradwire.common.transport.address import parse_address, require_protected
+from gradwire.worker.privacy import Limits
 from gradwire.worker.process import WorkerOptions, WorkerProcess
 
 
@@ -28,13 +31,24 @@ def worker(
     ] = None,
     state_dir: Annotated[
         Path | None,
-        typer.Option(help="Folder for what must survive a restart: the memory of error feedback."),
+        typer.Option(help="Folder for what must survive a restart: error feedback, the privacy ledger."),
     ] = None,
+    max_epsilon: Annotated[
+        float | None, typer.Option(help="Privacy budget of this data, over all runs; kept in --state-dir.")
+    ] = None,
+    delta: Annotated[
+        float | None,
+        typer.Option(help="Account for the budget at this delta; default: pure epsilons add up."),
+    ] = None,
+    report_metrics: Annotated[
+        bool, typer.Option("--report-metrics", help="Send losses and metrics in private runs too.")
+    ] = False,
     insecure: Annotated[bool, typer.Option(help="Allow plaintext beyond this machine.")] = False,
 ) -> None:
     """Take part in a run: what to compute and how to encode it comes from the server."""
     address = parse_address(server)
     require_protected(address, tls=False, insecure=insecure)
+    limits = Limits(budget_from(max_epsilon, delta, state_dir), report_metrics)
     options = WorkerOptions(
         target=address.target,
         name=name or f"{socket.gethostname()}-{os.getpid()}",
@@ -43,10 +57,26 @@ def worker(
         retry_for=retry_for,
         allow_import=frozenset(allow_task or ()),
         state_dir=state_dir,
+        limits=limits,
     )
     code = asyncio.run(_run(WorkerProcess(options, _say)))
     if code:
         raise typer.Exit(code)
+
+
+def budget_from(max_epsilon: float | None, delta: float | None, state_dir: Path | None) -> Budget | None:
+    """The privacy budget that the flags ask for.
+
+    Raises:
+        ConfigError: values without meaning, a delta without a budget, a budget without a folder to keep its ledger in.
+    """
+    if max_epsilon is None:
+        if delta is not None:
+            raise ConfigError("--delta without --max-epsilon limits nothing: pass both")
+        return None
+    if state_dir is None:
+        raise ConfigError("--max-epsilon needs --state-dir: what is spent must survive a restart")
+    return Budget(max_epsilon, 0.0 if delta is None else given_delta(delta))
 
 
 def parse_ids(text: str) -> tuple[int, ...]:

@@ -11,7 +11,8 @@ from numpy.typing import NDArray
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.errors import TaskError
 from gradwire.common.kernels.arrays import Array
-from gradwire.common.randomness import shared_seed, worker_coins
+from gradwire.common.privacy.ledger import Ledger
+from gradwire.common.randomness import Coins, SystemCoins, shared_seed, worker_coins
 from gradwire.worker.memories import Memories
 from gradwire.worker.tasks import Task
 
@@ -31,7 +32,8 @@ class Batch:
 class Encoder:
     """Computes and encodes the gradients of a process's workers.
 
-    The last batch is kept: a retry re-sends the same bytes instead of drawing new ones.
+    The last batch is kept: a retry re-sends the same bytes instead of drawing new ones. With a ledger, every round's
+    payloads are paid for before they are returned, and a round that is paid for gives the same ones for ever.
     """
 
     def __init__(
@@ -41,7 +43,9 @@ class Encoder:
         seed: int,
         workers: tuple[int, ...],
         memories: Memories | None = None,
+        ledger: Ledger | None = None,
     ) -> None:
+        self._ledger = ledger
         self._memories = memories
         self._task = task
         self._codec = codec
@@ -56,9 +60,10 @@ class Encoder:
 
         Raises:
             TaskError: the task returned something that cannot be encoded.
+            BudgetError: the privacy budget does not pay for the round.
         """
         if self._last is None or self._last.round != round_:
-            self._last = self._encode(params, round_)
+            self._last = self._paid(round_) or self._encode(params, round_)
             self._sent.append(self._last)
         return self._last
 
@@ -74,11 +79,19 @@ class Encoder:
             for worker, payload in zip(self.workers, late.payloads, strict=True):
                 self._memories.give_back(worker, payload, self._shared(worker, round_))
 
+    def _paid(self, round_: int) -> Batch | None:
+        """What was handed out for a round that is paid for; losses and counts are not kept."""
+        kept = self._ledger.kept(round_) if self._ledger is not None else None
+        return Batch(round_, tuple(kept[w] for w in self.workers), (), ()) if kept is not None else None
+
+    def _coins(self, worker: int, round_: int) -> Coins:
+        return SystemCoins() if self._codec.private else worker_coins(self._seed, round_, worker)
+
     def _shared(self, worker: int, round_: int) -> int | None:
         return shared_seed(self._seed, round_, worker) if self._codec.shared_randomness else None
 
     def _payload(self, worker: int, round_: int, value: Array) -> bytes:
-        coins, shared = worker_coins(self._seed, round_, worker), self._shared(worker, round_)
+        coins, shared = self._coins(worker, round_), self._shared(worker, round_)
         if self._memories is not None:
             return self._memories.encode(worker, value, round_, coins, shared)
         return self._codec.encode(value, coins, shared=shared)
@@ -93,6 +106,8 @@ class Encoder:
                 raise TaskError(f"worker {worker}, round {round_}: {error}") from error
             losses.append(gradient.loss)
             examples.append(gradient.examples)
+        if self._ledger is not None:
+            self._ledger.spend(round_, dict(zip(self.workers, payloads, strict=True)))
         reported = tuple(float(x) for x in losses if x is not None)
         return Batch(
             round_, tuple(payloads), reported if len(reported) == len(losses) else (), tuple(examples)

@@ -16,6 +16,7 @@ from gradwire.common.transport import protocol
 from gradwire.common.transport.framing import MAX_MESSAGE_BYTES
 from gradwire.common.transport.options import channel_options
 from gradwire.common.transport.statuses import error_of
+from gradwire.worker.privacy import Limits
 from gradwire.worker.stream import Call, Stream, Work
 
 log = logging.getLogger(__name__)
@@ -37,6 +38,7 @@ class WorkerOptions:
         count: logical workers to host; ``workers`` asks for particular ids instead.
         retry_for: seconds without a connection after which it gives up.
         state_dir: folder for what must survive a restart; None keeps it in memory.
+        limits: what its owner allows, whatever the server asks for.
         allow_import: tasks of the user's own that this machine's user allowed.
         credentials: for TLS; None is plaintext.
     """
@@ -48,6 +50,7 @@ class WorkerOptions:
     retry_for: float = 60.0
     allow_import: Collection[str] = ()
     state_dir: Path | None = None
+    limits: Limits | None = None
     credentials: grpc.ChannelCredentials | None = field(default=None, repr=False)
 
 
@@ -57,7 +60,7 @@ class WorkerProcess:
     def __init__(self, options: WorkerOptions, progress: Callable[[str], None] = log.info) -> None:
         self._options = options
         self._progress = progress
-        self._work = Work(options.allow_import, options.state_dir)
+        self._work = Work(options.allow_import, options.state_dir, options.limits)
 
     async def run(self) -> None:
         """Take part until the run is finished.

@@ -19,6 +19,7 @@ from gradwire.common.transport.specs import codec_to_message, spec_from_message
 from gradwire.proto import wire_pb2
 from gradwire.worker.gradients import Encoder
 from gradwire.worker.memories import Memories
+from gradwire.worker.privacy import Limits, Privacy, check_assignment
 from gradwire.worker.replica import Replica
 from gradwire.worker.tasks import Task
 from gradwire.worker.tasks.registry import build_spec
@@ -30,7 +31,10 @@ Call = grpc.aio.StreamStreamCall[bytes, bytes]
 class Work:
     """What outlives a connection: the task, the replica, the payloads of the open round."""
 
-    def __init__(self, allow_import: Collection[str] = (), state_dir: Path | None = None) -> None:
+    def __init__(
+        self, allow_import: Collection[str] = (), state_dir: Path | None = None, limits: Limits | None = None
+    ) -> None:
+        self.privacy = Privacy(limits or Limits(), state_dir)
         self._allow_import = allow_import
         self._state_dir = state_dir
         self._contact = False
@@ -64,7 +68,13 @@ class Work:
 
     def _encoder(self, run: wire_pb2.Run, workers: tuple[int, ...]) -> Encoder:
         memories = Memories(self.codec, run.run_id, workers, self._state_dir) if run.error_feedback else None
-        return Encoder(self.task, self.codec, run.seed, workers, memories)
+        ledger = self.privacy.admit(run, self.codec, workers)
+        return Encoder(self.task, self.codec, run.seed, workers, memories, ledger)
+
+    @property
+    def reports(self) -> bool:
+        """Whether losses and metrics are sent."""
+        return self.privacy.limits.reports(self.codec)
 
     @property
     def model(self) -> Model:
@@ -111,9 +121,13 @@ class Stream:
         """
         await self._send(wire_pb2.FromWorker(join=self._join))
         welcome = (await self._expect("welcome")).welcome
+        check_assignment(self._join, welcome.workers)
         await asyncio.to_thread(self._work.prepare, welcome)
         self._inbox.limit = self._longest()
         self._progress(f"joined as {self._join.process} with workers {_ranges(welcome.workers)}")
+        notice = self._work.privacy.notice(self._work.codec)
+        if notice is not None:
+            self._progress(notice)
         await self._ready()
         while not await self._handle(await self._next()):
             pass
@@ -201,13 +215,15 @@ class Stream:
             work.codec,
             round_,
             batch.payloads,
-            losses=batch.losses,
+            losses=batch.losses if work.reports else (),
             examples=batch.examples if work.run.weigh_by_examples else (),
             digest=work.model.digest if round_ % work.run.digest_every == 0 else 0,
         )
 
     async def _report(self) -> None:
         work = self._work
+        if not work.reports:
+            return
         values = await asyncio.to_thread(work.task.evaluate, work.model.reported)
         if values:
             metrics = [wire_pb2.Metric(name=name, value=value) for name, value in values.items()]

@@ -40,16 +40,17 @@ def check_epsilon(epsilon: float, name: str = "epsilon") -> float:
     return epsilon
 
 
-def check_delta(delta: float, name: str = "delta") -> float:
-    """A delta: 0 for pure privacy, else inside (0, 1).
+def given_delta(delta: float) -> float:
+    """A delta that somebody wrote: inside (0, 1).
 
     Raises:
-        ConfigError: anything else.
+        ConfigError: anything else, or dp-accounting, which accounts for it, is not installed.
     """
-    if not 0 <= delta < 1:
+    if not 0 < delta < 1:
         raise ConfigError(
-            f"{name} is {delta:g}, expected inside (0, 1), e.g. 1e-5; 0 or nothing for pure privacy"
+            f"delta is {delta:g}, expected inside (0, 1), e.g. 1e-5; leave it out for pure privacy"
         )
+    _dp_accounting()
     return delta
 
 

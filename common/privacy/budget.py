@@ -25,7 +25,7 @@ class Budget:
     """What may be spent over the lifetime of the data: (epsilon, delta), natural log; delta 0 is pure privacy.
 
     Raises:
-        ConfigError: an epsilon that is not above 0 or absurdly large, a delta outside [0, 1).
+        ConfigError: an epsilon that is not above 0 or absurdly large, a delta outside (0, 1).
     """
 
     epsilon: float
@@ -33,7 +33,8 @@ class Budget:
 
     def __post_init__(self) -> None:
         accounting.check_epsilon(self.epsilon, "max-epsilon")
-        accounting.check_delta(self.delta)
+        if self.delta != 0:
+            accounting.given_delta(self.delta)
 
     def __str__(self) -> str:
         return f"epsilon {self.epsilon:g}" + (f" at delta {self.delta:g}" if self.delta else "")

@@ -133,6 +133,11 @@ class Ledger:
         self._sent[run.run_id].update(payloads.keys())
 
     @property
+    def left(self) -> int:
+        """How many more pushes of the admitted run the budget pays for; a huge number where there is none."""
+        return self._left(self._admitted())
+
+    @property
     def totals(self) -> Totals:
         """What is spent so far, over all runs."""
         total = Totals(0.0, 0, 0.0, within_unit=True)

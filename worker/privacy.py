@@ -1,0 +1,107 @@
+"""What a worker holds a run to, whatever its server asks for.
+
+The server names codec, task and weights; the worker's owner set the limits. In a run whose codec is private a worker
+
+- draws its coins from the operating system, never from the run's seed;
+- sends nothing of its data but payloads: no loss and no metrics unless its owner opted in, and no example counts: as
+  weights they would be data that no mechanism randomised, so they are refused;
+- has paid for a round in its ledger before a payload of it leaves, and answers for that round with the same bytes ever
+  after: through lost connections, restarts, and a server that asks again after it sent another model.
+
+Error feedback keeps the guarantee: a private codec clips whatever it is given, so a payload's epsilon holds for
+gradient plus memory, and the memory is a function of the data and of payloads that are paid for. A codec that does not
+clip has no finite epsilon, so it is not private.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from pathlib import Path
+
+from gradwire.common.codecs import AnyCodec
+from gradwire.common.errors import PrivacyError
+from gradwire.common.privacy.accounting import MAX_PUSHES
+from gradwire.common.privacy.budget import Budget, Run
+from gradwire.common.privacy.ledger import Ledger
+from gradwire.proto import wire_pb2
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What a worker's owner allows.
+
+    Attributes:
+        budget: over the lifetime of the data; None for no limit, and then codecs need not be private.
+        report_metrics: losses and metrics may be sent in private runs too.
+    """
+
+    budget: Budget | None = None
+    report_metrics: bool = False
+
+    def check(self, run: wire_pb2.Run, codec: AnyCodec) -> None:
+        """Check what the server asks for.
+
+        Raises:
+            PrivacyError: a codec that is not private under a budget, or example counts as weights beside a private one.
+        """
+        if self.budget is not None and not codec.private:
+            raise PrivacyError(
+                f"the run's codec {codec} is not private and this worker has --max-epsilon {self.budget.epsilon:g}: "
+                "choose a private codec (`gradwire plan --epsilon`), or start it without the limit"
+            )
+        if codec.private and run.weigh_by_examples:
+            raise PrivacyError(
+                "the run weighs workers by their example counts, which would go out in the clear: use weighting equal"
+            )
+
+    def reports(self, codec: AnyCodec) -> bool:
+        """Whether losses and metrics are sent."""
+        return self.report_metrics or not codec.private
+
+
+class Privacy:
+    """The limits of one worker process and its ledger, which is opened for the first private run."""
+
+    def __init__(self, limits: Limits, state_dir: Path | None) -> None:
+        self.limits = limits
+        self._state_dir = state_dir
+        self._ledger: Ledger | None = None
+
+    def admit(self, run: wire_pb2.Run, codec: AnyCodec, workers: Collection[int]) -> Ledger | None:
+        """Take part in a run as those workers; the ledger that pays for its payloads, None where none are private.
+
+        Raises:
+            PrivacyError: the run asks for more than the limits allow.
+            BudgetError: its first push would exceed the budget.
+            LogError: the ledger cannot be used.
+        """
+        self.limits.check(run, codec)
+        if not codec.private:
+            return None
+        if self._ledger is None:
+            self._ledger = Ledger(self._state_dir, self.limits.budget)
+        self._ledger.admit(Run(run.run_id, codec.fingerprint, codec.epsilon, frozenset(workers)))
+        return self._ledger
+
+    def notice(self, codec: AnyCodec) -> str | None:
+        """What a person should know of a run that was admitted; None where it is not private."""
+        if self._ledger is None or not codec.private:
+            return None
+        left, budget = self._ledger.left, self.limits.budget
+        means = f"{left:,} more pushes" if budget is not None and left < MAX_PUSHES else "no limit is set"
+        return f"each push is {codec.epsilon:.4g}-private; of {budget or 'the ledger'}: {means}"
+
+
+def check_assignment(asked: wire_pb2.Join, assigned: Collection[int]) -> None:
+    """Check that the server assigned the workers that were asked for: each counts as holding data of its own.
+
+    Raises:
+        PrivacyError: others, or another number of them.
+    """
+    ids = sorted(assigned)
+    wanted = sorted(asked.workers)
+    if len(set(ids)) != len(ids) or (ids != wanted if wanted else len(ids) != asked.count):
+        raise PrivacyError(
+            f"the server assigned workers {ids} to a process that asked for {wanted or asked.count}: do not trust it"
+        )
