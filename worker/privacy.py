@@ -84,6 +84,12 @@ class Privacy:
         self._ledger.admit(Run(run.run_id, codec.fingerprint, codec.epsilon, frozenset(workers)))
         return self._ledger
 
+    def close(self) -> None:
+        """Close the ledger and let another process have it."""
+        if self._ledger is not None:
+            self._ledger.close()
+            self._ledger = None
+
     def notice(self, codec: AnyCodec) -> str | None:
         """What a person should know of a run that was admitted; None where it is not private."""
         if self._ledger is None or not codec.private:

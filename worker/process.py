@@ -88,6 +88,7 @@ class WorkerProcess:
                     backoff = min(2 * backoff, LONGEST_BACKOFF)
         finally:
             await channel.close()
+            self._work.close()
 
     def _gives_up(self, seconds: float) -> bool:
         """Whether so many seconds without the server are enough."""

@@ -81,6 +81,10 @@ class Work:
         """The replica's model."""
         return self.replica.model
 
+    def close(self) -> None:
+        """Let another process have the ledger."""
+        self.privacy.close()
+
     def touch(self) -> None:
         """The server answered."""
         self._contact = True
