@@ -112,13 +112,25 @@ class Coordinator:
         self._announce("joined", session)
         self._look_at_the_end()
 
-    async def resync(self, session: Session) -> None:
-        """A replica differs: send it the server's model and ask for the round again."""
+    async def resync(self, session: Session, round_: int) -> None:
+        """A replica differed in that round: send it the server's model; its pushes count again once it has said Ready.
+
+        What it sent before it knew was computed at other parameters, and there may be more of it on the way.
+        """
         async with self._lock:
             self.tally.resyncs += 1
+            session.astray = {round_}
             session.outbox.put_nowait(snapshot_message(self.fold.model))
-            self._send_open(session)
         self._progress({"event": "resync", "process": session.process, "round": self.state.round})
+
+    async def back_in_step(self, session: Session) -> None:
+        """A replica has taken the server's model: ask for the round that is open now."""
+        async with self._lock:
+            astray, session.astray = session.astray or set(), None
+            for round_ in sorted(r for r in astray if r < self.state.round):
+                self._send_late(session, round_)
+            if self.state.phase is rounds.Phase.OPEN:
+                self._send_open(session)
 
     async def leave(self, session: Session) -> None:
         """A stream ended."""
@@ -182,8 +194,7 @@ class Coordinator:
         if isinstance(effect, rounds.Commit):
             await self._commit(effect)
         elif isinstance(effect, rounds.AnswerLate):
-            self.tally.late += 1
-            self.sessions[effect.session].send(wire_pb2.FromServer(late=wire_pb2.Late(round=effect.round)))
+            self._send_late(self.sessions[effect.session], effect.round)
         elif isinstance(effect, rounds.ArmDeadline):
             self._arm(effect.round)
         else:
@@ -235,6 +246,10 @@ class Coordinator:
     def _send_open(self, session: Session) -> None:
         pushed = [w for w in session.workers if w in self.state.pushed]
         session.send(wire_pb2.FromServer(open=wire_pb2.Open(round=self.state.round, pushed=pushed)))
+
+    def _send_late(self, session: Session, round_: int) -> None:
+        self.tally.late += 1
+        session.send(wire_pb2.FromServer(late=wire_pb2.Late(round=round_)))
 
     def _send_finish(self, session: Session) -> None:
         session.send(wire_pb2.FromServer(finish=wire_pb2.Finish(rounds=self.config.rounds)))

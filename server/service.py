@@ -197,6 +197,8 @@ class ParameterServer:
         kind = message.WhichOneof("message")
         if kind == "push":
             await self._push(session, message.push, inbox.assembly.received)
+        elif kind == "ready" and session.astray is not None:
+            await self._run.back_in_step(session)
         elif kind == "report":
             self._report(session, message.report)
         elif kind == "done" and self._run.finished:
@@ -213,8 +215,11 @@ class ParameterServer:
         except PayloadError as error:
             raise InvalidArgument(str(error)) from error
         session.count_push(self._run.tally.uplink, codec, push, payloads, received)
+        if session.astray is not None:
+            session.astray.add(push.round)
+            return
         if push.digest and push.round == model.round and push.digest != model.digest:
-            await self._run.resync(session)
+            await self._run.resync(session, push.round)
             return
         if push.losses and push.round == self._run.state.round:
             self._run.note_losses(dict(zip(session.workers, push.losses, strict=True)))

@@ -31,6 +31,7 @@ class Session:
         stream: the task that serves it.
         done: the process has folded the last entry.
         cut_because: why the server ended the stream, once it has.
+        astray: rounds of pushes that were not counted since the replica was found to differ; None while it follows.
     """
 
     number: int
@@ -42,6 +43,7 @@ class Session:
     sent: wire_pb2.Traffic = field(default_factory=wire_pb2.Traffic)
     done: bool = False
     cut_because: str | None = None
+    astray: set[int] | None = None
 
     def send_entry(self, entry: OutgoingEntry) -> None:
         """Queue an entry, or cut the stream of a process that is too far behind: it will come back and catch up."""

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 from pathlib import Path
-from typing import Any
 
 import grpc
 
@@ -14,18 +13,16 @@ from gradwire.common.errors import DivergenceError, InvalidArgument, Unavailable
 from gradwire.common.model import Model
 from gradwire.common.optimizers import parse_optimizer
 from gradwire.common.transport import protocol
-from gradwire.common.transport.framing import Reassembler, frames
+from gradwire.common.transport.framing import frames
 from gradwire.common.transport.specs import codec_to_message, spec_from_message
 from gradwire.proto import wire_pb2
+from gradwire.worker.arrivals import GREETING_BYTES, Arrival, Arrivals, Call, EndedInOrder, ended
 from gradwire.worker.gradients import Encoder
 from gradwire.worker.memories import Memories
 from gradwire.worker.privacy import Limits, Privacy, check_assignment
 from gradwire.worker.replica import Replica
 from gradwire.worker.tasks import Task
 from gradwire.worker.tasks.registry import build_spec
-
-GREETING_BYTES = 1 << 16
-Call = grpc.aio.StreamStreamCall[bytes, bytes]
 
 
 class Work:
@@ -38,9 +35,8 @@ class Work:
         self._allow_import = allow_import
         self._state_dir = state_dir
         self._contact = False
-        self.finished = (
-            False  # the run is over and the server was told how we ended, though it may not have heard it
-        )
+        self.finished = False  # the server was told how this replica ended, though it may not have heard it
+        self.evaluated = -1  # the round that was evaluated last
         self.run: wire_pb2.Run | None = None
         self.task: Task
         self.codec: AnyCodec
@@ -111,10 +107,11 @@ class Stream:
         self._work = work
         self._join = wire_pb2.Join(protocol=protocol.PROTOCOL, process=name, count=count, workers=workers)
         self._progress = progress
-        self._inbox = Reassembler(wire_pb2.FromServer, GREETING_BYTES)
+        self._arrivals = Arrivals(call, work.touch)
         self._sent = wire_pb2.Traffic()
         self._received = wire_pb2.Traffic()
-        self._open = False
+        self._open = False  # the server takes pushes from here
+        self._due: frozenset[int] | None = None  # workers to leave out of the push that is due; None: none is
 
     async def run(self) -> None:
         """Take part until the server has no more rounds.
@@ -123,23 +120,39 @@ class Stream:
             Unavailable: the connection was lost; the next stream goes on where this one stopped.
             WireError: the server refused something.
         """
+        try:
+            await self._join_run()
+            await self._take_part()
+            await self._leave()
+        finally:
+            await self._arrivals.close()
+
+    async def _join_run(self) -> None:
         await self._send(wire_pb2.FromWorker(join=self._join))
-        welcome = (await self._expect("welcome")).welcome
+        welcome = (await self._arrivals.expect("welcome")).welcome
         check_assignment(self._join, welcome.workers)
         await asyncio.to_thread(self._work.prepare, welcome)
-        self._inbox.limit = self._longest()
+        self._arrivals.set_limit(self._longest())
         self._progress(f"joined as {self._join.process} with workers {_ranges(welcome.workers)}")
         notice = self._work.privacy.notice(self._work.codec)
         if notice is not None:
             self._progress(notice)
         await self._ready()
-        while not await self._handle(await self._next()):
-            pass
+
+    async def _take_part(self) -> None:
+        """Fold all that has come before anything is computed: a push is of use for the newest round alone."""
+        while not await self._handle(await self._arrivals.next()):
+            if self._due is not None and self._arrivals.is_idle:
+                await self._push(self._due)
+
+    async def _leave(self) -> None:
+        """Be sure that the server has heard the last word."""
         await self._call.done_writing()
-        while await self._call.read() is not grpc.aio.EOF:
-            pass
-        if await self._call.code() is not grpc.StatusCode.OK:  # it may not have heard our last word
-            raise await self._ended()
+        try:
+            while True:
+                await self._arrivals.next()
+        except EndedInOrder:
+            return
 
     def _longest(self) -> int:
         """Bytes of the longest message that this run's server sends: a log entry or a snapshot."""
@@ -163,14 +176,14 @@ class Stream:
 
     # ---- messages ------------------------------------------------------------------------------------------
 
-    async def _handle(self, message: wire_pb2.FromServer) -> bool:
+    async def _handle(self, arrival: Arrival) -> bool:
         """Answer one message; True when the run is finished."""
-        kind = message.WhichOneof("message")
+        message, kind = arrival.message, arrival.kind
         if kind == "entry":
-            await self._fold(message.entry)
+            await self._fold(message.entry, arrival.size)
         elif kind == "open":
-            self._open = True
-            await self._push(frozenset(message.open.pushed))
+            self._open, self._due = True, frozenset(message.open.pushed)
+            self._work.evaluated = max(self._work.evaluated, self._work.replica.round - 1)
         elif kind == "snapshot":
             await self._restore(message.snapshot)
         elif kind == "upload":
@@ -186,28 +199,37 @@ class Stream:
             raise InvalidArgument(f"{kind} came in the middle of the run: the peer speaks another protocol")
         return False
 
-    async def _fold(self, entry: wire_pb2.Entry) -> None:
-        received = self._inbox.received
+    async def _fold(self, entry: wire_pb2.Entry, size: int) -> None:
         payload_bytes = await asyncio.to_thread(self._work.replica.fold, entry)
-        _count(self._received, payload_bytes, received)
+        _count(self._received, payload_bytes, size)
         assert self._work.run is not None
         if self._open and self._work.replica.round < self._work.run.rounds:
-            await self._push(frozenset())
+            self._due = frozenset()
 
     async def _restore(self, snapshot: wire_pb2.Snapshot) -> None:
         self._progress(f"taking the server's model after round {snapshot.round}")
         await asyncio.to_thread(self._work.replica.restore, snapshot)
         self._work.encoder.forget()
+        self._due = None
+        if self._open:  # in the middle of the run: the server counts no push until it knows where we stand
+            self._open = False
+            await self._ready()
 
     async def _push(self, pushed: frozenset[int]) -> None:
         work = self._work
         assert work.run is not None
+        self._due, round_ = None, work.replica.round
         if not pushed.issuperset(work.encoder.workers):
             message = await asyncio.to_thread(self._push_message)
+            newest = self._arrivals.newest_round()
+            if newest is not None:  # the round was committed meanwhile, or the server sends its model first
+                if newest > round_:
+                    work.encoder.take_back(round_)
+                return
             size = await self._send(message)
             _count(self._sent, len(message.push.payloads), size)
         every = work.run.evaluate_every
-        if 0 in work.encoder.workers and every and work.replica.round % every == 0:
+        if 0 in work.encoder.workers and every and round_ // every > work.evaluated // every:
             await self._report()
 
     def _push_message(self) -> wire_pb2.FromWorker:
@@ -233,6 +255,7 @@ class Stream:
             metrics = [wire_pb2.Metric(name=name, value=value) for name, value in values.items()]
             report = wire_pb2.Report(round=work.replica.round, metrics=metrics)
             await self._send(wire_pb2.FromWorker(report=report))
+        work.evaluated = work.replica.round
 
     async def _finish(self, rounds: int) -> None:
         work = self._work
@@ -256,7 +279,7 @@ class Stream:
                 await self._call.write(frame)
                 size += len(frame)
         except asyncio.InvalidStateError:  # grpc's word for a stream that the server has ended
-            raise await self._ended() from None
+            raise await ended(self._call) from None
         except grpc.aio.AioRpcError as error:
             if error.code() is not grpc.StatusCode.INTERNAL:
                 raise
@@ -264,35 +287,6 @@ class Stream:
             # if that was a refusal, the next attempt hears it again.
             raise Unavailable("the connection broke while a message was written") from error
         return size
-
-    async def _next(self) -> wire_pb2.FromServer:
-        while True:
-            raw: Any = await self._call.read()
-            if raw is grpc.aio.EOF:
-                raise await self._ended()
-            self._work.touch()
-            message = self._inbox.add(raw)
-            if message is not None:
-                return message
-
-    async def _ended(self) -> Exception:
-        """Why the server ended the stream."""
-        code = await self._call.code()
-        if code is grpc.StatusCode.OK:
-            return Unavailable("the server closed the stream before the run was finished")
-        return grpc.aio.AioRpcError(
-            code,
-            await self._call.initial_metadata(),
-            await self._call.trailing_metadata(),
-            await self._call.details(),
-        )
-
-    async def _expect(self, kind: str) -> wire_pb2.FromServer:
-        message = await self._next()
-        got = message.WhichOneof("message")
-        if got != kind:
-            raise InvalidArgument(f"{got} came where {kind} was expected: the peer speaks another protocol")
-        return message
 
 
 def _count(traffic: wire_pb2.Traffic, payload_bytes: int, message_bytes: int) -> None:
