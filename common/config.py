@@ -13,6 +13,7 @@ from typing import Any
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.errors import ConfigError
 from gradwire.common.optimizers import parse_optimizer
+from gradwire.common.privacy.accounting import check_delta, check_epsilon
 from gradwire.common.randomness import check_seed
 from gradwire.common.spec import did_you_mean, parse_spec
 
@@ -38,6 +39,9 @@ class RunConfig:
         deadline: seconds after which a round commits with its quorum; 0 means it waits for everyone.
         weighting: ``equal``, or ``examples`` to weigh each worker by its example count.
         feedback: ``none``, or ``error`` to add what a round's payload left out to the next gradient.
+        max_epsilon: privacy budget of each worker process in this run, which its ledger enforces; 0 for none.
+        delta: at which the budget is accounted for; 0 adds up pure epsilons.
+        report_metrics: workers send losses and metrics even where the codec is private.
         digest_every: rounds between comparisons of the replicas with the server.
         evaluate_every: rounds between evaluations; 0 evaluates at the end alone.
     """
@@ -53,6 +57,9 @@ class RunConfig:
     deadline: float = 0.0
     weighting: str = "equal"
     feedback: str = "none"
+    max_epsilon: float = 0.0
+    delta: float = 0.0
+    report_metrics: bool = False
     digest_every: int = 10
     evaluate_every: int = 10
 
@@ -74,6 +81,12 @@ class RunConfig:
         _one_of("downlink", self.downlink, DOWNLINKS)
         _one_of("weighting", self.weighting, WEIGHTINGS)
         _one_of("feedback", self.feedback, FEEDBACKS)
+        if self.max_epsilon:
+            check_epsilon(self.max_epsilon, "max_epsilon")
+        if self.delta:
+            check_delta(self.delta)
+            if not self.max_epsilon:
+                raise ConfigError("delta without max_epsilon limits nothing: set both")
 
     @property
     def needed(self) -> int:
@@ -133,7 +146,16 @@ def load_config(path: Path | None, flags: Mapping[str, Any]) -> RunConfig:
                 f"unknown setting {key!r}{did_you_mean(key, {**KINDS, **COMMAND_KEYS, 'lr': ''})}"
             )
         values[key] = typed(key, value, KINDS[key])
+    _check_given(values)
     return RunConfig(**values)
+
+
+def _check_given(values: Mapping[str, Any]) -> None:
+    """Zero means none where nothing was given; who gives it means something else."""
+    if "max_epsilon" in values:
+        check_epsilon(values["max_epsilon"], "max_epsilon")
+    if "delta" in values:
+        check_delta(values["delta"])
 
 
 def _with_optimizer(source: Mapping[str, Any]) -> dict[str, Any]:

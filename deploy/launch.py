@@ -65,8 +65,14 @@ def launch(request: Request) -> int:
     console = Console(file=sys.stderr if request.json_to == "-" else sys.stdout)
     with _state_dir(request, console) as folder:
         workers = worker_arguments(request, config, folder)
-        plan = Plan((*server_arguments(request), "--state-dir", str(folder)), workers, request.program)
-        view = View(rounds=config.rounds, expected=config.workers)
+        plan = Plan(
+            (*server_arguments(request), "--state-dir", str(folder)),
+            workers,
+            request.program,
+            hosted=tuple(sizes(config.workers, len(workers))),
+            spare=config.workers - config.needed,
+        )
+        view = View(config.rounds, config.workers, config.max_epsilon, config.delta)
         with display_for(console, view, verbose=request.verbose) as display:
             display.note(
                 f"{config.task}, {config.codec}: {counted(config.workers, 'worker')} in "
@@ -79,7 +85,21 @@ def launch(request: Request) -> int:
 def server_arguments(request: Request) -> tuple[str, ...]:
     """The run's settings for the server, just as they were given here: it decides whether they fit a stored run."""
     config = ("--config", str(request.config_file)) if request.config_file is not None else ()
-    return (*config, *(f"--{name.replace('_', '-')}={value}" for name, value in request.flags.items()))
+    return (*config, *(_as_flag(name, value) for name, value in request.flags.items()))
+
+
+def _as_flag(name: str, value: Any) -> str:
+    flag = name.replace("_", "-")
+    if isinstance(value, bool):
+        return f"--{flag}" if value else f"--no-{flag}"
+    return f"--{flag}={value}"
+
+
+def privacy_arguments(config: RunConfig) -> tuple[str, ...]:
+    """The worker's own limits, as this machine's user set them for the run."""
+    budget = [f"--max-epsilon={config.max_epsilon!r}"] if config.max_epsilon else []
+    budget += [f"--delta={config.delta!r}"] if config.delta else []
+    return (*budget, *(["--report-metrics"] if config.report_metrics else []))
 
 
 def worker_arguments(request: Request, config: RunConfig, folder: Path) -> tuple[tuple[str, ...], ...]:
@@ -103,6 +123,7 @@ def worker_arguments(request: Request, config: RunConfig, folder: Path) -> tuple
             "--retry-for",
             str(RETRY_FOR),
             *allowed,
+            *privacy_arguments(config),
         )
         for i, ids in enumerate(shares(config.workers, processes))
     )
@@ -114,8 +135,16 @@ def shares(workers: int, processes: int) -> list[str]:
     >>> shares(10, 3)
     ['0-3', '4-6', '7-9']
     """
-    edges = [-(-i * workers // processes) for i in range(processes + 1)]
-    return [f"{low}-{high - 1}" for low, high in pairwise(edges)]
+    return [f"{low}-{high - 1}" for low, high in pairwise(_edges(workers, processes))]
+
+
+def sizes(workers: int, processes: int) -> list[int]:
+    """How many workers each of the ``shares`` has."""
+    return [high - low for low, high in pairwise(_edges(workers, processes))]
+
+
+def _edges(workers: int, processes: int) -> list[int]:
+    return [-(-i * workers // processes) for i in range(processes + 1)]
 
 
 @contextmanager

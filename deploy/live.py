@@ -114,6 +114,8 @@ def status_line(view: View) -> str:
         f"down {human(down.payload_bits, 'bit')} a process",
         f"total {human(up.message_bytes, 'B')} up, {human(down.message_bytes, 'B')} down",
     ]
+    if view.privacy is not None:
+        parts.append(view.privacy)
     if view.rate:
         parts.append(f"{view.rate:.3g} rounds/s")
     if 0 < view.connected < view.expected:
@@ -136,6 +138,8 @@ def live_table(view: View) -> RenderableType:
     for name, flow, whom in (("uplink", view.uplink, "worker"), ("downlink", view.downlink, "process")):
         each = f"{human(flow.payload_bits, 'bit')} a {whom} and round"
         table.add_row(name, each, f"{human(flow.message_bytes, 'B')} so far")
+    if view.privacy is not None:
+        table.add_row("privacy", view.privacy)
     resyncs = f"{counted(view.resyncs, 're-sync')}" if view.resyncs else ""
     table.add_row("workers", f"{view.connected} of {view.expected} connected", resyncs)
     return Group(bar, table)

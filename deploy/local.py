@@ -36,6 +36,14 @@ def run(
     feedback: Annotated[
         str | None, _setting("feedback", "Error feedback for biased codecs: none or error")
     ] = None,
+    max_epsilon: Annotated[
+        float | None, Option(help="Privacy budget of each worker's data; its ledger enforces it.")
+    ] = None,
+    delta: Annotated[float | None, Option(help="Account for it at this delta, not as a plain sum.")] = None,
+    report_metrics: Annotated[
+        bool | None,
+        Option("--report-metrics/--no-report-metrics", help="Send losses and metrics of private runs too."),
+    ] = None,
     evaluate_every: Annotated[int | None, _setting("evaluate_every", "Rounds between evaluations")] = None,
     digest_every: Annotated[int | None, _setting("digest_every", "Rounds between replica checks")] = None,
     config: Annotated[
@@ -61,6 +69,7 @@ def run(
         "task": task, "codec": codec, "workers": workers, "rounds": rounds, "lr": lr, "optimizer": optimizer,
         "seed": seed, "downlink": downlink, "quorum": quorum, "deadline": deadline, "weighting": weighting,
         "evaluate_every": evaluate_every, "digest_every": digest_every, "feedback": feedback,
+        "max_epsilon": max_epsilon, "delta": delta, "report_metrics": report_metrics,
     }  # fmt: skip
     given = {name: value for name, value in settings.items() if value is not None}
     allowed = tuple(allow_task or ())

@@ -7,9 +7,11 @@ from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
 
+from gradwire.common.codecs import AnyCodec, codecs, parse
 from gradwire.common.config import KINDS, RunConfig, load_config
-from gradwire.common.errors import ConfigError, SpecError, TaskError
+from gradwire.common.errors import BudgetError, ConfigError, PrivacyError, SpecError, TaskError
 from gradwire.common.memory import require_fits
+from gradwire.common.privacy.accounting import affordable, require_accountant
 from gradwire.common.spec import bind_arguments, did_you_mean, parse_spec
 
 
@@ -61,25 +63,51 @@ def check_names(config: RunConfig) -> int | None:
     Raises:
         SpecError: no such codec, task or optimizer, or one that takes no such arguments.
         DataError: the task's data set is unknown.
+        ConfigError: a delta, and no dp-accounting to account for it.
+        PrivacyError: workers would refuse the run under its own budget.
     """
     from gradwire.common.optimizers import parse_optimizer
     from gradwire.worker.tasks import kind_of
 
     parse_optimizer(config.optimizer)
+    if config.delta:
+        require_accountant()
     dim = kind_of(parse_spec(config.task)).known_dim
-    _check_codec(config.codec, dim)
+    _check_codec(config, dim)
     return dim
 
 
-def _check_codec(text: str, dim: int | None) -> None:
-    from gradwire.common.codecs import codecs, parse
-
-    spec, known = parse_spec(text), codecs()
+def _check_codec(config: RunConfig, dim: int | None) -> None:
+    spec, known = parse_spec(config.codec), codecs()
     if spec.name not in known:
         raise SpecError(f"unknown codec {spec.name!r}{did_you_mean(spec.name, known)}")
     bind_arguments(spec, known[spec.name])
     if dim is not None:
-        parse(spec, dim)
+        _check_privacy(parse(spec, dim), config)
+
+
+def _check_privacy(codec: AnyCodec, config: RunConfig) -> None:
+    """What every worker would refuse, before any is started.
+
+    Raises:
+        PrivacyError: a codec that is not private under a budget, or example counts beside private payloads.
+        BudgetError: the budget does not pay for the first push.
+    """
+    if codec.private and config.weighting == "examples":
+        raise PrivacyError(
+            "weighting by examples tells each worker's example count beside private payloads: use equal"
+        )
+    if not config.max_epsilon:
+        return
+    if not codec.private:
+        raise PrivacyError(
+            f"{codec} is not private: `gradwire plan --dim {codec.dim} --epsilon …` lists codecs that are"
+        )
+    if affordable(config.max_epsilon, codec.epsilon, config.delta) == 0:
+        raise BudgetError(
+            f"one push of {codec} costs epsilon {codec.epsilon:.4g}, more than max_epsilon {config.max_epsilon:g}: "
+            "use a codec with less, or a larger budget"
+        )
 
 
 def checked_first(server: Callable[..., Any]) -> Callable[..., Any]:

@@ -51,6 +51,7 @@ def closing_lines(summary: Mapping[str, Any]) -> list[str]:
     metrics = "".join(f", {name} {number(value)}" for name, value in summary["metrics"].items())
     lines = [
         f"{_pace(summary)}, loss {number(summary['loss'])}{metrics}",
+        *_privacy(summary),
         f"predicted bytes were measured: {_yes(summary['predicted_equals_measured'])}",
         f"replicas agree: {_yes(summary['replicas_agree'])} (digest {summary['digest']}, "
         f"{summary['replicas_checked']} of {summary['processes']} checked)",
@@ -61,6 +62,19 @@ def closing_lines(summary: Mapping[str, Any]) -> list[str]:
 
 
 _FAULTS = {"reconnects": "reconnect", "resyncs": "re-sync", "late": "late push"}
+
+
+def _privacy(summary: Mapping[str, Any]) -> list[str]:
+    """The guarantee of each worker's data, by every accountant that was asked."""
+    told = summary.get("privacy")
+    if told is None:
+        return []
+    sums = {name: value for name, value in told["spent"].items() if value is not None}
+    costs = ", ".join(f"{value:.4g} ({name})" for name, value in sums.items())
+    at = f" at delta {told['delta']:g}" if told["delta"] else ""
+    limit = f" of {told['max_epsilon']:g}" if told["max_epsilon"] else ""
+    each = f"epsilon {told['epsilon_per_push']:.4g} a push"
+    return [f"privacy of a worker's inputs: {each}, {costs} in {told['pushes']} pushes{at}{limit}"]
 
 
 def _pace(summary: Mapping[str, Any]) -> str:

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
 from typing import Any, Protocol
 
-from gradwire.deploy.edge import FAILED
+from gradwire.deploy.edge import BUDGET_SPENT, FAILED
 from gradwire.deploy.processes import (
     PROGRAM,
     Child,
@@ -59,6 +59,8 @@ class Plan:
         server: arguments of ``gradwire server``, its address apart.
         workers: arguments of ``gradwire worker``, one tuple a process, the server's address apart.
         program: the command that takes these arguments.
+        hosted: logical workers of each process.
+        spare: logical workers that the run can do without, should their privacy budget be spent.
         grace: seconds that children have to stop when they are asked to.
         ending: seconds that children have to end by themselves once the run is over.
     """
@@ -66,6 +68,8 @@ class Plan:
     server: tuple[str, ...]
     workers: tuple[tuple[str, ...], ...]
     program: tuple[str, ...] = PROGRAM
+    hosted: tuple[int, ...] = ()
+    spare: int = 0
     grace: float = 10.0
     ending: float = 60.0
 
@@ -114,6 +118,8 @@ class Supervisor:
             Child(f"worker-{i}", self._inbox, environment): arguments
             for i, arguments in enumerate(plan.workers)
         }
+        self._hosted = dict(zip(self._workers, plan.hosted, strict=False))
+        self._spare = plan.spare
         self._address = FREE_PORT
         self._alive: set[Child] = set()
         self._joined: set[str] = set()  # names of workers that the present server has seen
@@ -218,8 +224,15 @@ class Supervisor:
                 self._dismiss_the_late()
             if child is self._server or not self._alive & self._workers.keys():
                 self._ending()
+        elif code == BUDGET_SPENT and self._spares(child):
+            self._display.note(f"{_gave_up(child, code).message}; the run goes on without it")
         else:
             raise _RunEndsError(_gave_up(child, code))
+
+    def _spares(self, child: Child) -> bool:
+        """Whether the run can do without this child for good, as it has to from now on."""
+        self._spare -= self._hosted.get(child, self._spare + 1)
+        return self._spare >= 0
 
     def _dismiss_the_late(self) -> None:
         """The server has left: a worker that did not come in time would look for it in vain."""

@@ -8,6 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from gradwire.common.privacy.statement import spent_in_words
+
 WINDOW = 10.0  # seconds over which the speed is averaged
 
 
@@ -37,11 +39,15 @@ class Flow:
 class View:
     """A run as its events tell it; ``round`` is the number of committed rounds.
 
+    ``epsilon`` is that of one push; ``max_epsilon`` and ``delta`` are the budget that workers keep to, 0 for none.
     A display may read it from another thread: what it holds is replaced, never changed in place.
     """
 
     rounds: int = 0
     expected: int = 0
+    max_epsilon: float = 0.0
+    delta: float = 0.0
+    epsilon: float | None = None
     run_id: str = ""
     round: int = 0
     loss: float | None = None
@@ -85,6 +91,13 @@ class View:
         """Seconds to the last round at the present speed."""
         return (self.rounds - self.round) / self.rate if self.rate else None
 
+    @property
+    def privacy(self) -> str | None:
+        """What a worker has spent so far, in words; None where payloads are not private."""
+        if self.epsilon is None:
+            return None
+        return spent_in_words(self.epsilon, self.round, self.max_epsilon, self.delta)
+
     def _listening(self, event: Mapping[str, Any]) -> None:
         self.run_id = str(event.get("run_id", ""))
         self.round = int(event.get("round", 0))
@@ -109,6 +122,7 @@ class View:
         self.round = int(event["round"]) + 1
         self.rounds = int(event.get("rounds", self.rounds))
         self.loss = event.get("loss")
+        self.epsilon = event.get("epsilon")
         self.uplink.payload_bits = event["uplink_bits"] / max(1, event["workers"])
         self.downlink.payload_bits = event["downlink_bits"] / max(1, len(self.live))
         self.uplink.counted(event["uplink_bytes"])

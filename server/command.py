@@ -45,6 +45,15 @@ def server(
     ] = None,
     weighting: Annotated[str | None, typer.Option(help="equal or examples.")] = None,
     feedback: Annotated[str | None, typer.Option(help="none, or error for biased codecs.")] = None,
+    max_epsilon: Annotated[
+        float | None,
+        typer.Option(help="Privacy budget that the run is meant for; workers enforce their own."),
+    ] = None,
+    delta: Annotated[float | None, typer.Option(help="Delta of that budget.")] = None,
+    report_metrics: Annotated[
+        bool | None,
+        typer.Option("--report-metrics/--no-report-metrics", help="Expect metrics of private runs too."),
+    ] = None,
     digest_every: Annotated[int | None, typer.Option(help="Rounds between digest checks.")] = None,
     evaluate_every: Annotated[
         int | None, typer.Option(help="Rounds between evaluations; 0: at the end.")
@@ -65,6 +74,7 @@ def server(
         "task": task, "codec": codec, "optimizer": optimizer, "lr": lr, "workers": workers, "rounds": rounds,
         "seed": seed, "downlink": downlink, "quorum": quorum, "deadline": deadline, "weighting": weighting,
         "digest_every": digest_every, "evaluate_every": evaluate_every, "feedback": feedback,
+        "max_epsilon": max_epsilon, "delta": delta, "report_metrics": report_metrics,
     }  # fmt: skip
     configured = _configured(config, flags)
     if summary is not None:

@@ -262,6 +262,7 @@ class Coordinator:
             "rounds": self.config.rounds,
             "loss": self.tally.point(record.round).loss,
             "workers": len(record.workers),
+            "epsilon": codec.epsilon if codec.private else None,
             "uplink_bits": sum(codec.nbits if codec.fixed_length else 8 * len(p) for p in record.payloads),
             "downlink_bits": entry.payload_bits.measured * len(self.sessions),
             "uplink_bytes": self.tally.uplink.message_bytes.measured,

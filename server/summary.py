@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from gradwire.common.errors import ByteMismatchError, DivergenceError, GradwireError
+from gradwire.common.privacy.statement import privacy_statement
 from gradwire.common.traffic import Traffic
 from gradwire.common.transport.tcp import TcpBytes
 from gradwire.server.coordinator import Coordinator
@@ -35,6 +36,8 @@ def summarise(run: Coordinator, before: TcpBytes | None, after: TcpBytes | None)
         "seed": config.seed,
         "downlink_mode": config.downlink,
         "payload_bits_per_push": codec.nbits,
+        # At most one push a worker and round; a worker's own ledger also counts those that did not arrive.
+        "privacy": privacy_statement(codec.epsilon, config.rounds, config.max_epsilon, config.delta),
         "uplink": _direction(tally.uplink, "measured"),
         "downlink": _direction(tally.downlink, "measured"),
         "predicted": {

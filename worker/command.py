@@ -13,7 +13,7 @@ from typing import Annotated
 import typer
 
 from gradwire.common.errors import ConfigError
-from gradwire.common.privacy.accounting import given_delta
+from gradwire.common.privacy.accounting import check_delta, require_accountant
 from gradwire.common.privacy.budget import Budget
 from gradwire.common.transport.address import parse_address, require_protected
 from gradwire.worker.privacy import Limits
@@ -76,7 +76,11 @@ def budget_from(max_epsilon: float | None, delta: float | None, state_dir: Path 
         return None
     if state_dir is None:
         raise ConfigError("--max-epsilon needs --state-dir: what is spent must survive a restart")
-    return Budget(max_epsilon, 0.0 if delta is None else given_delta(delta))
+    if delta is None:
+        return Budget(max_epsilon)
+    budget = Budget(max_epsilon, check_delta(delta))
+    require_accountant()
+    return budget
 
 
 def parse_ids(text: str) -> tuple[int, ...]:

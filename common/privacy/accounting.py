@@ -40,18 +40,26 @@ def check_epsilon(epsilon: float, name: str = "epsilon") -> float:
     return epsilon
 
 
-def given_delta(delta: float) -> float:
-    """A delta that somebody wrote: inside (0, 1).
+def check_delta(delta: float) -> float:
+    """A delta that means something: inside (0, 1).
 
     Raises:
-        ConfigError: anything else, or dp-accounting, which accounts for it, is not installed.
+        ConfigError: anything else.
     """
     if not 0 < delta < 1:
         raise ConfigError(
             f"delta is {delta:g}, expected inside (0, 1), e.g. 1e-5; leave it out for pure privacy"
         )
-    _dp_accounting()
     return delta
+
+
+def require_accountant() -> None:
+    """Check that dp-accounting is there, before a run begins that needs it.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    _dp_accounting()
 
 
 def pure(epsilon: float, pushes: int) -> float:

@@ -34,7 +34,7 @@ class Budget:
     def __post_init__(self) -> None:
         accounting.check_epsilon(self.epsilon, "max-epsilon")
         if self.delta != 0:
-            accounting.given_delta(self.delta)
+            accounting.check_delta(self.delta)
 
     def __str__(self) -> str:
         return f"epsilon {self.epsilon:g}" + (f" at delta {self.delta:g}" if self.delta else "")

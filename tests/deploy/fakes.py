@@ -74,7 +74,7 @@ class Server:
         self.finish()
 
     def train(self) -> None:
-        needed = 1 if self.fault == "worker is late" else 2
+        needed = 1 if self.fault in ("worker is late", "budget is spent") else 2
         for _ in self.joining():
             if len(self.connections) == needed and not self.goes_on:
                 break
@@ -144,6 +144,8 @@ def work(fault: str, words: list[str]) -> None:
     if first and fault == "worker gives up":
         say("some log line")
         give_up("no such data: fetch it", 2)
+    if first and fault == "budget is spent":
+        give_up("the privacy budget of epsilon 1 does not pay for another push", 3)
     if first and fault == "worker crashes":
         raise RuntimeError("a bug")
     if first and fault == "worker is killed at once":

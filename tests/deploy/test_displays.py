@@ -1,12 +1,14 @@
 """What a run looks like: lines, the live table, the report at its end, and the state they draw from."""
 
 import io
+import math
 from typing import Any
 
 import pytest
 from rich.console import Console
 
-from gradwire.deploy.live import Lines, LiveTable, display_for, live_table
+from gradwire.common.privacy.statement import privacy_statement
+from gradwire.deploy.live import Lines, LiveTable, display_for, live_table, status_line
 from gradwire.deploy.report import byte_table, closing_lines, print_report
 from gradwire.deploy.units import counted, duration, human, number
 from gradwire.deploy.view import View
@@ -65,6 +67,27 @@ def test_the_last_round_is_told_at_the_end() -> None:
     lines.show(round_event(99, loss=None))
     lines.show({"event": "finished", "summary": {}})
     assert out.getvalue().startswith("round 100/100  loss —")
+
+
+def test_what_private_pushes_cost_is_told_while_they_run() -> None:
+    view = View(100, 4, max_epsilon=8.0, delta=1e-5)
+    view.apply(round_event(49, epsilon=0.1))
+    told = "epsilon 0.1 a push, 2.845 spent at delta 1e-05 (their sum is 5) of 8"
+    assert told in status_line(view) and told in text_of(live_table(view))
+    view.apply(round_event(50))
+    assert view.privacy is None and "privacy" not in text_of(live_table(view))
+
+
+def test_what_private_pushes_cost_is_told_at_the_end() -> None:
+    told = privacy_statement(0.1, 50, 8.0, 1e-5)
+    lines = closing_lines({**summary(4), "restarts": {}, "privacy": told})
+    assert lines[1] == (
+        "privacy of a worker's inputs: epsilon 0.1 a push, 5 (pure), 3.643 (advanced), 2.845 (tightest) "
+        "in 50 pushes at delta 1e-05 of 8"
+    )
+    pure = closing_lines({**summary(4), "restarts": {}, "privacy": privacy_statement(0.1, 50, 0.0, 0.0)})
+    assert pure[1] == "privacy of a worker's inputs: epsilon 0.1 a push, 5 (pure) in 50 pushes"
+    assert privacy_statement(math.inf, 50, 8.0, 0.0) is None
 
 
 def test_missing_workers_are_told() -> None:

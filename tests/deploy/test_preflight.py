@@ -5,13 +5,24 @@ from pathlib import Path
 
 import pytest
 
+from gradwire.common.codecs import registry
 from gradwire.common.config import RunConfig
-from gradwire.common.errors import ConfigError, DataError, LogError, SpecError, TaskError
+from gradwire.common.errors import (
+    BudgetError,
+    ConfigError,
+    DataError,
+    LogError,
+    PrivacyError,
+    SpecError,
+    TaskError,
+)
 from gradwire.deploy import cli
+from gradwire.deploy.launch import Request, server_arguments, worker_arguments
 from gradwire.deploy.preflight import check, check_names, resolve
 from gradwire.server.log import RunLog
 from gradwire.server.serving import open_log
 from gradwire.worker.tasks import build_spec
+from tests.codecs.toys import PrivateToy
 
 STORED = RunConfig(task="mlp(digits)", workers=7, rounds=33)
 
@@ -137,3 +148,85 @@ def test_a_run_that_has_begun_is_never_overwritten(tmp_path: Path) -> None:
         log.set_initial(bytes(8))
         with pytest.raises(LogError, match="has begun"):
             log.begin_anew(STORED, bytes(16))
+
+
+# ---- privacy -----------------------------------------------------------------------------------------------
+
+PRIVATE = RunConfig(task="least_squares(samples=64, dim=24)", codec="private_toy", rounds=10)
+
+
+@pytest.fixture
+def _private_codec(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(registry._REGISTRY, "private_toy", PrivateToy)
+
+
+@pytest.mark.usefixtures("_private_codec")
+@pytest.mark.parametrize(
+    ("change", "error", "message"),
+    [
+        ({"weighting": "examples"}, PrivacyError, "use equal"),
+        ({"codec": "cross_polytope", "max_epsilon": 8.0}, PrivacyError, "is not private: `gradwire plan"),
+        ({"max_epsilon": 2.0}, BudgetError, "costs epsilon 2.45, more than max_epsilon 2"),
+        ({"max_epsilon": 2.0, "delta": 1e-5}, BudgetError, "more than max_epsilon 2"),
+    ],
+)
+def test_a_run_that_its_workers_would_refuse_is_not_started(
+    change: dict[str, object], error: type[Exception], message: str
+) -> None:
+    check_names(replace(PRIVATE, max_epsilon=2.5))
+    with pytest.raises(error, match=message):
+        check_names(replace(PRIVATE, **change))
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--max-epsilon", "0"], "max_epsilon is 0, expected above 0"),
+        (["--max-epsilon=-1"], "max_epsilon is -1, expected above 0"),
+        (["--max-epsilon", "nan"], "max_epsilon is nan, expected above 0"),
+        (["--max-epsilon", "1e9"], "at most 10000"),
+        (["--max-epsilon", "8", "--delta", "0"], "delta is 0, expected inside"),
+        (["--max-epsilon", "8", "--delta", "1"], "delta is 1, expected inside"),
+        (["--max-epsilon", "8", "--delta", "nan"], "delta is nan, expected inside"),
+        (["--delta", "1e-5"], "delta without max_epsilon"),
+    ],
+)
+@pytest.mark.parametrize("command", ["run", "server"])
+def test_a_budget_without_meaning_is_one_line(
+    command: str, flags: list[str], message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.call([command, "--task", PRIVATE.task, "--state-dir", str(tmp_path / "s"), *flags]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line
+    assert not (tmp_path / "s").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "message"),
+    [
+        (["--max-epsilon", "8"], "--max-epsilon needs --state-dir"),
+        (["--delta", "1e-5"], "--delta without --max-epsilon"),
+        (["--max-epsilon", "0", "--state-dir", "s"], "max-epsilon is 0, expected above 0"),
+        (["--max-epsilon", "inf", "--state-dir", "s"], "max-epsilon is inf, expected above 0"),
+        (["--max-epsilon", "8", "--delta", "2", "--state-dir", "s"], "delta is 2, expected inside"),
+    ],
+)
+def test_a_workers_budget_without_meaning_is_one_line(
+    flags: list[str], message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:  # fmt: skip
+    monkeypatch.chdir(tmp_path)
+    assert cli.call(["worker", "--server", "127.0.0.1:1", *flags]) == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert message in line and not list(tmp_path.iterdir())
+
+
+def test_the_budget_reaches_the_workers(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_text('task = "mlp(digits)"\nmax_epsilon = 8\ndelta = 1e-5\nreport_metrics = true\n')
+    config = resolve(file, {"max_epsilon": 4.0}, None)
+    assert (config.max_epsilon, config.delta, config.report_metrics) == (4.0, 1e-5, True)
+    request = Request({"max_epsilon": 4.0, "report_metrics": False}, file, processes=1)
+    assert server_arguments(request)[2:] == ("--max-epsilon=4.0", "--no-report-metrics")
+    (arguments,) = worker_arguments(request, config, tmp_path)
+    assert arguments[-3:] == ("--max-epsilon=4.0", "--delta=1e-05", "--report-metrics")

@@ -48,7 +48,7 @@ class Recorder:
         pass
 
 
-def supervise(fault: str, folder: Path, display: Recorder | None = None, **limits: float) -> Outcome:
+def supervise(fault: str, folder: Path, display: Recorder | None = None, **limits: Any) -> Outcome:
     workers = tuple(
         ("--name", f"worker-{i}", "--workers", ids, "--retry-for", "9") for i, ids in enumerate(shares(4, 2))
     )
@@ -68,6 +68,25 @@ def test_a_worker_that_stays_is_not_waited_for_for_ever(tmp_path: Path) -> None:
     outcome = supervise("worker stays", tmp_path, ending=0.1)
     assert outcome.summary is not None and outcome.failure is not None
     assert outcome.failure.message == "the run is over, but worker-0 did not end within 0.1 s"
+
+
+@pytest.mark.parametrize("spare", [2, 3])
+def test_a_run_goes_on_without_a_worker_whose_budget_is_spent(tmp_path: Path, spare: int) -> None:
+    display = Recorder()
+    outcome = supervise("budget is spent", tmp_path, display, hosted=(2, 2), spare=spare)
+    assert outcome.failure is None and outcome.summary is not None
+    assert display.notes == [
+        "worker-0: the privacy budget of epsilon 1 does not pay for another push; the run goes on without it"
+    ]
+
+
+@pytest.mark.parametrize("plan", [{"hosted": (2, 2), "spare": 1}, {}])
+def test_a_run_that_needs_a_worker_whose_budget_is_spent_ends(tmp_path: Path, plan: dict[str, Any]) -> None:
+    outcome = supervise("budget is spent", tmp_path, **plan)
+    assert outcome.failure is not None and outcome.failure.code == 3
+    assert (
+        outcome.failure.message == "worker-0: the privacy budget of epsilon 1 does not pay for another push"
+    )
 
 
 def test_a_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:

@@ -12,9 +12,9 @@ from gradwire.common.privacy.accounting import (
     LONGEST_PLD,
     advanced,
     affordable,
+    check_delta,
     check_epsilon,
     epsilon_for,
-    given_delta,
     pure,
     spent,
     tightest,
@@ -130,7 +130,7 @@ def test_an_epsilon_without_meaning_is_refused(epsilon: float) -> None:
 @pytest.mark.parametrize("delta", [0.0, -1e-5, 1.0, 1.5, math.nan, math.inf])
 def test_a_delta_outside_is_refused(delta: float) -> None:
     with pytest.raises(ConfigError, match=r"^delta is .*, expected inside \(0, 1\)"):
-        given_delta(delta)
+        check_delta(delta)
 
 
 HIDE = """

@@ -74,6 +74,8 @@ def test_losses_and_metrics_stay_at_home_unless_the_worker_opts_in(tmp_path: Pat
     assert all((row["loss"] is not None) is report for row in summary["history"][:-1])
     assert (summary["loss"] is not None) is report and bool(summary["metrics"]) is report
     assert pushes(tmp_path / "a") == 24 and pushes(tmp_path / "b") == 12
+    assert summary["privacy"]["epsilon_per_push"] == EPSILON
+    assert summary["privacy"]["spent"]["pure"] == pytest.approx(12 * EPSILON)
 
 
 def test_what_was_sent_is_what_was_paid_for(tmp_path: Path) -> None:
