@@ -14,6 +14,7 @@ import typer
 from gradwire.bench.timing import machine
 from gradwire.common.codecs import parse
 from gradwire.common.config import RunConfig
+from gradwire.common.memory import require_fits
 from gradwire.common.model import Model
 from gradwire.common.optimizers import parse_optimizer
 from gradwire.common.record import RoundRecord, aggregate
@@ -24,7 +25,7 @@ DIMS = (100_000, 1_000_000, 10_000_000)
 
 
 def server_round(
-    dim: Annotated[list[int] | None, typer.Option(help="Coordinates of the model.")] = None,
+    dim: Annotated[list[int] | None, typer.Option(help="Coordinates of the model.", min=1)] = None,
     workers: Annotated[int, typer.Option(help="Payloads a round.", min=1)] = 100,
     codec: Annotated[str, typer.Option(help="Codec.")] = "cross_polytope(repeats=100)",
     rounds: Annotated[int, typer.Option(help="Rounds timed.", min=3)] = 50,
@@ -44,6 +45,7 @@ def server_round(
 
 def measure(spec: str, dim: int, workers: int, rounds: int) -> dict[str, Any]:
     """The median milliseconds of a round: validate, aggregate, step, digest, append durably, serialize the entry."""
+    require_fits(dim, "a gradient")
     codec = parse(spec, dim)
     x = np.random.default_rng(0).standard_normal(dim, dtype=np.float32)
     rng = np.random.default_rng(1)

@@ -9,6 +9,7 @@
     ├── TaskError            a task that cannot produce gradients here
     ├── PrivacyError         a run that asks for more than the worker's own limits allow
     │   └── BudgetError      a privacy budget that does not pay for the next payload
+    ├── NotFiniteError       losses or parameters that grew beyond float32, or are not numbers
     ├── LogError             a run's durable log that is damaged or belongs to another run
     ├── ByteMismatchError    predicted and measured bytes differ: compression silently did not happen
     ├── DivergenceError      a replica's parameters differ from the server's
@@ -56,6 +57,10 @@ class PrivacyError(GradwireError):
 
 class BudgetError(PrivacyError):
     """A privacy budget that does not pay for the next payload, which was not made; commands exit with 3."""
+
+
+class NotFiniteError(GradwireError):
+    """Losses, updates or parameters that grew beyond float32, or are not numbers: the run cannot go on from here."""
 
 
 class LogError(GradwireError):

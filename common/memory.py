@@ -6,7 +6,7 @@ import os
 from functools import cache
 from pathlib import Path
 
-from gradwire.common.errors import TaskError
+from gradwire.common.errors import ConfigError
 
 # What a process holds at least at its peak, in float32 arrays [dim]: parameters, a gradient, an update in float64, and
 # the model once more as a message.
@@ -32,13 +32,22 @@ def largest_dim() -> int:
 
 
 def require_fits(dim: int, what: str) -> None:
-    """Refuse what cannot be held.
+    """Refuse a model of ``dim`` coordinates that this machine cannot hold.
 
     Raises:
-        TaskError: ``what`` has more coordinates than fit into this machine's memory.
+        ConfigError: it takes more memory than there is.
     """
-    if dim > largest_dim():
-        raise TaskError(
-            f"{what} has {dim:,} coordinates, which takes {4e-9 * ARRAYS * dim:,.1f} GB: this machine has "
-            f"{1e-9 * memory_bytes():.1f} GB, choose a smaller one"
+    require_memory(4 * ARRAYS * dim, f"{what} has {dim:,} coordinates, which")
+
+
+def require_memory(needed: int, what: str) -> None:
+    """Refuse what takes more than this machine's memory: ``needed`` bytes.
+
+    Raises:
+        ConfigError: it does.
+    """
+    if needed > memory_bytes():
+        raise ConfigError(
+            f"{what} takes {1e-9 * needed:,.1f} GB: this machine has {1e-9 * memory_bytes():.1f} GB, "
+            "choose a smaller one"
         )

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.common.digest import digest_of, digest_terms
-from gradwire.common.errors import LogError
+from gradwire.common.errors import LogError, NotFiniteError
+from gradwire.common.kernels.arrays import all_finite
 from gradwire.common.optimizers import Optimizer
 from gradwire.common.optimizers.averaged import AVERAGE
 from gradwire.common.update import Sparse, Vector
@@ -48,19 +49,40 @@ class Model:
         return digest_of(self.params) == self.digest
 
     def apply(self, update: Vector) -> None:
-        """Fold one round's mean update, float32 [dim]."""
+        """Fold one round's mean update, float32 [dim].
+
+        Raises:
+            NotFiniteError: a parameter is no longer a finite number; the model is of no more use.
+        """
         if isinstance(update, Sparse) and self.optimizer.sparse and self._digest is not None:
             before = digest_terms(update.indices, self.params[update.indices])
-            self.optimizer.step(self.params, self.state, update, self.round)
+            self._step(update)
             after = digest_terms(update.indices, self.params[update.indices])
             self._digest = (self._digest - before + after) & 0xFFFFFFFFFFFFFFFF
         else:
-            self.optimizer.step(self.params, self.state, update, self.round)
+            self._step(update)
             self._digest = None
         self.round += 1
 
+    def _step(self, update: Vector) -> None:
+        with np.errstate(over="ignore", invalid="ignore"):  # said better by what follows
+            self.optimizer.step(self.params, self.state, update, self.round)
+        touched = update.indices if isinstance(update, Sparse) and self.optimizer.sparse else slice(None)
+        self._check(self.params[touched])
+
+    def _check(self, params: NDArray[np.float32]) -> None:
+        if not all_finite(params):
+            raise NotFiniteError(
+                f"round {self.round}: the parameters are no longer finite numbers: begin anew with a smaller --lr"
+            )
+
     def replace(self, params: NDArray[np.float32]) -> None:
-        """Take the parameters after the next round as they are; optimizer state only as far as it follows from them."""
+        """Take the parameters after the next round as they are; optimizer state only as far as it follows from them.
+
+        Raises:
+            NotFiniteError: one of them is not a finite number; the model is as it was.
+        """
+        self._check(params)
         np.copyto(self.params, params)
         self.optimizer.observe(self.params, self.state, self.round)
         self.round += 1

@@ -119,7 +119,7 @@ def _value(tokens: list[tuple[str, str]], at: int, text: str, depth: int) -> tup
         raise SpecError(f"{text!r} ends where a value was expected")
     kind, token = tokens[at]
     if kind == "number":
-        return (int(token) if re.fullmatch(r"[+-]?\d+", token) else float(token)), at + 1
+        return _number(token), at + 1
     if kind == "quoted":
         return token[1:-1], at + 1
     if kind == "mark":
@@ -129,6 +129,17 @@ def _value(tokens: list[tuple[str, str]], at: int, text: str, depth: int) -> tup
     if at + 1 < len(tokens) and tokens[at + 1] == ("mark", "("):
         return _call(token, tokens, at + 2, text, depth)
     return Spec(token), at + 1
+
+
+def _number(token: str) -> int | float:
+    if not re.fullmatch(r"[+-]?\d+", token):
+        return float(token)
+    value = int(token)
+    if not -(1 << 63) <= value < 1 << 63:  # what crosses the wire as an integer
+        raise SpecError(
+            f"{token[:24]}{'…' * (len(token) > 24)} is beyond 64 bits: write 1e20 for a real number"
+        )
+    return value
 
 
 def _call(name: str, tokens: list[tuple[str, str]], at: int, text: str, depth: int) -> tuple[Spec, int]:

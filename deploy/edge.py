@@ -12,13 +12,14 @@ from gradwire.common.errors import (
     ByteMismatchError,
     DivergenceError,
     GradwireError,
+    NotFiniteError,
     WireError,
 )
 
 DEBUG = "GRADWIRE_DEBUG"
 # Exit codes; 0 means that the command did what it says.
 FAILED, BAD_INPUT, BUDGET_SPENT, INTERRUPTED = 1, 2, 3, 130
-_RUN_FAILURES = (ByteMismatchError, DivergenceError, WireError)
+_RUN_FAILURES = (ByteMismatchError, DivergenceError, NotFiniteError, WireError)
 
 
 def complain(message: str) -> None:
@@ -54,6 +55,8 @@ def _told(error: Exception) -> tuple[str, int] | None:
         return str(error), BUDGET_SPENT
     if isinstance(error, GradwireError):
         return str(error), FAILED if isinstance(error, _RUN_FAILURES) else BAD_INPUT
+    if isinstance(error, MemoryError):
+        return f"out of memory ({str(error) or 'no more words'}): choose a smaller task, dim or codec", FAILED
     if type(error).__name__ == "Abort":
         return "aborted", INTERRUPTED
     format_message = getattr(error, "format_message", None)  # a usage error, typer's own or click's

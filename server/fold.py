@@ -7,9 +7,10 @@ import numpy as np
 from gradwire.common.codecs import AnyCodec, parse
 from gradwire.common.config import RunConfig, resolve_downlink
 from gradwire.common.digest import digest_of
-from gradwire.common.errors import FailedPrecondition, LogError
+from gradwire.common.errors import FailedPrecondition, LogError, NotFiniteError
 from gradwire.common.model import Model
 from gradwire.common.optimizers import parse_optimizer
+from gradwire.common.randomness import shared_seed
 from gradwire.common.record import RoundRecord, aggregate
 from gradwire.common.update import Sparse, Vector
 from gradwire.proto import wire_pb2
@@ -98,9 +99,16 @@ class Fold:
         """Fold a round and make it durable; the mean update.
 
         When this raises, the model may be ahead of the log: only a new Fold of the log is of use then.
+
+        Raises:
+            NotFiniteError: the mean, or the model after it, is beyond float32; nothing was appended.
+            LogError: the disk refused it.
         """
-        update = aggregate(self.codec, self.config.seed, record)
         model = self.model
+        try:
+            update = aggregate(self.codec, self.config.seed, record)
+        except NotFiniteError as error:
+            raise NotFiniteError(f"round {record.round}, {self._beyond(record)}: {error}") from error
         model.apply(update)
         # A dense step voids the digest that is kept: it is taken anew only in the rounds that compare it.
         due = isinstance(update, Sparse) or model.round % self.config.digest_every == 0
@@ -108,6 +116,17 @@ class Fold:
         self.log.append(record, model.digest if due or last else None)
         self._snapshot_if_due()
         return update
+
+    def _beyond(self, record: RoundRecord) -> str:
+        """The workers to blame for a mean beyond float32: where none is, the mean is not either."""
+        wrong = []
+        for worker, payload in zip(record.workers, record.payloads, strict=True):
+            shared = (
+                shared_seed(self.config.seed, record.round, worker) if self.codec.shared_randomness else None
+            )
+            if np.abs(self.codec.decode(payload, shared=shared)).max() > np.finfo(np.float32).max:
+                wrong.append(str(worker))
+        return f"worker {', '.join(wrong)}"
 
     def _snapshot_if_due(self) -> None:
         since = self.log.bytes_since_snapshot()

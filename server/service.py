@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 from collections.abc import AsyncIterator, Callable
 
 import grpc
@@ -13,6 +14,7 @@ import numpy as np
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.digest import digest_of
 from gradwire.common.errors import FailedPrecondition, InvalidArgument, PayloadError, SpecError, Unavailable
+from gradwire.common.kernels.arrays import all_finite
 from gradwire.common.memory import largest_dim
 from gradwire.common.transport import protocol
 from gradwire.common.transport.framing import Reassembler
@@ -189,6 +191,8 @@ class ParameterServer:
             raise InvalidArgument(f"an initial model of {len(initial.state)} bytes, expected {4 * codec.dim}")
         if digest_of(np.frombuffer(initial.state, "<f4")) != digest:
             raise InvalidArgument("the initial model's digest is not the one announced: it was damaged")
+        if not all_finite(np.frombuffer(initial.state, "<f4")):
+            raise InvalidArgument("the initial model holds numbers that are not finite: correct the task")
         await self._run.begin(initial.state, codec)
 
     # ---- the rounds ----------------------------------------------------------------------------------------
@@ -230,6 +234,8 @@ class ParameterServer:
         count = len(session.workers)
         if len(push.losses) not in (0, count):
             raise InvalidArgument(f"{len(push.losses)} losses for {count} workers, expected one each or none")
+        if not all(map(math.isfinite, push.losses)):
+            raise InvalidArgument("a loss is infinite or not a number, expected finite ones or none")
         if self._run.config.weighting != "examples":
             if push.examples:
                 raise InvalidArgument("example counts in a run that weighs workers equally, expected none")

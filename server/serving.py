@@ -125,9 +125,9 @@ async def _serve(
         if run.finished:
             run.ending.look()
         await _until_finished(run)
+        grace = STOP_GRACE  # after a failure too: whoever caused it is to hear of it
         if run.failure is not None:
             raise run.failure
-        grace = STOP_GRACE
         await asyncio.to_thread(
             meter.settle, STOP_GRACE
         )  # the last bytes are counted when connections have ended

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
-from gradwire.common.errors import ByteMismatchError, DivergenceError, GradwireError
+from gradwire.common.errors import ByteMismatchError, DivergenceError, GradwireError, NotFiniteError
 from gradwire.common.privacy.statement import privacy_statement
 from gradwire.common.traffic import Traffic
 from gradwire.common.transport.tcp import TcpBytes
@@ -100,6 +101,12 @@ def failed_check(summary: dict[str, Any]) -> GradwireError | None:
         return DivergenceError(
             f"{summary['replicas_checked']} of {summary['processes']} replicas were checked: those of "
             f"{summary['workers_unchecked']} workers are missing, start them and the server again to have them checked"
+        )
+    numbers = {"loss": summary["loss"], **summary["metrics"]}
+    wild = [name for name, value in numbers.items() if value is not None and not math.isfinite(value)]
+    if wild:
+        return NotFiniteError(
+            f"the run ended with a {wild[0]} that is not a finite number: lower the learning rate"
         )
     return None
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from gradwire.common.errors import TaskError
+from gradwire.common.errors import ConfigError, NotFiniteError, TaskError
 from gradwire.worker.tasks import Task, build_spec, build_task
 from gradwire.worker.tasks.mlp import MlpModel
 from gradwire.worker.tasks.softmax import SoftmaxModel
@@ -88,7 +88,7 @@ def test_a_model_that_blew_up_says_so(text: str) -> None:
     task = build_spec(text, workers=6, seed=3)
     params = np.full(task.dim, 3e38, np.float32)
     with pytest.raises(
-        TaskError, match=r"worker 2, round 8: the training loss is (nan|inf); lower the learning rate"
+        NotFiniteError, match=r"worker 2, round 8: the training loss is (nan|inf); lower the learning rate"
     ):
         task.gradient(params, round=8, worker=2)
 
@@ -139,3 +139,8 @@ def test_least_squares_does_not_depend_on_the_number_of_workers() -> None:
 def test_digits_are_learnt(text: str, rounds: int, rate: float, accuracy: float) -> None:
     task = build_spec(text, workers=4, seed=0)
     assert task.evaluate(descend(task, 4, rounds, rate))["accuracy"] > accuracy
+
+
+def test_a_matrix_that_no_memory_holds_is_refused_before_it_is_drawn() -> None:
+    with pytest.raises(ConfigError, match=r"the matrix of 99,999,999 by 99,999 numbers takes 39,999.6 GB"):
+        build_spec("least_squares(samples=99999999, dim=99999)", workers=4, seed=0)

@@ -9,6 +9,7 @@ import pytest
 from gradwire.common.errors import SpecError, TaskError
 from gradwire.common.spec import canonical, parameter_fields, parse_spec
 from gradwire.worker.tasks import build_spec, build_task, kind_of, register_task, task_kinds
+from gradwire.worker.tasks.checked import CheckedTask
 from gradwire.worker.tasks.synthetic import SyntheticKind
 
 EXAMPLES = {
@@ -121,7 +122,8 @@ def test_a_run_cannot_grant_itself_leave(module: str) -> None:
 def test_an_allowed_task_is_built(module: str, allowed: str | list[str] | set[str]) -> None:
     allowed = allowed.format(module) if isinstance(allowed, str) else [a.format(module) for a in allowed]
     task = build_spec(f"custom({module}:factory)", workers=4, seed=5, allow_import=allowed)
-    assert task.dim == 3 and (task.workers, task.seed) == (4, 5)  # type: ignore[attr-defined]
+    assert isinstance(task, CheckedTask)
+    assert task.dim == 3 and (task.task.workers, task.task.seed) == (4, 5)  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradwire.common.errors import TaskError
+from gradwire.common.errors import NotFiniteError, TaskError
 from gradwire.worker.data import load
 from gradwire.worker.tasks import Task, build_spec
 from gradwire.worker.tasks.mlp import MlpModel
@@ -187,7 +187,7 @@ def test_a_loss_must_be_a_finite_scalar(build: Callable[..., Task]) -> None:
     task = build(problem_with(loss=torch.nn.MSELoss(reduction="none")))
     with pytest.raises(TaskError, match=r"the loss has shape \[4, 1\], expected a scalar"):
         task.gradient(task.initial(), round=0, worker=0)
-    with pytest.raises(TaskError, match="lower the learning rate"):
+    with pytest.raises(NotFiniteError, match="lower the learning rate"):
         build(problem_with()).gradient(np.full(2, 3e38, np.float32), round=0, worker=0)
 
 

@@ -12,6 +12,7 @@ from typing import Annotated
 
 import typer
 
+from gradwire.common.config import MAX_WORKERS
 from gradwire.common.errors import ConfigError
 from gradwire.common.privacy.accounting import check_delta, require_accountant
 from gradwire.common.privacy.budget import Budget
@@ -23,9 +24,11 @@ from gradwire.worker.process import WorkerOptions, WorkerProcess
 def worker(
     server: Annotated[str, typer.Option(help="HOST:PORT of the server.")],
     name: Annotated[str | None, typer.Option(help="Name that stays the same across restarts.")] = None,
-    count: Annotated[int, typer.Option(help="Logical workers to host.")] = 1,
+    count: Annotated[int, typer.Option(help="Logical workers to host.", min=1, max=MAX_WORKERS)] = 1,
     workers: Annotated[str | None, typer.Option(help="Their ids, e.g. 0-24 or 3,5, instead of any.")] = None,
-    retry_for: Annotated[float, typer.Option(help="Seconds without a server before giving up.")] = 60.0,
+    retry_for: Annotated[
+        float, typer.Option(help="Seconds without a server before giving up.", min=0.0)
+    ] = 60.0,
     allow_task: Annotated[
         list[str] | None, typer.Option(help="A package.module:factory of yours that the run's task may name.")
     ] = None,
@@ -94,6 +97,10 @@ def parse_ids(text: str) -> tuple[int, ...]:
         first, dash, last = part.strip().partition("-")
         if not first.isdecimal() or (dash and not last.isdecimal()):
             raise ConfigError(f"worker ids {text!r} cannot be read: write 0-24, or 3,5")
+        if max(len(first), len(last)) > 9 or max(int(first), int(last or first)) >= MAX_WORKERS:
+            raise ConfigError(
+                f"worker ids {text[:40]!r} are too large: a run has at most {MAX_WORKERS} workers"
+            )
         ids += range(int(first), int(last or first) + 1)
     if not ids or len(ids) != len(set(ids)):
         raise ConfigError(f"worker ids {text!r} are empty or name one twice: write 0-24, or 3,5")

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.common.codecs import AnyCodec
-from gradwire.common.errors import TaskError
-from gradwire.common.kernels.arrays import Array
+from gradwire.common.errors import GradwireError, NotFiniteError, TaskError
+from gradwire.common.kernels.arrays import Array, all_finite
 from gradwire.common.privacy.ledger import Ledger
 from gradwire.common.randomness import Coins, SystemCoins, shared_seed, worker_coins
 from gradwire.worker.memories import Memories
@@ -27,6 +27,11 @@ class Batch:
     payloads: tuple[bytes, ...]
     losses: tuple[float, ...]
     examples: tuple[int, ...]
+
+
+def _refused(value: Array, message: str) -> GradwireError:
+    """What a gradient that cannot be encoded means: a run that blew up, or a task that is wrong."""
+    return TaskError(message) if all_finite(value) else NotFiniteError(f"{message}; lower the learning rate")
 
 
 class Encoder:
@@ -61,6 +66,7 @@ class Encoder:
         Raises:
             TaskError: the task returned something that cannot be encoded.
             BudgetError: the privacy budget does not pay for the round.
+            NotFiniteError: its gradient is not of finite numbers.
         """
         if self._last is None or self._last.round != round_:
             self._last = self._paid(round_) or self._encode(params, round_)
@@ -103,7 +109,7 @@ class Encoder:
             try:
                 payloads.append(self._payload(worker, round_, gradient.value))
             except ValueError as error:
-                raise TaskError(f"worker {worker}, round {round_}: {error}") from error
+                raise _refused(gradient.value, f"worker {worker}, round {round_}: {error}") from error
             losses.append(gradient.loss)
             examples.append(gradient.examples)
         if self._ledger is not None:

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.common.codecs import AnyCodec
-from gradwire.common.errors import DivergenceError
+from gradwire.common.errors import DivergenceError, NotFiniteError
+from gradwire.common.kernels.arrays import all_finite
 from gradwire.common.model import Model
 from gradwire.common.optimizers import Optimizer
 from gradwire.common.record import aggregate
@@ -52,5 +53,12 @@ class Replica:
         return len(entry.model)
 
     def restore(self, snapshot: wire_pb2.Snapshot) -> None:
-        """Become the server's model."""
+        """Become the server's model.
+
+        Raises:
+            LogError: a snapshot of another model.
+            NotFiniteError: it holds numbers that are not finite.
+        """
         self.model.restore(snapshot.state, snapshot.round)
+        if not all_finite(self.model.params):
+            raise NotFiniteError("the server's model holds numbers that are not finite: its run is over")

@@ -10,6 +10,7 @@ import grpc
 
 from gradwire.common.codecs import AnyCodec, parse
 from gradwire.common.errors import DivergenceError, InvalidArgument, Unavailable
+from gradwire.common.memory import require_fits
 from gradwire.common.model import Model
 from gradwire.common.optimizers import parse_optimizer
 from gradwire.common.transport import protocol
@@ -54,6 +55,7 @@ class Work:
         if self.run is None or self.run != run:
             spec = spec_from_message(run.task)
             self.task = build_spec(spec, workers=run.workers, seed=run.seed, allow_import=self._allow_import)
+            require_fits(self.task.dim, str(spec))
             self.codec = parse(spec_from_message(run.codec), self.task.dim)
             optimizer = parse_optimizer(spec_from_message(run.optimizer))
             self.replica = Replica(self.task.initial(), self.codec, optimizer, run)

@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradwire.common.errors import NotFiniteError
+from gradwire.common.kernels.arrays import all_finite
 from gradwire.common.update import Sparse, Terms, Vector, as_dense, concatenate
 
 if TYPE_CHECKING:
@@ -81,13 +83,23 @@ class Accumulator:
 
         Raises:
             ValueError: nothing was added.
+            NotFiniteError: it is beyond float32; so is one of the payloads then, decoded by itself.
         """
         if not self._weight > 0:
             raise ValueError("the mean of no payloads is not defined: add good ones to a new accumulator")
         update = self._codec.synthesise(self._total())
         if isinstance(update, Sparse):
-            return Sparse(update.size, update.indices, (update.values / self._weight).astype(np.float32))
-        return (update / self._weight).astype(np.float32)
+            return Sparse(update.size, update.indices, self._narrow(update.values))
+        return self._narrow(update)
+
+    def _narrow(self, total: NDArray[np.floating]) -> NDArray[np.float32]:
+        with np.errstate(over="ignore", invalid="ignore"):  # said better below
+            mean = (total / self._weight).astype(np.float32)
+        if not all_finite(mean):
+            raise NotFiniteError(
+                f"{self._codec.name}: the mean of the payloads is beyond float32: scale the loss down"
+            )
+        return mean
 
     def _total(self) -> Vector:
         if not self._terms:

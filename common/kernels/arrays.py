@@ -6,6 +6,7 @@ CUDA device, take the same path on their own device. torch is never imported unl
 
 from __future__ import annotations
 
+import math
 import sys
 from types import ModuleType
 from typing import Any, TypeAlias
@@ -20,6 +21,17 @@ F32: TypeAlias = NDArray[np.float32]
 F64: TypeAlias = NDArray[np.float64]
 I64: TypeAlias = NDArray[np.int64]
 U8: TypeAlias = NDArray[np.uint8]
+
+
+def all_finite(values: Array) -> bool:
+    """Whether floats, of any shape, are all finite; for NumPy mostly in one pass and without a temporary array."""
+    if not isinstance(values, np.ndarray):
+        xp = namespace(values)
+        return bool(xp.all(xp.isfinite(values)))
+    # The sum of squares is finite unless a value is not, or is beyond 1e19.
+    with np.errstate(over="ignore", invalid="ignore"):
+        screen = float(np.vdot(values, values))
+    return math.isfinite(screen) or bool(np.isfinite(values).all())
 
 
 def is_tensor(x: object) -> bool:

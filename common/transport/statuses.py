@@ -19,6 +19,7 @@ from gradwire.common.errors import (
     AlreadyExists,
     FailedPrecondition,
     InvalidArgument,
+    NotFiniteError,
     OutOfRange,
     PayloadError,
     PermissionDenied,
@@ -36,7 +37,7 @@ STATUSES: dict[type[WireError], grpc.StatusCode] = {
     Unauthenticated: grpc.StatusCode.UNAUTHENTICATED,
     Unavailable: grpc.StatusCode.UNAVAILABLE,
 }
-_TOLD = (*STATUSES, PayloadError)  # whose texts are written for the peer
+_TOLD = (*STATUSES, PayloadError, NotFiniteError)  # whose texts are written for the peer
 # What gRPC itself answers when the peer is away, stopping or too slow: worth another try, like its UNAVAILABLE.
 _ALSO_UNAVAILABLE = (grpc.StatusCode.CANCELLED, grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.ABORTED)
 _CLASSES = {code: kind for kind, code in STATUSES.items()} | dict.fromkeys(_ALSO_UNAVAILABLE, Unavailable)
@@ -51,6 +52,8 @@ def status_of(error: BaseException) -> tuple[grpc.StatusCode, str]:
     """The status code and the details that may cross the wire for ``error``."""
     if isinstance(error, PayloadError):  # a codec, which knows nothing of the wire, refused the peer's bytes
         return grpc.StatusCode.INVALID_ARGUMENT, _one_line(str(error))
+    if isinstance(error, NotFiniteError):  # the run has ended; its workers are to know why
+        return grpc.StatusCode.FAILED_PRECONDITION, _one_line(f"the run has ended: {error}")
     for kind, code in STATUSES.items():
         if isinstance(error, kind):
             return code, _one_line(str(error))

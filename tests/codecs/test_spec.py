@@ -31,7 +31,8 @@ WORDS = st.from_regex(r"[A-Za-z_][A-Za-z0-9_.:/-]{0,8}", fullmatch=True).filter(
 TEXTS = st.sampled_from(
     ["", "two words", "1st", "true", "inf", "none", "a,b", "(", "ünïcode!", "it's", "#", "-"]
 )
-NUMBERS = st.integers(-(2**63), 2**63 - 1) | st.floats(allow_nan=False)
+INTEGERS = st.integers(-(2**63), 2**63 - 1)  # what crosses the wire
+NUMBERS = INTEGERS | st.floats(allow_nan=False)
 
 
 def specs(depth: int = 2) -> st.SearchStrategy[Spec]:
@@ -78,6 +79,9 @@ def test_any_text_is_a_spec_or_an_error_of_one_line(text: str) -> None:
         ("a(1e)", "cannot read '1e"),
         ("a(0x10)", "cannot read '0x10"),
         ("a('open)", "cannot read"),
+        (f"a({1 << 63})", "9223372036854775808 is beyond 64 bits"),
+        (f"a({-(1 << 63) - 1})", "-9223372036854775809 is beyond 64 bits"),
+        (f"a({'9' * 4000})", "9{24}… is beyond 64 bits"),
         ("a(" * 10 + ")" * 10, "nested more than 8 deep"),
         ("a" * (MAX_TEXT + 1), "at most 4096 are read"),
     ],
@@ -107,12 +111,12 @@ class Sample:
 @given(
     st.builds(
         Sample,
-        st.integers(-(2**70), 2**70),
+        INTEGERS,
         st.floats(allow_nan=False),
         TEXTS | WORDS,
         st.booleans(),
         specs(1),
-        st.none() | st.integers(),
+        st.none() | INTEGERS,
     )
 )
 def test_parameters_round_trip(sample: Sample) -> None:
@@ -133,7 +137,6 @@ def test_parameters_round_trip(sample: Sample) -> None:
         ("sample(inf)", "sample: count is inf, expected int"),
         ("sample(true)", "sample: count is true, expected int"),
         ("sample(share=true)", "sample: share is true, expected float"),
-        ("sample(share=1" + "0" * 400 + ")", "expected float"),
         ("sample(path=3)", "sample: path is 3, expected str"),
         ("sample(path=a(b))", r"sample: path is a\(b\), expected str"),
         ("sample(on=1)", "sample: on is 1, expected bool"),

@@ -10,7 +10,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from gradwire.common.errors import ByteMismatchError, ConfigError, DataError, Unavailable
+from gradwire.common.errors import ByteMismatchError, ConfigError, DataError, NotFiniteError, Unavailable
 from gradwire.deploy import cli, codecs
 from gradwire.deploy.edge import guarded
 
@@ -110,6 +110,17 @@ def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
         (["run", "--task", "custom(a.b:c)"], "pass --allow-task a.b:c"),
         (["run", "--task", "mlp(digits)", "--json", "no/such/folder/out.json"], "its folder does not exist"),
         (["run", "--config", "no-such.toml"], "cannot read the configuration no-such.toml"),
+        (["run", "--task", "synthetic(dim=999999999999)"], "choose a smaller one"),
+        (["run", "--task", f"synthetic(dim={10**30})"], "is beyond 64 bits"),
+        (["worker", "--server", "127.0.0.1:1", "--count", "-1"], "invalid value for '--count'"),
+        (["worker", "--server", "127.0.0.1:1", "--count", "9999999999"], "invalid value for '--count'"),
+        (["worker", "--server", "127.0.0.1:1", "--workers", "0-99999999999"], "at most 1048576 workers"),
+        (["worker", "--server", "127.0.0.1:1", "--workers", "9" * 5000], "at most 1048576 workers"),
+        (["worker", "--server", "127.0.0.1:1", "--workers", "3-1"], "are empty"),
+        (["worker", "--server", "127.0.0.1:1", "--retry-for", "nan"], "invalid value for '--retry-for'"),
+        (["bench", "encode", "--dim", "-5"], "invalid value for '--dim'"),
+        (["bench", "encode", "--dim", "999999999999"], "choose a smaller one"),
+        (["bench", "server-round", "--dim", "0"], "invalid value for '--dim'"),
         (["data", "fetch", "digits", "minst"], "no data set is called 'minst': did you mean mnist?"),
     ],
 )
@@ -133,7 +144,8 @@ def raising(error: BaseException) -> Callable[[], None]:
     ("error", "code"),
     [
         (ConfigError("x"), 2), (DataError("x"), 2), (ByteMismatchError("x"), 1), (Unavailable("x"), 1),
-        (KeyboardInterrupt(), 130), (typer.Abort(), 130), (typer.BadParameter("x"), 2),
+        (NotFiniteError("x"), 1), (MemoryError("x"), 1), (KeyboardInterrupt(), 130), (typer.Abort(), 130),
+        (typer.BadParameter("x"), 2),
     ],
 )  # fmt: skip
 def test_exit_codes(error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch) -> None:

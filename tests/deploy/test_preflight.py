@@ -84,7 +84,7 @@ def test_what_needs_coordinates_that_nobody_knows_is_left_until_the_task_is_buil
 
 
 def test_a_model_that_no_memory_holds_is_refused_before_it_is_made() -> None:
-    with pytest.raises(TaskError, match=r"999,999,999,999 coordinates.* choose a smaller one"):
+    with pytest.raises(ConfigError, match=r"999,999,999,999 coordinates.* choose a smaller one"):
         check(RunConfig(task="synthetic(dim=999999999999)"), ())
 
 

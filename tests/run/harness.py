@@ -119,11 +119,13 @@ class RawWorker:
             if message is not None:
                 return message
 
-    async def greet(self, config: RunConfig, name: str, workers: tuple[int, ...]) -> str | None:
-        """Join and say ready; the kind of the server's answer."""
+    async def greet(
+        self, config: RunConfig, name: str, workers: tuple[int, ...], initial: Any = None
+    ) -> str | None:
+        """Join and say ready, with another initial model than the task's if one is given; the answer's kind."""
         task = build_spec(config.task, workers=config.workers, seed=config.seed)
         codec = parse(config.codec, task.dim)
-        self.params = task.initial()
+        self.params = task.initial() if initial is None else initial
         await self.send(join=wire_pb2.Join(protocol=protocol.PROTOCOL, process=name, workers=workers))
         await self.receive()
         digest = digest_of(self.params)

@@ -13,7 +13,9 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 from numpy.typing import NDArray
 
-from gradwire.common.errors import SpecError, TaskError
+from gradwire.common.errors import NotFiniteError, SpecError, TaskError
+
+LARGEST_LOSS = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,10 +92,10 @@ def checked_loss(loss: float, *, round: int, worker: int) -> float:
     """A training loss that is a number: once it is not, no gradient of it can be encoded.
 
     Raises:
-        TaskError: infinite or not a number.
+        NotFiniteError: infinite, not a number, or beyond the float32 that it crosses the wire in.
     """
-    if not np.isfinite(loss):
-        raise TaskError(
+    if not abs(loss) <= LARGEST_LOSS:
+        raise NotFiniteError(
             f"worker {worker}, round {round}: the training loss is {loss}; lower the learning rate"
         )
     return loss

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from gradwire.common.errors import TaskError
 from gradwire.worker.tasks.base import Task
+from gradwire.worker.tasks.checked import CheckedTask, calling
 from gradwire.worker.tasks.imports import ImportingKind
 from gradwire.worker.tasks.registry import register_task
 
@@ -25,16 +28,18 @@ class CustomKind(ImportingKind):
         """Import the factory and call it.
 
         Raises:
-            TaskError: not allowed here, not to be imported, or its result is not a task.
+            TaskError: not allowed here, not to be imported, it raised, or its result is not a task.
         """
-        task = self.factory()(workers=workers, seed=seed)
+        factory = self.factory()
+        with calling(f"{self.target}(workers={workers}, seed={seed})"):
+            task = factory(workers=workers, seed=seed)
         missing = [name for name in _MEMBERS if not hasattr(task, name)]
         if not isinstance(task, Task):
             raise TaskError(
                 f"{self.target} returned a {type(task).__name__} without {', '.join(missing)}: expected a task"
             )
-        if not isinstance(task.dim, int) or task.dim < 1:
+        if isinstance(task.dim, bool) or not isinstance(task.dim, int | np.integer) or task.dim < 1:
             raise TaskError(
                 f"{self.target}: its task has dim {task.dim!r}, expected a whole number of at least 1"
             )
-        return task
+        return CheckedTask(task, self.target)

@@ -55,6 +55,10 @@ class ImportingKind:
             raise TaskError(
                 f"cannot import {self.target}: {error}; install the package or put its folder on PYTHONPATH"
             ) from error
+        except Exception as error:  # whatever the user's module does when it is imported
+            raise TaskError(
+                f"importing {module} raised {type(error).__name__}: {error}; correct the module"
+            ) from error
         if not callable(factory):
             raise TaskError(f"{self.target} is a {type(factory).__name__}, expected a function")
         return factory  # type: ignore[no-any-return]

@@ -8,6 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from gradwire.common.memory import require_memory
 from gradwire.worker.tasks.base import Gradient, checked_loss, checked_params, require_at_least
 from gradwire.worker.tasks.registry import register_task
 from gradwire.worker.tasks.shards import Shards
@@ -47,7 +48,8 @@ class LeastSquaresTask:
         """Gradient of the objective over this worker's rows.
 
         Raises:
-            TaskError: no such worker, parameters of another shape, or a loss that is no longer a number.
+            TaskError: no such worker, or parameters of another shape.
+            NotFiniteError: the loss is no longer a number.
         """
         params = checked_params(params, self.dim)
         rows = self.shards.draw(worker, round)
@@ -99,5 +101,7 @@ class LeastSquaresKind:
 
         Raises:
             TaskError: too many workers, or too large a batch, for the samples.
+            ConfigError: this machine's memory does not hold the matrix.
         """
+        require_memory(4 * self.samples * self.dim, f"the matrix of {self.samples:,} by {self.dim:,} numbers")
         return LeastSquaresTask(self.dim, Shards(self.samples, workers, seed, self.batch))

@@ -54,7 +54,8 @@ class SupervisedTask:
         """Gradient of the mean loss over this worker's batch or shard.
 
         Raises:
-            TaskError: no such worker, parameters of another shape, or a loss that is no longer a number.
+            TaskError: no such worker, or parameters of another shape.
+            NotFiniteError: the loss is no longer a number.
         """
         params = checked_params(params, self.dim)
         rows = self.shards.draw(worker, round)

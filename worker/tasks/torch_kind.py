@@ -5,15 +5,12 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from importlib.util import find_spec
-from typing import TYPE_CHECKING
 
 from gradwire.common.errors import SpecError, TaskError
-from gradwire.worker.tasks.base import require_at_least
+from gradwire.worker.tasks.base import Task, require_at_least
+from gradwire.worker.tasks.checked import CheckedTask, calling
 from gradwire.worker.tasks.imports import ImportingKind
 from gradwire.worker.tasks.registry import register_task
-
-if TYPE_CHECKING:
-    from gradwire.worker.tasks.torch_task import TorchTask
 
 
 @register_task("torch")
@@ -36,7 +33,7 @@ class TorchKind(ImportingKind):
         if re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device) is None:
             raise SpecError(f"torch: device is {self.device!r}, expected cpu, cuda, cuda:1 or auto")
 
-    def build(self, *, workers: int, seed: int) -> TorchTask:
+    def build(self, *, workers: int, seed: int) -> Task:
         """Import the factory, call it with torch seeded, and deal its data.
 
         Raises:
@@ -47,4 +44,7 @@ class TorchKind(ImportingKind):
             raise TaskError("the torch task needs torch: install it with pip install 'gradwire[torch]'")
         from gradwire.worker.tasks.torch_task import build  # imports torch, which other tasks do without
 
-        return build(self.factory(), device=self.device, batch=self.batch, workers=workers, seed=seed)
+        factory = self.factory()
+        with calling(f"{self.target}(seed={seed})"):
+            task = build(factory, device=self.device, batch=self.batch, workers=workers, seed=seed)
+        return CheckedTask(task, self.target)

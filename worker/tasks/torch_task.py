@@ -71,7 +71,8 @@ class TorchTask:
         """Gradient of the loss over this worker's batch or shard: a torch tensor [dim] on the module's device.
 
         Raises:
-            TaskError: no such worker, parameters of another shape, or a loss that is no scalar or no number.
+            TaskError: no such worker, parameters of another shape, or a loss that is no scalar.
+            NotFiniteError: the loss is no longer a number.
         """
         self._set(params)
         rows = self._shards.draw(worker, round)

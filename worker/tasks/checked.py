@@ -1,0 +1,140 @@
+"""A user's own task behind checks: whatever is wrong with it is one line that names the task and the mend."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from numbers import Real
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradwire.common.errors import GradwireError, TaskError
+from gradwire.common.kernels.arrays import all_finite, is_tensor
+from gradwire.worker.tasks.base import Gradient, Task, checked_loss
+
+MOST_EXAMPLES = (1 << 32) - 1  # what crosses the wire
+MOST_METRICS = 64  # in a report, and characters of a name
+
+
+class CheckedTask:
+    """A task whose answers are looked at before anything is made of them, and whose errors say whose they are.
+
+    The parameters that it is given cannot be written to: they are the replica.
+    """
+
+    def __init__(self, task: Task, target: str) -> None:
+        self.task, self.target = task, target
+        self.dim = int(task.dim)
+
+    def initial(self) -> NDArray[np.float32]:
+        """Starting parameters [dim].
+
+        Raises:
+            TaskError: it raised, or gave something else than finite numbers [dim].
+        """
+        with calling(f"{self.target}: initial()"):
+            given = np.asarray(self.task.initial())
+        if given.shape != (self.dim,) or given.dtype.kind not in "fiu":
+            raise TaskError(
+                f"{self.target}: initial() gave {_seen(given)}, expected float32 [{self.dim}], as its dim says"
+            )
+        with np.errstate(over="ignore"):
+            params = given.astype(np.float32)
+        if not all_finite(params):
+            raise TaskError(f"{self.target}: initial() gave numbers that are not finite: correct them")
+        return params
+
+    def gradient(self, params: NDArray[np.float32], *, round: int, worker: int) -> Gradient:
+        """The task's gradient at ``params`` [dim].
+
+        Raises:
+            TaskError: it raised, or gave something else than a Gradient that can be encoded.
+            NotFiniteError: its loss is no longer a number.
+        """
+        where = f"{self.target}: gradient(round={round}, worker={worker})"
+        with calling(where):
+            given = self.task.gradient(_read_only(params), round=round, worker=worker)
+        if not isinstance(given, Gradient):
+            raise TaskError(
+                f"{where} gave {_seen(given)}, expected Gradient(value, loss, examples) of gradwire.worker.tasks"
+            )
+        if not (isinstance(given.value, np.ndarray) or is_tensor(given.value)) or tuple(
+            given.value.shape
+        ) != (self.dim,):
+            raise TaskError(f"{where} gave the value {_seen(given.value)}, expected an array [{self.dim}]")
+        if not _is_whole(given.examples) or not 1 <= given.examples <= MOST_EXAMPLES:
+            raise TaskError(
+                f"{where} gave examples={_seen(given.examples)}, expected a whole number of at least 1"
+            )
+        if given.loss is None:
+            return Gradient(given.value, None, int(given.examples))
+        loss = checked_loss(
+            _number(given.loss, f"{where} gave the loss", " or None"), round=round, worker=worker
+        )
+        return Gradient(given.value, loss, int(given.examples))
+
+    def evaluate(self, params: NDArray[np.float32]) -> dict[str, float]:
+        """The task's measures of ``params`` [dim].
+
+        Raises:
+            TaskError: it raised, or gave something else than numbers by name.
+        """
+        where = f"{self.target}: evaluate()"
+        with calling(where):
+            given: Any = self.task.evaluate(_read_only(params))
+        if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+            raise TaskError(
+                f"{where} gave {_seen(given)}, expected numbers by name, such as {{'accuracy': 0.9}}"
+            )
+        if len(given) > MOST_METRICS or not all(n.isprintable() and len(n) <= MOST_METRICS for n in given):
+            raise TaskError(
+                f"{where} gave more than {MOST_METRICS} measures, or a name that is longer or unprintable"
+            )
+        return {name: _number(value, f"{where} gave {name}", "") for name, value in given.items()}
+
+
+@contextmanager
+def calling(what: str) -> Iterator[None]:
+    """Around a call of the user's code: what it raises becomes one line that says where.
+
+    Raises:
+        TaskError: it raised something of its own.
+    """
+    try:
+        yield
+    except (GradwireError, MemoryError):
+        raise
+    except Exception as error:
+        words = " ".join(str(error).split())
+        raise TaskError(
+            f"{what} raised {type(error).__name__}{': ' * bool(words)}{words}; --debug before the command shows where"
+        ) from error
+
+
+def _read_only(params: NDArray[np.float32]) -> NDArray[np.float32]:
+    view = params.view()
+    view.flags.writeable = False
+    return view
+
+
+def _is_whole(value: Any) -> bool:
+    return isinstance(value, int | np.integer) and not isinstance(value, bool)
+
+
+def _number(value: Any, where: str, other: str) -> float:
+    """A real number, from Python, NumPy (an array of one included) or torch."""
+    if isinstance(value, np.ndarray | np.generic) or is_tensor(value):
+        value = value.item() if math.prod(value.shape) == 1 else value
+    if isinstance(value, bool) or not isinstance(value, Real):
+        raise TaskError(f"{where} {_seen(value)}, expected a number{other}")
+    return float(value)
+
+
+def _seen(value: Any) -> str:
+    """A value in few words."""
+    if isinstance(value, np.ndarray) or is_tensor(value):
+        return f"{value.dtype} {list(value.shape)}"
+    return repr(value)[:40] if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"
