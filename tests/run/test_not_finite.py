@@ -101,7 +101,11 @@ def test_a_rate_that_is_too_large_is_one_line_and_exit_code_1(
     words = ["run", "--task", "synthetic(dim=7)", "--codec", codec, "--lr", "3e38", "--workers", "2"]
     assert cli.call([*words, "--processes", "1", "--json", str(tmp_path / "out.json")]) == 1
     said = capfd.readouterr().err
-    assert said.startswith("gradwire: round ") and said.endswith("begin anew with a smaller --lr\n")
+    assert (
+        said.startswith("gradwire: ")
+        and ": the parameters" in said
+        and said.endswith("begin anew with a smaller --lr\n")
+    )
     assert said.count("\n") == 1 and not (tmp_path / "out.json").exists()
 
 
