@@ -91,7 +91,8 @@ class Encoder:
         return Batch(round_, tuple(kept[w] for w in self.workers), (), ()) if kept is not None else None
 
     def _coins(self, worker: int, round_: int) -> Coins:
-        return SystemCoins() if self._codec.private else worker_coins(self._seed, round_, worker)
+        """The server knows the run's seed: what it can draw again hides nothing from it."""
+        return SystemCoins() if self._codec.secret_coins else worker_coins(self._seed, round_, worker)
 
     def _shared(self, worker: int, round_: int) -> int | None:
         return shared_seed(self._seed, round_, worker) if self._codec.shared_randomness else None

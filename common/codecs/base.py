@@ -59,7 +59,8 @@ class Codec(ABC, Generic[S]):
     - ``shared_randomness``: encode and decode need the public seed of the worker and round;
     - ``index_domain``: payloads add up as index and weight, without a dense vector each;
     - ``epsilon``: pure local differential privacy of one payload, natural log; infinite when there is none;
-      ``private``: there is one. Encoding then takes secret coins only.
+      ``private``: there is one; ``epsilon_is_bound``: no pair of gradients need attain it;
+    - ``secret_coins``: encoding refuses coins that are not the operating system's.
     """
 
     dim: int = field(metadata={"spec": False})
@@ -192,6 +193,16 @@ class Codec(ABC, Generic[S]):
         return math.isfinite(self.epsilon)
 
     @property
+    def epsilon_is_bound(self) -> bool:
+        """Whether ``epsilon`` may be larger than the law's: proved, but attained by no pair of gradients."""
+        return False
+
+    @property
+    def secret_coins(self) -> bool:
+        """Whether encoding takes the operating system's coins alone: seeded ones would undo a claim of privacy."""
+        return self.private
+
+    @property
     def variance_is_bound(self) -> bool:
         """Whether ``variance`` is an upper bound that no vector need attain."""
         return False
@@ -300,8 +311,8 @@ class Codec(ABC, Generic[S]):
 
     def _coins(self, rng: Coins | np.random.Generator) -> Coins:
         coins = as_coins(rng)
-        if self.private and not coins.secret:
-            raise DomainError(f"{self.name} is private: its coins must be secret, pass SystemCoins()")
+        if self.secret_coins and not coins.secret:
+            raise DomainError(f"{self.name} is for privacy: its coins must be secret, pass SystemCoins()")
         return coins
 
     def _shared(self, shared: int | None) -> int:

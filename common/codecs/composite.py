@@ -68,6 +68,14 @@ class Composite(Codec[S]):
         return self._inner.epsilon
 
     @property
+    def epsilon_is_bound(self) -> bool:
+        return self._inner.epsilon_is_bound
+
+    @property
+    def secret_coins(self) -> bool:
+        return self._inner.secret_coins
+
+    @property
     def domain(self) -> str:
         return self._inner.domain
 

@@ -94,6 +94,11 @@ class CpSGD(DitheredCodec[float]):
         noise = super().variance_at(x) + self._step(clip) ** 2 * self.dim * self.trials / 4
         return noise + ((1 - clip) * vector.with_exact_sums().norm) ** 2
 
+    @property
+    def secret_coins(self) -> bool:
+        """True: ``central_epsilon`` holds for coins from the operating system alone."""
+        return True
+
     # ---- privacy -------------------------------------------------------------------------------------------
 
     def central_epsilon(self, delta: float, workers: int) -> float:

@@ -76,6 +76,14 @@ class GainShape(Codec[Any]):
         return self._inner.epsilon
 
     @property
+    def epsilon_is_bound(self) -> bool:
+        return self._inner.epsilon_is_bound
+
+    @property
+    def secret_coins(self) -> bool:
+        return self._inner.secret_coins
+
+    @property
     def domain(self) -> str:
         return self._inner.domain
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,8 +16,10 @@ from gradwire.common.codecs.sphere import SphereCodec
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
 from gradwire.common.kernels.arrays import F64, I64
+from gradwire.common.kernels.decisions import Threshold
 from gradwire.common.kernels.hadamard import hadamard_transform, next_power_of_two
 from gradwire.common.kernels.sampling import draw_coordinates, draw_uniform
+from gradwire.common.privacy.mechanisms import Masses
 from gradwire.common.randomness import Coins
 from gradwire.common.update import Terms, Vector, as_dense
 
@@ -34,8 +37,11 @@ class Hadamard(SphereCodec):
     (erratum V1: ln 3 for kappa = 2, where [V] says ln(1 + sqrt 2)).
 
     Drawn without a transform: coordinate j with probability |v_j| / r, then one of the n / 2 rows whose entry j has the
-    sign of v_j; with the probability that is left (|v|_1 <= sqrt(d) <= r), any row. Decoding any number of payloads
-    costs one transform, O(n log n).
+    sign of v_j; with the probability that is left (|v|_1 <= sqrt(d)), any row: that is the law for kappa = 1, which is
+    drawn with probability 1 / kappa, else any row. Decoding any number of payloads costs one transform, O(n log n).
+
+    Under a public bound a draw has epsilon = ln((kappa + 1) / (kappa - 1)), so kappa = coth(epsilon / 2) gives any:
+    ``private(rr(epsilon), hadamard(1))`` is that set.
 
     Payload: gain, then ``repeats`` indices of p = ceil(log2(d + 1)) bits. Unbiased; variance (gain^2 kappa^2 d^2 -
     |x|^2) / repeats for every x (theory 1.1).
@@ -49,6 +55,7 @@ class Hadamard(SphereCodec):
 
     name = "hadamard"
     source = "vqSGD 6, Prop. 14 (V1)"
+    private_dim = 1 << 24
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -80,21 +87,32 @@ class Hadamard(SphereCodec):
 
     def _prepare(self, vector: GradientVector) -> GradientVector:
         """For kappa = 1 and a nearly flat vector float32 sums may leave no room: sum again."""
-        flat = vector.l1_bound > self.radius * vector.norm
+        flat = vector.l1_bound > math.sqrt(self.dim) * vector.norm
         return vector.with_exact_sums() if flat else vector
 
+    def masses(self, size: int) -> Masses:
+        """(1 ± 1 / kappa) / n for a row; for more rows, that many times as much at most, or what the others leave."""
+        n = self.vertices
+        if 2 * size > n:
+            ((least, most),) = self.masses(n - size).ranges
+            return Masses(((1 - most, 1 - least),), tight=size == n - 1)
+        least, most = size * (1 - 1 / self.kappa) / n, min(1.0, size * (1 + 1 / self.kappa) / n)
+        return Masses(((least, most),), tight=size == 1)
+
     def _length(self, vector: GradientVector) -> Length:
-        hull = vector.l1_bound / self.radius
+        hull = vector.l1_bound / math.sqrt(self.dim)
         return Length(max(vector.norm, hull), max(vector.norm_bound, hull))
 
     def _draw(self, vector: GradientVector, count: int, coins: Coins) -> I64:
         row = draw_uniform(self.vertices, count, coins)
         if vector.factor == 0:
             return row
-        total = max(self.radius / vector.factor, vector.sums.total)
+        total = max(math.sqrt(self.dim) / vector.factor, vector.sums.total)
         drawn = draw_coordinates(vector.values, vector.sums, total, count, coins)
         column = drawn.coordinate + 1  # 0 where no coordinate was drawn: there every row has +1
         wrong = _is_negative(row, column) != drawn.negative
+        if self.kappa > 1:
+            wrong &= Threshold.below(1 / Fraction(self.kappa)).flip(count, coins)
         # Without one bit of the column another row, one to one, and the sign in the column flips.
         return row ^ np.where(wrong, column & -column, 0)
 
@@ -116,6 +134,7 @@ class Hadamard(SphereCodec):
             Example("hadamard(kappa=3, repeats=2, gain=bound(2.0))", 2, enumerable=True),
             Example("hadamard", 1, enumerable=True),
             Example("hadamard(kappa=1.5)", 5, enumerable=True),
+            Example("hadamard(kappa=1.1, gain=bound(1.0))", 3, enumerable=True),
             Example("hadamard(repeats=100)", 70_001),
             Example("hadamard(kappa=1, repeats=1000, gain=bound(1.5))", 127),
         )

@@ -41,10 +41,6 @@ class SignCodec(AxisCodec):
         """The columns of H that carry the coordinates: int64 [dim], or a slice of as many."""
 
     @property
-    def radius(self) -> float:
-        return math.sqrt(self.axes)
-
-    @property
     def index_size(self) -> int:
         return self.axes
 

@@ -62,6 +62,11 @@ class Rotated(Composite[Any]):
     def _flags(self) -> dict[str, bool]:
         return super()._flags() | {"shared_randomness": True, "index_domain": False}
 
+    @property
+    def epsilon_is_bound(self) -> bool:
+        """With padding no gradient reaches all of the inner ball."""
+        return self.inner_dim > self.dim or self._inner.epsilon_is_bound
+
     def variance(self, norm: float = 1.0) -> float:
         return self._inner.variance(norm)
 

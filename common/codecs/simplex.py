@@ -17,6 +17,7 @@ from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.kernels.arrays import F64, I64, like, to_host
 from gradwire.common.kernels.sampling import draw_coordinates, draw_uniform
 from gradwire.common.kernels.sums import signed_sum
+from gradwire.common.privacy.mechanisms import UNKNOWN, Masses
 from gradwire.common.randomness import Coins
 from gradwire.common.update import Sparse, Terms, Vector
 
@@ -29,6 +30,7 @@ class Simplex(VertexCodec):
     With v = x / gain and S the sum of v, vertex -4·1 has probability a_0 = 1/3 - S / 6d and vertex 2d e_i has v_i / 2d
     + 2 a_0 / d ([V] section 6, equation 7). Vertex 0 is -4·1, vertex i is 2d e_{i-1}. All probabilities are positive on
     the ball, the least is above 1 / 6d (erratum V5 on the printed bounds; 2d is the largest norm only for d >= 4).
+    Under a public bound a draw then has epsilon = ln((4 + r) / (4 - r)), r = sqrt(9 - 8/d), below ln 7; ln 3 for d = 1.
 
     Drawn by rejection, from blocks: the law is (1 - S / 2d) b + sum v_i e_i / 2d, b = (1/3; 2/3d, …), so positive
     coordinates are proposed for themselves, b for the rest, and a proposal of b thinned where v_i is negative. At
@@ -44,6 +46,7 @@ class Simplex(VertexCodec):
 
     name = "simplex"
     source = "vqSGD 6, Prop. 13 (V5)"
+    private_dim = 1 << 24
 
     @property
     def vertices(self) -> int:
@@ -77,6 +80,15 @@ class Simplex(VertexCodec):
             total = total.dense()
         out: F64 = 2 * self.dim * total[1:] - 4 * total[0]
         return out
+
+    def masses(self, size: int) -> Masses:
+        """(4 ± r) / 6d for an axis, r = sqrt(9 - 8/d), and (2 sqrt(d) ± 1) / 6 sqrt(d) for -4·1; unknown for more."""
+        if size > 1:
+            return UNKNOWN
+        d, root = self.dim, math.sqrt(self.dim)
+        reach = math.sqrt(9 - 8 / d)
+        axis = (4 - reach) / (6 * d), (4 + reach) / (6 * d)
+        return Masses((axis, ((2 * root - 1) / (6 * root), (2 * root + 1) / (6 * root))))
 
     def _length(self, vector: GradientVector) -> Length:
         # The ball lies inside the hull with room for float32 sums; squares that underflow leave |x|_1 / d.

@@ -17,6 +17,7 @@ from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
 from gradwire.common.kernels.arrays import F64, I64
 from gradwire.common.kernels.sampling import draw_coordinates
+from gradwire.common.privacy.mechanisms import Masses
 from gradwire.common.randomness import Coins
 from gradwire.common.spec import Spec
 from gradwire.common.update import Terms
@@ -69,6 +70,10 @@ class _Simplex(VertexCodec):
     def _norm(self, x: NDArray[np.floating]) -> float:
         """The norm whose ball the family quantizes, of x [dim]."""
         raise NotImplementedError
+
+    def masses(self, size: int) -> Masses:
+        """One vertex can be certain, and with some left over any can be impossible."""
+        return Masses(((0.0, 1.0),))
 
     def _draw(self, vector: GradientVector, count: int, coins: Coins) -> I64:
         if vector.factor == 0:

@@ -8,6 +8,7 @@ disagree about the length of a payload.
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, Context, Decimal, localcontext
+from fractions import Fraction
 from math import comb
 
 _DIGITS = 60
@@ -28,6 +29,11 @@ _HALF_LN_2PI = Decimal("0.918938533204672741780329736405617639861397473637783412
 def exp(x: float) -> float:
     """e^x, by way of 25 correct digits: the same bits on every machine."""
     return float(Decimal(x).exp(_DOUBLE))
+
+
+def exp_fraction(x: float) -> Fraction:
+    """e^x to 25 digits, as a fraction to reckon on with; for x from -100 to 100."""
+    return Fraction(Decimal(x).exp(_DOUBLE))
 
 
 def ln(x: float) -> float:

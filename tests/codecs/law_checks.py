@@ -15,6 +15,7 @@ from gradwire.common.codecs.gain import FLOAT32_TINY, round_up_float32
 from gradwire.common.spec import Spec
 from tests.codecs.checks import check_padding, is_inside
 from tests.codecs.examples import shared_seeds
+from tests.codecs.privacy_checks import check_epsilon, public_bound
 from tests.codecs.vectors import laws_are_checked_at, of_norm
 
 F64 = NDArray[np.float64]
@@ -56,8 +57,7 @@ def _law_of(codec: AnyCodec, x: tuple[float, ...], shared: int | None) -> Law:
 
 def is_clipped(codec: AnyCodec) -> bool:
     """Whether the codec clips to a public bound: then it is unbiased for the clipped vector."""
-    gain = getattr(codec, "gain", None)
-    return isinstance(gain, Spec) and gain.name == "bound"
+    return public_bound(codec) is not None
 
 
 def overflows(codec: AnyCodec, x: F64) -> bool:
@@ -158,51 +158,6 @@ def check_variance_is_largest(codec: AnyCodec, norm: float = 1.0) -> None:
         )
 
 
-def check_epsilon(codec: AnyCodec) -> None:
-    """No two vectors of the domain give one payload with odds beyond exp(epsilon), and some pair attains it."""
-    vectors = private_inputs(codec)
-    for shared in shared_seeds(codec):
-        laws = [codec.law(x, shared=shared) for x in vectors]
-        payloads = set().union(*laws)
-        with np.errstate(divide="ignore"):
-            logs = np.log([[law.get(p, 0.0) for p in payloads] for law in laws])
-        assert np.isfinite(logs).all(), (
-            f"{codec}: a payload is impossible for some vector, so no epsilon holds"
-        )
-        worst = float((logs.max(axis=0) - logs.min(axis=0)).max())
-        assert worst <= codec.epsilon * (1 + 1e-9), f"{codec}: epsilon is {worst}, stated {codec.epsilon}"
-        if not getattr(codec, "epsilon_is_bound", False):
-            assert worst >= codec.epsilon * (1 - 1e-6), (
-                f"{codec}: epsilon is {worst} at worst, stated {codec.epsilon}"
-            )
-
-
-def private_inputs(codec: AnyCodec) -> list[F64]:
-    """Adversarial pairs: extreme points of balls, and the steepest directions of each payload's probability."""
-    dim, bound = codec.dim, 1.0
-    gain = getattr(codec, "gain", None)
-    if is_clipped(codec) and gain is not None:
-        bound = float(gain.kwargs[0][1])
-    inputs = [np.zeros(dim)]
-    inputs += [sign * bound * e for e in np.eye(dim) for sign in (1.0, -1.0)]
-    for pattern in range(2 ** min(dim, 6)):
-        signs = np.array([1.0 - 2 * (pattern >> i & 1) for i in range(dim)])
-        inputs += [bound / math.sqrt(dim) * signs, bound * signs]
-    for shared in shared_seeds(codec):
-        inputs += steepest(codec, bound, shared)
-    return inputs
-
-
-def steepest(codec: AnyCodec, bound: float, shared: int | None) -> list[F64]:
-    laws = [[codec.law(s * bound / 2 * e, shared=shared) for s in (1, -1)] for e in np.eye(codec.dim)]
-    found = []
-    for payload in sorted(set().union(*(law for pair in laws for law in pair))):
-        slope = np.array([up.get(payload, 0.0) - down.get(payload, 0.0) for up, down in laws])
-        if slope.any():
-            found += [s * bound * slope / np.linalg.norm(slope) for s in (1, -1)]
-    return found
-
-
 def check_law(codec: AnyCodec) -> None:
     """Everything that the exact law must satisfy, at all adversarial vectors."""
     for x in (x for _, x in laws_are_checked_at(codec.dim) if is_inside(codec, x)):
@@ -213,7 +168,7 @@ def check_law(codec: AnyCodec) -> None:
             if codec.variance_given_shared:
                 check_variance(codec, x, shared)
     check_variance_is_largest(codec)
-    if math.isfinite(codec.epsilon):
+    if codec.private:
         check_epsilon(codec)
 
 

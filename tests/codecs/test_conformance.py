@@ -53,10 +53,10 @@ def test_precision_of_the_input_does_not_matter(codec: AnyCodec) -> None:
 def test_a_generator_will_do_unless_privacy_is_promised(codec: AnyCodec) -> None:
     x, shared = checks.typical(codec), checks.shared_of(codec)
     assert codec.private == np.isfinite(codec.epsilon)
-    if not codec.private:
+    if not codec.secret_coins:
         codec.validate(codec.encode(x, np.random.default_rng(1), shared=shared))
     else:
-        assert codec.epsilon > 0
+        assert codec.epsilon > 0 and not (codec.private and not codec.secret_coins)
         with pytest.raises(DomainError, match="secret"):
             codec.encode(x, np.random.default_rng(1), shared=shared)
 

@@ -65,7 +65,7 @@ def test_privacy_needs_secret_coins() -> None:
         if getattr(coins, "secret", False):
             toy.validate(toy.encode(inside(toy), coins))
         else:
-            with pytest.raises(DomainError, match="private: its coins must be secret"):
+            with pytest.raises(DomainError, match="privacy: its coins must be secret"):
                 toy.encode(inside(toy), coins)
 
 

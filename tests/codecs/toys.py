@@ -37,7 +37,7 @@ class PrivateToy(CrossPolytope):
     @property
     def epsilon(self) -> float:
         d = self.dim
-        return self.draws * math.log(2 * math.sqrt(d) + 2 - 1 / math.sqrt(d))
+        return self.draws * math.log(2 * math.sqrt(d) + 2 - 1 / math.sqrt(d)) * (1 + 1e-12)
 
     @property
     def square(self) -> float:
