@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import platform
 import time
@@ -18,11 +19,19 @@ class Timing:
     ratio: float
 
 
-def against(baseline: Callable[[], object], call: Callable[[], object], repeats: int = 15) -> Timing:
-    """Time ``call``, each time right after ``baseline``, so that both see the same state of the machine."""
+def against(
+    baseline: Callable[[], object], call: Callable[[], object], repeats: int = 15, seconds: float = math.inf
+) -> Timing:
+    """Time ``call``, each time right after ``baseline``, so that both see the same state of the machine.
+
+    Args:
+        baseline, call: run once before they are timed.
+        repeats: timed runs, fewer where these would take more than ``seconds``, but at least one.
+    """
     baseline()
-    call()
-    pairs = [(_once(baseline), _once(call)) for _ in range(repeats)]
+    took = _once(call)
+    fitting = min(repeats, seconds / took) if took > 0 else repeats
+    pairs = [(_once(baseline), _once(call)) for _ in range(max(1, int(fitting)))]
     return Timing(_median([b for _, b in pairs]), _median([b / a for a, b in pairs]))
 
 
@@ -49,3 +58,8 @@ def _processor() -> str:
     except OSError:
         names = []
     return names[0] if names else platform.processor() or "unknown processor"
+
+
+def short(value: float) -> str:
+    """Three digits or more."""
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -4,81 +4,28 @@ from __future__ import annotations
 
 import json
 import math
-from dataclasses import dataclass
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from gradwire.bench.schemes import BUDGETS, DIM, SCHEMES, Scheme
 from gradwire.bench.timing import machine
+from gradwire.bench.variance_report import check_plot, plot_variances, print_tables
 from gradwire.common.bounds import variance_lower_bound
-from gradwire.common.codecs import AnyCodec, parse
+from gradwire.common.codecs import AnyCodec
 from gradwire.common.errors import SpecError
 from gradwire.worker.tasks import build_spec
 
-DIM = 65_536
-BUDGETS = (100, 1_000, 10_000, 100_000)  # bits, 32 of them a norm where there is one
-Vectors = dict[str, NDArray[np.float32]]
-
-
-@dataclass(frozen=True)
-class Scheme:
-    """One row: a family of codecs that grows with a number, and theory's variances at the four budgets.
-
-    ``theory``: for the Gaussian vector and, where it differs, for a network's gradient.
-    """
-
-    title: str
-    spec: str
-    theory: tuple[str, str, str, str]
-    most: int = 1 << 24
-
-    def within(self, bits: int, dim: int) -> AnyCodec | None:
-        """The largest codec whose payload has at most that many bits."""
-        low, high = 0, self.most
-        while low < high:
-            middle = (low + high + 1) // 2
-            codec = self._codec(middle, dim)
-            low, high = (middle, high) if codec and codec.nbits <= bits else (low, middle - 1)
-        return self._codec(low, dim) if low else None
-
-    def _codec(self, size: int, dim: int) -> AnyCodec | None:
-        try:
-            return parse(self.spec.format(n=size, share=size / dim), dim)
-        except SpecError:
-            return None
-
-
-SCHEMES = (
-    Scheme(
-        "cross-polytope, tuple code (vqSGD)",
-        "cross_polytope({n})",
-        ("16384", "1170", "112", "11.2"),
-    ),
-    Scheme(
-        "cross-polytope, multiset code",
-        "cross_polytope({n}, coding=multiset)",
-        ("16384", "819", "53.9", "2.59"),
-    ),
-    Scheme(
-        "SimQ+ (its paper's code)",
-        "simq_plus({n}, coding=type_signs)",
-        ("13070 / 5258", "653 / 263", "43.0 / 17.3", "2.15 / .865"),
-    ),
-    Scheme(
-        "L1-scaled, systematic draws",
-        "l1_systematic({n})",
-        ("10420 / 1686", "520 / 83", "33.3 / 4.55", ".643 / .058"),
-    ),
-    Scheme("SimQ+, shortest code", "simq_plus({n}, coding=l1_ball)", ("", "", "", "")),
-    Scheme("random k, float32", "rand_k({n})", ("21840", "2113", "209", "20.0")),
-    Scheme("RATQ on random coordinates", "ratq(count={n})", ("5370", "361", "34", "2.49")),
-    Scheme("rotated 1 bit, a part (EDEN)", "eden({share})", ("1520", "106", "9.3", ".305"), 4 * DIM),
-    Scheme("rotated, largest of each block", "nearest({n})", ("870", "64", "6.2", ".57"), DIM),
-    Scheme("rotated, signs of the largest", "top_signs({n})", ("935", "66", "6.5", ".234"), 35_000),
+SIGMAS = 4.0  # a row is theory's when it is no further off than so many standard errors
+ENOUGH = (
+    100  # encodings whose spread is judged: with few, draws that rarely coincide look as if they never did
 )
-BOUNDS = ("728 / 489", "48.6 / 47.0", "4.26", ".137")
+ANOTHER_VECTOR = 0.01  # and this part: theory's Gaussian vector was another one, and so were its rotations
+
+Vectors = dict[str, NDArray[np.float32]]
 
 
 def variance(
@@ -88,54 +35,126 @@ def variance(
     task: Annotated[
         str, typer.Option(help="Whose gradient is the second vector.")
     ] = "mlp(digits, hidden=874)",
-    samples: Annotated[int, typer.Option(help="Encodings of each.", min=2)] = 10,
+    samples: Annotated[int, typer.Option(help="Encodings of each, at least.", min=2)] = 10,
+    most: Annotated[int, typer.Option(help="Encodings of each, at most.")] = 200,
+    error: Annotated[
+        float, typer.Option(help="Encode until the relative standard error is this small.", min=0.0)
+    ] = 0.01,
+    plot: Annotated[
+        Path | None, typer.Option(help="Draw the Gaussian's rows to this file (PNG, SVG, PDF).")
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:
     """Measure E|decode(encode(x)) - x|^2 / |x|^2 at 65,536 coordinates for equal payload bits, beside theory's numbers.
 
     The vectors are a Gaussian one and the first coordinates of a network's gradient at its initial parameters. The
-    lower bound is for b - 32 and b bits: a norm may or may not be counted as information.
+    lower bound is for b - 32 and b bits: a norm may or may not be counted as information; ratios are to the latter.
+    Each row says whether it is theory's: no further from it than rounding, 4 standard errors and 1 % together.
     """
+    if plot:
+        check_plot(plot)
     budgets = tuple(bits or BUDGETS)
     vectors = {"gaussian": _gaussian(), "gradient": _gradient(task)}
-    rows = [measure(scheme, b, vectors, samples) for b in budgets for scheme in SCHEMES]
+    rows = [measure(s, b, vectors, (samples, max(samples, most)), error) for b in budgets for s in SCHEMES]
     bounds = [
         {"bits": b, "b-32": variance_lower_bound(DIM, b - 32), "b": variance_lower_bound(DIM, b)}
         for b in budgets
     ]
+    about = {"machine": machine(), "dim": DIM, "task": task, "samples": samples, "most": most, "error": error}
+    report = about | {"rows": rows, "bounds": bounds}
+    if plot:
+        plot_variances(report, plot)
     if as_json:
-        about = {"machine": machine(), "dim": DIM, "task": task, "samples": samples}
-        print(json.dumps(about | {"rows": rows, "bounds": bounds}, indent=2))
-        return
-    for bound in bounds:
-        _print_table(bound, [row for row in rows if row["bits"] == bound["bits"]])
+        print(json.dumps(report, indent=2))
+    else:
+        print_tables(report)
 
 
-def measure(scheme: Scheme, bits: int, vectors: Vectors, samples: int) -> dict[str, Any]:
-    """The relative variance of one scheme's largest codec within a budget, for each vector, with standard errors."""
+def measure(
+    scheme: Scheme, bits: int, vectors: Vectors, samples: tuple[int, int], error: float = 0.0
+) -> dict[str, Any]:
+    """One scheme's largest codec within a budget: measured relative variances, beside what they should be.
+
+    Args:
+        scheme, bits: the row.
+        vectors: float32 [DIM] by name; ``gaussian`` is judged by theory's number.
+        samples: encodings of each vector, at least and at most.
+        error: the relative standard error that is enough.
+
+    Returns:
+        For each vector: ``measured``, ``standard_error``, ``samples``, ``exact`` (the codec's closed form at this
+        vector, null where it has none), ``theory``, ``bound_ratio`` and ``z``, the distance from the closed form in
+        standard errors, null for fewer than 100 encodings; ``deviation`` of the Gaussian from theory, relative, and
+        ``reproduced``.
+    """
     codec = scheme.within(bits, DIM)
-    theory = scheme.theory[BUDGETS.index(bits)] if bits in BUDGETS else None
-    row: dict[str, Any] = {"scheme": scheme.title, "bits": bits, "theory": theory, "codec": None}
+    stated = scheme.stated(bits)
+    row: dict[str, Any] = {
+        "scheme": scheme.title,
+        "bits": bits,
+        "theory": {name: s.value for name, s in stated.items()},
+        "codec": None,
+    }
     if codec is None:
         return row
-    measured = {name: _relative_errors(codec, x, samples) for name, x in vectors.items()}
-    return row | {
+    errors = {name: relative_errors(codec, x, samples, error) for name, x in vectors.items()}
+    mean = {name: float(e.mean()) for name, e in errors.items()}
+    deviation = {name: float(e.std(ddof=1)) / math.sqrt(e.size) for name, e in errors.items()}
+    exact = {name: _exact(codec, x) for name, x in vectors.items()}
+    bound = variance_lower_bound(DIM, bits)
+    row |= {
         "codec": codec.spec,
         "nbits": codec.nbits,
         "worst": codec.variance(),
-        "measured": {name: float(e.mean()) for name, e in measured.items()},
-        "standard_error": {name: float(e.std(ddof=1)) / math.sqrt(samples) for name, e in measured.items()},
+        "measured": mean,
+        "standard_error": deviation,
+        "samples": {name: e.size for name, e in errors.items()},
+        "exact": exact,
+        "bound_ratio": {name: value / bound for name, value in mean.items()},
+        "z": {
+            name: _z(mean[name], exact[name], deviation[name]) if errors[name].size >= ENOUGH else None
+            for name in vectors
+        },
+        "deviation": None,
+        "reproduced": None,
     }
+    if "gaussian" in stated and "gaussian" in mean:
+        theory = stated["gaussian"]
+        off = mean["gaussian"] - theory.value
+        allowed = theory.half_unit + SIGMAS * deviation["gaussian"] + ANOTHER_VECTOR * theory.value
+        row |= {"deviation": off / theory.value, "reproduced": abs(off) <= allowed}
+    return row
 
 
-def _relative_errors(codec: AnyCodec, x: NDArray[np.float32], samples: int) -> NDArray[np.float64]:
-    """|decode(encode(x)) - x|^2 / |x|^2 of independent encodings, each with a public seed of its own."""
-    rng, errors = np.random.default_rng(1), np.empty(samples)
-    for k in range(samples):
+def relative_errors(
+    codec: AnyCodec, x: NDArray[np.float32], samples: tuple[int, int], error: float
+) -> NDArray[np.float64]:
+    """|decode(encode(x)) - x|^2 / |x|^2 of independent encodings, each with a public seed of its own.
+
+    As many as it takes for a relative standard error of ``error``, between the two numbers of ``samples``.
+    """
+    rng, errors = np.random.default_rng(1), np.empty(samples[1])
+    square = float((x.astype(np.float64) ** 2).sum())
+    for k in range(samples[1]):
         shared = int(rng.integers(1 << 62))
         difference = codec.decode(codec.encode(x, rng, shared=shared), shared=shared) - x
-        errors[k] = (difference * difference).sum() / (x.astype(np.float64) ** 2).sum()
-    return errors
+        errors[k] = (difference * difference).sum() / square
+        done = errors[: k + 1]
+        if done.size >= samples[0] and done.std(ddof=1) <= error * done.mean() * math.sqrt(done.size):
+            break
+    return errors[: k + 1]
+
+
+def _exact(codec: AnyCodec, x: NDArray[np.float32]) -> float | None:
+    try:
+        return codec.variance_at(x) / float((x.astype(np.float64) ** 2).sum())
+    except NotImplementedError:
+        return None
+
+
+def _z(measured: float, exact: float | None, standard_error: float) -> float | None:
+    """Standard errors between them, which are never below float64's own rounding."""
+    return None if exact is None else (measured - exact) / max(standard_error, 1e-9 * exact)
 
 
 def _gaussian() -> NDArray[np.float32]:
@@ -155,33 +174,3 @@ def _gradient(task: str) -> NDArray[np.float32]:
         )
     value: NDArray[np.float32] = np.asarray(built.gradient(built.initial(), round=0, worker=0).value)[:DIM]
     return value
-
-
-def _print_table(bound: dict[str, Any], rows: list[dict[str, Any]]) -> None:
-    print(
-        f"\n{bound['bits']:,} bits, {DIM:,} coordinates; lower bound {_short(bound['b-32'])} for b - 32 bits, ",
-        end="",
-    )
-    print(f"{_short(bound['b'])} for b")
-    print(f"{'scheme':36}{'codec':44}{'bits':>8}{'Gaussian':>10}{'gradient':>10}   theory")
-    for row in rows:
-        if row["codec"] is None:
-            print(f"{row['scheme']:36}none is so short")
-            continue
-        measured = [_short(row["measured"][name]) for name in ("gaussian", "gradient")]
-        spec = _spelling(row["codec"])
-        print(
-            f"{row['scheme']:36}{spec:44}{row['nbits']:>8,}{measured[0]:>10}{measured[1]:>10}   {row['theory'] or ''}"
-        )
-
-
-def _spelling(spec: str) -> str:
-    """The canonical spec without what is the same in every row."""
-    for same in (", gain=exact", ", scale=1.0", ", coding=tuple", ", p=2.0", ", rounds=1", ", budget=none"):
-        spec = spec.replace(same, "")
-    return spec
-
-
-def _short(value: float) -> str:
-    """Three digits or more."""
-    return f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

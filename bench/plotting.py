@@ -1,0 +1,37 @@
+"""Pictures, where matplotlib is installed: it is imported when one is asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from gradwire.common.errors import ConfigError
+
+
+def check(path: Path) -> None:
+    """Refuse a picture that could not be drawn, before anything is measured for it.
+
+    Raises:
+        ConfigError: matplotlib is missing, the folder does not exist, or the file name's ending is no picture's.
+    """
+    try:
+        from matplotlib.backend_bases import FigureCanvasBase
+    except ImportError as error:
+        raise ConfigError("--plot needs matplotlib: pip install 'gradwire[plot]'") from error
+    known = sorted(FigureCanvasBase.get_supported_filetypes())
+    if path.suffix[1:].lower() not in known:
+        raise ConfigError(f"--plot is {path}, expected a file name that ends in one of {', '.join(known)}")
+    if not path.absolute().parent.is_dir():
+        raise ConfigError(f"--plot is {path}, and there is no folder {path.parent}: make it first")
+
+
+@contextmanager
+def figure(path: Path) -> Iterator[Any]:
+    """A figure's axes; it is written to ``path`` at the end, if nothing went wrong."""
+    from matplotlib.figure import Figure
+
+    drawn = Figure(figsize=(9, 6), layout="constrained")
+    yield drawn.subplots()
+    drawn.savefig(path, dpi=120)

@@ -1,0 +1,93 @@
+"""Families of codecs at equal bits, and what theory says of them: the rows of its section 5."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gradwire.common.codecs import AnyCodec, parse
+from gradwire.common.errors import SpecError
+
+DIM = 65_536
+BUDGETS = (100, 1_000, 10_000, 100_000)  # bits, 32 of them a norm where there is one
+
+
+@dataclass(frozen=True)
+class Stated:
+    """A number that was printed with a few digits: 870 stands for 865 to 875, .865 for .8645 to .8655."""
+
+    text: str
+
+    @property
+    def value(self) -> float:
+        return float(self.text)
+
+    @property
+    def half_unit(self) -> float:
+        """Half a unit of the last digit that is not a zero at the end of a whole number."""
+        whole, _, decimals = self.text.partition(".")
+        places = -len(decimals) if decimals else len(whole) - len(whole.rstrip("0"))
+        return 0.5 * 10.0**places
+
+
+@dataclass(frozen=True)
+class Scheme:
+    """One row: a family of codecs that grows with a number, and theory's variances at the four budgets.
+
+    ``theory``: for the Gaussian vector and, where it differs, for a network's gradient.
+    """
+
+    title: str
+    spec: str
+    theory: tuple[str, str, str, str]
+    most: int = 1 << 24
+
+    def within(self, bits: int, dim: int) -> AnyCodec | None:
+        """The largest codec whose payload has at most that many bits."""
+        low, high = 0, self.most
+        while low < high:
+            middle = (low + high + 1) // 2
+            codec = self._codec(middle, dim)
+            low, high = (middle, high) if codec and codec.nbits <= bits else (low, middle - 1)
+        return self._codec(low, dim) if low else None
+
+    def stated(self, bits: int) -> dict[str, Stated]:
+        """Theory's numbers by vector; none where it has none."""
+        cell = self.theory[BUDGETS.index(bits)] if bits in BUDGETS else ""
+        names = ("gaussian", "gradient")
+        return {name: Stated(text) for name, text in zip(names, cell.split(" / "), strict=False) if cell}
+
+    def _codec(self, size: int, dim: int) -> AnyCodec | None:
+        try:
+            return parse(self.spec.format(n=size, share=size / dim), dim)
+        except SpecError:
+            return None
+
+
+SCHEMES = (
+    Scheme(
+        "cross-polytope, tuple code (vqSGD)",
+        "cross_polytope({n})",
+        ("16384", "1170", "112", "11.2"),
+    ),
+    Scheme(
+        "cross-polytope, multiset code",
+        "cross_polytope({n}, coding=multiset)",
+        ("16384", "819", "53.9", "2.59"),
+    ),
+    Scheme(
+        "SimQ+ (its paper's code)",
+        "simq_plus({n}, coding=type_signs)",
+        ("13070 / 5258", "653 / 263", "43.0 / 17.3", "2.15 / .865"),
+    ),
+    Scheme(
+        "L1-scaled, systematic draws",
+        "l1_systematic({n})",
+        ("10420 / 1686", "520 / 83", "33.3 / 4.55", ".643 / .058"),
+    ),
+    Scheme("SimQ+, shortest code", "simq_plus({n}, coding=l1_ball)", ("", "", "", "")),
+    Scheme("random k, float32", "rand_k({n})", ("21840", "2113", "209", "20.0")),
+    Scheme("RATQ on random coordinates", "ratq(count={n})", ("5370", "361", "34", "2.49")),
+    Scheme("rotated 1 bit, a part (EDEN)", "eden({share})", ("1520", "106", "9.3", ".305"), 4 * DIM),
+    Scheme("rotated, largest of each block", "nearest({n})", ("870", "64", "6.2", ".57"), DIM),
+    Scheme("rotated, signs of the largest", "top_signs({n})", ("935", "66", "6.5", ".234"), 35_000),
+)
