@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from gradwire.bench.codecs import speeds
 from gradwire.bench.encode import encode
+from gradwire.bench.hadamard import hadamard
 from gradwire.bench.server_round import server_round
 from gradwire.bench.variance import variance
 from gradwire.deploy.lazy import example, plain_typer
 
 bench = plain_typer(no_args_is_help=True, help="Measure speed on this machine.")
+bench.command("codecs", epilog=example("gradwire bench codecs --codec 'cuq(levels=15)' --dim 1000000"))(
+    speeds
+)
 bench.command("encode", epilog=example("gradwire bench encode --dim 12332010"))(encode)
+bench.command("hadamard", epilog=example("gradwire bench hadamard --size 1048576"))(hadamard)
 bench.command("server-round", epilog=example("gradwire bench server-round --workers 100"))(server_round)
 bench.command("variance", epilog=example("gradwire bench variance --bits 1000"))(variance)

@@ -13,10 +13,16 @@ from pathlib import Path
 
 @dataclass(frozen=True)
 class Timing:
-    """Seconds of one call: the median over repeats that alternate with the baseline's, and the median of the ratios."""
+    """Seconds of one call, over repeats that alternate with the baseline's, and what multiple of it that is.
+
+    ``seconds`` and ``ratio`` are medians; ``least`` and ``least_ratio`` compare the fastest calls of both, which is
+    what remains where other processes are in the way.
+    """
 
     seconds: float
     ratio: float
+    least: float
+    least_ratio: float
 
 
 def against(
@@ -32,7 +38,10 @@ def against(
     took = _once(call)
     fitting = min(repeats, seconds / took) if took > 0 else repeats
     pairs = [(_once(baseline), _once(call)) for _ in range(max(1, int(fitting)))]
-    return Timing(_median([b for _, b in pairs]), _median([b / a for a, b in pairs]))
+    least, fastest_copy = min(b for _, b in pairs), min(a for a, _ in pairs)
+    return Timing(
+        _median([b for _, b in pairs]), _median([b / a for a, b in pairs]), least, least / fastest_copy
+    )
 
 
 def _once(call: Callable[[], object]) -> float:

@@ -46,10 +46,11 @@ def hadamard_transform(x: Array, *, in_place: bool = False) -> Array:
     if n < 1 or n & (n - 1):
         raise ValueError(f"the transform takes a power of two, got {n} values: pad with zeros")
     if is_tensor(x):
-        return _transform_torch(x)
-    out: NDArray[Any] = x if in_place else np.array(x, order="C")
+        return _transform_tensor(x)
+    x = np.ascontiguousarray(x)
+    out: NDArray[Any] = x if in_place else np.empty_like(x)
     with _short_buffers():
-        _transform_numpy(out)
+        _transform_numpy(x, out)
     return out
 
 
@@ -62,27 +63,29 @@ def _strides(n: int) -> Iterator[int]:
     yield from (low << k for k in range((n // low).bit_length() - 1))
 
 
-def _transform_numpy(x: NDArray[Any]) -> None:
-    """Transform in place."""
+def _transform_numpy(x: NDArray[Any], out: NDArray[Any]) -> None:
+    """Transform x [n] into out [n], which may be x itself."""
     low = min(x.size, SLAB)
     buffers = np.empty((2, low), x.dtype)
-    slabs = x.reshape(-1, low)
-    if low > 1:
-        for slab in slabs:
-            _within(slab, buffers)
+    slabs, done = x.reshape(-1, low), out.reshape(-1, low)
+    for slab, target in zip(slabs, done, strict=True):
+        _within(slab, target, buffers)
     rows = slabs.shape[0]
     width = max(1, SLAB // rows)
     if rows > 1:
         for start in range(0, low, width):
-            _across(slabs[:, start : start + width], buffers)
+            _across(done[:, start : start + width], buffers)
 
 
-def _within(slab: NDArray[Any], buffers: NDArray[Any]) -> None:
-    """All levels of one slab, in place.
+def _within(slab: NDArray[Any], out: NDArray[Any], buffers: NDArray[Any]) -> None:
+    """All levels of one slab.
 
     A step of constant geometry transforms the lowest index bit and makes it the highest, so after as many steps as
     there are bits everything is back in place.
     """
+    if slab.size == 1:
+        out[:] = slab
+        return
     kind, half = _COMPLEX[slab.dtype], slab.size // 4
     old: NDArray[Any] = slab.view(kind)
     for step in range(slab.size.bit_length() - 2):
@@ -90,23 +93,28 @@ def _within(slab: NDArray[Any], buffers: NDArray[Any]) -> None:
         np.add(old[0::2], old[1::2], out=new[:half])
         np.subtract(old[0::2], old[1::2], out=new[half:])
         old = new
-    reals = slab.copy() if slab.size == 2 else old.view(slab.dtype)  # two values take no step of pairs
-    np.add(reals[0::2], reals[1::2], out=slab[0::2])
-    np.subtract(reals[0::2], reals[1::2], out=slab[1::2])
+    # (a - ib) (1 + i) = (a + b) + i (a - b): products by 1 are exact, so these are the bits of a sum and a difference.
+    pairs: NDArray[Any] = out.view(kind)
+    np.conjugate(old, out=pairs)
+    np.multiply(pairs, kind(1 + 1j), out=pairs)
 
 
 def _across(columns: NDArray[Any], buffers: NDArray[Any]) -> None:
     """The levels across the rows of a block of columns, in place."""
     rows, width = columns.shape
-    old = buffers[0, : rows * width]
-    np.copyto(old.reshape(rows, width), columns)
-    for level in range(rows.bit_length() - 1):
-        new = buffers[1 - level % 2, : rows * width]
-        pairs, out = (a.reshape(rows >> (level + 1), 2, (1 << level) * width) for a in (old, new))
+    levels = rows.bit_length() - 1
+    old = columns
+    for level in range(levels):
+        inside = buffers[level % 2, : rows * width].reshape(rows, width)
+        new = inside if level < levels - 1 else columns
+        if new is old:  # one level alone
+            new = inside
+        pairs, out = (a.reshape(rows >> (level + 1), 2, 1 << level, width) for a in (old, new))
         np.add(pairs[:, 0], pairs[:, 1], out=out[:, 0])
         np.subtract(pairs[:, 0], pairs[:, 1], out=out[:, 1])
         old = new
-    np.copyto(columns, old.reshape(rows, width))
+    if old is not columns:
+        np.copyto(columns, old)
 
 
 @contextmanager
@@ -119,7 +127,16 @@ def _short_buffers() -> Iterator[None]:
         np.setbufsize(before)
 
 
-def _transform_torch(x: Array) -> Array:
+def _transform_tensor(x: Array) -> Array:
+    """A new tensor on x's device."""
+    import torch
+
+    if x.device.type == "cpu":  # its memory is NumPy's as well
+        return torch.from_numpy(hadamard_transform(x.detach().numpy()))
+    return _level_by_level(x)
+
+
+def _level_by_level(x: Array) -> Array:
     """The same levels in the same order, each over the whole vector on its device."""
     import torch
 
