@@ -153,7 +153,7 @@ def _exact(codec: AnyCodec, x: NDArray[np.float32]) -> float | None:
 
 
 def _z(measured: float, exact: float | None, standard_error: float) -> float | None:
-    """The distance in standard errors, of a thousandth at least: few payloads may not show draws that rarely coincide."""
+    """The distance in standard errors, of a thousandth at least: few payloads may miss draws that coincide."""
     return None if exact is None else (measured - exact) / max(standard_error, 1e-3 * exact)
 
 
