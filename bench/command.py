@@ -7,9 +7,10 @@ from gradwire.bench.encode import encode
 from gradwire.bench.hadamard import hadamard
 from gradwire.bench.server_round import server_round
 from gradwire.bench.variance import variance
+from gradwire.bench.wire import wire
 from gradwire.deploy.lazy import example, plain_typer
 
-bench = plain_typer(no_args_is_help=True, help="Measure speed on this machine.")
+bench = plain_typer(no_args_is_help=True, help="Measure speed, variances and bytes.")
 bench.command("codecs", epilog=example("gradwire bench codecs --codec 'cuq(levels=15)' --dim 1000000"))(
     speeds
 )
@@ -17,3 +18,4 @@ bench.command("encode", epilog=example("gradwire bench encode --dim 12332010"))(
 bench.command("hadamard", epilog=example("gradwire bench hadamard --size 1048576"))(hadamard)
 bench.command("server-round", epilog=example("gradwire bench server-round --workers 100"))(server_round)
 bench.command("variance", epilog=example("gradwire bench variance --bits 1000"))(variance)
+bench.command("wire", epilog=example("gradwire bench wire --hosts netns --workers 4 --plot wire.png"))(wire)

@@ -76,8 +76,8 @@ COMMANDS = {
         _codecs,
     ),
     "bench": Listed(
-        "Measure speed on this machine.",
-        ("gradwire bench encode --dim 12332010",),
+        "Measure speed, variances and bytes.",
+        ("gradwire bench encode --dim 12332010", "gradwire bench wire --hosts netns --workers 4"),
         _bench,
     ),
     "data": Listed(

@@ -16,6 +16,7 @@ from gradwire.common.errors import ConfigError, LogError
 from gradwire.common.transport import protocol
 from gradwire.common.transport.address import Address
 from gradwire.common.transport.framing import MAX_MESSAGE_BYTES
+from gradwire.common.transport.interfaces import InterfaceCounters, read_interfaces
 from gradwire.common.transport.options import server_options
 from gradwire.common.transport.statuses import StatusInterceptor
 from gradwire.common.transport.tcp import TcpBytes, TcpMeter
@@ -23,7 +24,7 @@ from gradwire.server.coordinator import Coordinator
 from gradwire.server.log import RunLog
 from gradwire.server.progress import Progress
 from gradwire.server.service import ParameterServer
-from gradwire.server.summary import summarise
+from gradwire.server.summary import add_interfaces, summarise
 
 STOP_GRACE = 2.0  # seconds for streams to end by themselves once the run is over
 
@@ -106,9 +107,15 @@ async def serve(
 async def _serve(
     run: Coordinator, server: grpc.aio.Server, meter: TcpMeter, address: Address, progress: Progress
 ) -> dict[str, Any]:
+    interfaces: list[InterfaceCounters | None] = [read_interfaces()]
     await server.start()
     at_open: list[TcpBytes | None] = []
-    run.on_open = lambda: at_open.append(meter.totals())
+
+    def opened() -> None:
+        at_open.append(meter.totals())
+        interfaces.append(read_interfaces())
+
+    run.on_open = opened
     over = run.finished and not run.ending.unchecked()
     progress(
         {
@@ -131,7 +138,9 @@ async def _serve(
         await asyncio.to_thread(
             meter.settle, STOP_GRACE
         )  # the last bytes are counted when connections have ended
-        return summarise(run, at_open[0] if at_open else meter.totals(), meter.totals())
+        summary = summarise(run, at_open[0] if at_open else meter.totals(), meter.totals())
+        add_interfaces(summary, interfaces[0], interfaces[-1], read_interfaces())
+        return summary
     finally:
         await server.stop(grace)
 

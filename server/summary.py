@@ -8,6 +8,7 @@ from typing import Any
 from gradwire.common.errors import ByteMismatchError, DivergenceError, GradwireError, NotFiniteError
 from gradwire.common.privacy.statement import privacy_statement
 from gradwire.common.traffic import Traffic
+from gradwire.common.transport.interfaces import InterfaceCounters
 from gradwire.common.transport.tcp import TcpBytes
 from gradwire.server.coordinator import Coordinator
 
@@ -83,6 +84,29 @@ def _add_tcp(summary: dict[str, Any], before: TcpBytes | None, after: TcpBytes |
         "connections": after.connections if after is not None else None,
         "complete": after.complete if after is not None else False,
     }
+
+
+def add_interfaces(
+    summary: dict[str, Any],
+    start: InterfaceCounters | None,
+    opened: InterfaceCounters | None,
+    end: InterfaceCounters | None,
+) -> None:
+    """Bytes and packets of this host's interfaces, of the rounds and apart from them of joining; whoever sent them.
+
+    The readings are those before the server listened, when the first round opened, and now.
+    """
+    for direction, side in (("uplink", "received"), ("downlink", "sent")):
+        for unit in ("bytes", "packets"):
+            first, second, last = (
+                getattr(reading, f"{side}_{unit}", None) for reading in (start, opened, end)
+            )
+            summary[direction][f"interface_{unit}"] = _difference(second, last)
+            summary[direction][f"interface_{unit}_joining"] = _difference(first, second)
+
+
+def _difference(before: int | None, after: int | None) -> int | None:
+    return None if before is None or after is None else after - before
 
 
 def failed_check(summary: dict[str, Any]) -> GradwireError | None:

@@ -1,0 +1,78 @@
+"""``gradwire bench wire``: from predicted bits to bytes on an interface, each process on a host of its own."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from gradwire.bench.timing import machine
+from gradwire.bench.waterfall import Waterfall, waterfall
+from gradwire.bench.waterfall_table import print_waterfalls
+from gradwire.common.results import ResultFile, to_json
+from gradwire.deploy.hosts.choice import HostKind, network, rate_or_none
+from gradwire.deploy.hosts.edge import concluded, measuring
+from gradwire.deploy.hosts.training import Trainer
+from gradwire.deploy.preflight import check, resolve
+
+CODECS = (
+    "float32",
+    "qsgd(levels=1, coding=fixed)",
+    "ratq",
+    "simq_plus(repeats=100, coding=l1_ball)",
+    "cross_polytope(repeats=100)",
+)
+MNIST = 795_010  # parameters of the network of [V] section 7
+
+
+def wire(
+    hosts: Annotated[HostKind, typer.Option(help="Network namespaces or containers.")] = HostKind.NETNS,
+    codec: Annotated[list[str] | None, typer.Option(help="Codecs; default: five of them.")] = None,
+    task: Annotated[str, typer.Option(help="Task to train.")] = f"synthetic({MNIST})",
+    workers: Annotated[int, typer.Option(help="Hosts of workers, each with one.", min=1)] = 4,
+    rounds: Annotated[int, typer.Option(help="Rounds to measure.", min=1)] = 10,
+    downlink: Annotated[str, typer.Option(help="log, sum, model or auto.")] = "auto",
+    lr: Annotated[float, typer.Option(help="Learning rate.")] = 0.001,
+    rate: Annotated[
+        str | None, typer.Option(help="Speed of each worker's link, both ways, e.g. 10mbit.")
+    ] = None,
+    server_rate: Annotated[str | None, typer.Option(help="Speed of the server's link.")] = None,
+    json_to: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON.")] = None,
+    plot: Annotated[str | None, typer.Option(metavar="FILE", help="Draw it: a PNG or SVG file.")] = None,
+) -> int:
+    """Train with one server and N workers, each on its own host, and follow the bytes through every layer.
+
+    Each codec is trained twice, for a round and for that many more: the difference is what rounds cost, without the
+    end. Fails when payload bits, payload bytes or protobuf bytes are not those predicted.
+    """
+    targets = [ResultFile(path) for path in (json_to, plot) if path is not None]
+    for target in targets:
+        target.check()
+    codecs, common = codec or CODECS, {"task": task, "downlink": downlink, "lr": lr, "evaluate_every": 0}
+    cases = [{**common, "codec": spec} for spec in codecs]
+    for case in cases:
+        check(resolve(None, {**case, "workers": workers, "rounds": rounds + 1}, None), ())
+    worker_rate, servers_rate = rate_or_none(rate), rate_or_none(server_rate)
+
+    def measure() -> None:
+        with measuring() as inbox:
+            trainer = Trainer(network(hosts, inbox, worker_rate, servers_rate), inbox)
+            rows = [measured(trainer, case, workers, rounds) for case in cases]
+        print_waterfalls(Console(width=None if Console().is_terminal else 200), rows)
+        if json_to is not None:
+            about: dict[str, Any] = {"machine": machine(), "hosts": hosts.value, "task": task, "rate": rate}
+            about |= {"server_rate": server_rate, "rows": [row.to_json() for row in rows]}
+            ResultFile(json_to).write(to_json(about, indent=2) + "\n")
+
+    return concluded(measure)
+
+
+def measured(trainer: Trainer, case: dict[str, Any], workers: int, rounds: int) -> Waterfall:
+    """One codec's waterfall, from a training of one round and one of so many more."""
+    notes = Console(stderr=True)
+    notes.print(
+        f"{case['codec']}: 1 and {rounds + 1} rounds with {workers} workers", markup=False, highlight=False
+    )
+    short = trainer.run({**case, "rounds": 1}, workers)
+    return waterfall(trainer.run({**case, "rounds": rounds + 1}, workers), short)
