@@ -44,6 +44,12 @@ def _bench() -> typer.Typer:
     return bench
 
 
+def _certs() -> Callable[..., Any]:
+    from gradwire.deploy.certs import certs
+
+    return certs
+
+
 def _data() -> typer.Typer:
     from gradwire.deploy.data import data
 
@@ -69,6 +75,14 @@ COMMANDS = {
         "Take part in a run: compute gradients, send their payloads.",
         ("gradwire worker --server 127.0.0.1:50051 --name alice --count 2",),
         _worker,
+    ),
+    "certs": Listed(
+        "Make certificates: for the server and for each worker.",
+        (
+            "gradwire certs --host train.example --worker alice --worker bob",
+            "gradwire certs --worker carol",
+        ),
+        _certs,
     ),
     "codecs": Listed(
         "List the codecs: bits, variance and privacy of each.",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from gradwire.common.errors import FailedPrecondition, InvalidArgument
+from gradwire.common.errors import FailedPrecondition, InvalidArgument, PermissionDenied
 
 
 def assign(
@@ -15,12 +15,14 @@ def assign(
     workers: int,
     known: Mapping[str, tuple[int, ...]],
     connected: Collection[str],
+    certified: bool = False,
 ) -> tuple[int, ...]:
     """The ids that a joining process gets, increasing.
 
     A process that was here before gets its old ids back, so that data shards and payloads stay where they
     were. A new one gets the ids it wants, or the lowest that nobody has; the ids of processes that are gone
-    are given away only when no others are left.
+    are given away only when no others are left, and never where names are certified: whoever is certified as
+    somebody else cannot take their place.
 
     Args:
         process: the name that the process joins under.
@@ -29,9 +31,11 @@ def assign(
         workers: logical workers of the run.
         known: ids of every process that ever joined.
         connected: the other processes that are here now.
+        certified: names are those of certificates.
 
     Raises:
         InvalidArgument: a count or ids that no run could give.
+        PermissionDenied: ids of a process with another certificate.
         FailedPrecondition: not enough ids are free.
     """
     if wanted and (len(set(wanted)) != len(wanted) or not all(0 <= w < workers for w in wanted)):
@@ -41,9 +45,10 @@ def assign(
         raise InvalidArgument(
             f"{count} workers asked for, expected 1 to {workers}, the run's number of workers"
         )
-    busy = {w for name in connected if name != process for w in known.get(name, ())}
+    present = known if certified else connected
+    busy = {w for name in present if name != process for w in known.get(name, ())}
     if wanted:
-        return _wanted(wanted, busy)
+        return _wanted(wanted, busy, certified)
     old = known.get(process, ())
     if len(old) == count and not busy & set(old):
         return old
@@ -57,8 +62,12 @@ def assign(
     return tuple(sorted((free + left_behind)[:count]))
 
 
-def _wanted(wanted: tuple[int, ...], busy: Collection[int]) -> tuple[int, ...]:
+def _wanted(wanted: tuple[int, ...], busy: Collection[int], certified: bool) -> tuple[int, ...]:
     clash = sorted(set(wanted) & set(busy))
+    if clash and certified:
+        raise PermissionDenied(
+            f"worker {clash[0]} belongs to a process with another certificate: ask for others, or use that certificate"
+        )
     if clash:
         raise FailedPrecondition(
             f"worker {clash[0]} is hosted by a process that is connected: ask for others"

@@ -13,6 +13,7 @@ from gradwire.common.config import RunConfig, load_config
 from gradwire.common.config_file import take_flags
 from gradwire.common.results import ResultFile, to_json
 from gradwire.common.transport.address import parse_address, require_protected
+from gradwire.common.transport.tls import server_tls
 from gradwire.server.progress import ProgressFormat, reporter
 from gradwire.server.serving import Interrupted, open_log, serve
 from gradwire.server.summary import failed_check
@@ -65,11 +66,27 @@ def server(
         str | None, typer.Option(help="Write the run's summary to this file, as JSON.")
     ] = None,
     progress: Annotated[ProgressFormat, typer.Option(help="How to report progress.")] = ProgressFormat.LINES,
-    insecure: Annotated[bool, typer.Option(help="Allow plaintext beyond this machine.")] = False,
+    certs: Annotated[
+        Path | None, typer.Option(help="Folder of `gradwire certs`: TLS, and workers need certificates.")
+    ] = None,
+    tls_cert: Annotated[
+        Path | None, typer.Option(help="PEM file of the server's certificate, instead of --certs.")
+    ] = None,
+    tls_key: Annotated[
+        Path | None, typer.Option(help="PEM file of its key, unless in the same file.")
+    ] = None,
+    tls_client_ca: Annotated[
+        Path | None, typer.Option(help="PEM file of the authority that signed the workers' certificates.")
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Allow plaintext beyond this machine.")
+    ] = False,
 ) -> None:
     """Serve one run: gather the workers' payloads, fold them, keep the log."""
     address = parse_address(listen, any_port=True)
-    require_protected(address, tls=False, insecure=insecure)
+    tls = server_tls(certs, tls_cert, tls_key, tls_client_ca)
+    if warning := require_protected(address, tls=tls is not None, insecure=insecure):
+        print(f"gradwire: {warning}", file=sys.stderr)
     flags = {
         "task": task, "codec": codec, "optimizer": optimizer, "lr": lr, "workers": workers, "rounds": rounds,
         "seed": seed, "downlink": downlink, "quorum": quorum, "deadline": deadline, "weighting": weighting,
@@ -81,7 +98,9 @@ def server(
         ResultFile(summary).check()
     report = reporter(progress)
     try:
-        result = asyncio.run(serve(lambda: open_log(state_dir, configured), address, report, dim=dim))
+        result = asyncio.run(
+            serve(lambda: open_log(state_dir, configured), address, report, dim=dim, tls=tls)
+        )
     except Interrupted as stop:
         print(f"gradwire: {stop}", file=sys.stderr)
         raise typer.Exit(stop.exit_code) from stop

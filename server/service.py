@@ -22,6 +22,7 @@ from gradwire.common.transport.specs import codec_from_message, run_to_message
 from gradwire.proto import wire_pb2
 from gradwire.server.assignment import assign
 from gradwire.server.coordinator import Coordinator
+from gradwire.server.identity import check_process, name_in_certificate
 from gradwire.server.outgoing import Outgoing, OutgoingEntry
 from gradwire.server.rounds import Contribution, Pushed
 from gradwire.server.session import Session
@@ -89,7 +90,7 @@ class ParameterServer:
         """Serve one process until its stream ends."""
         self._on_stream()
         inbox = Inbox(requests)
-        session = await self._greet(inbox)
+        session = await self._greet(inbox, name_in_certificate(context))
         writer = asyncio.create_task(self._write(session, context))
         try:
             await self._bring_in(session, inbox)
@@ -110,7 +111,7 @@ class ParameterServer:
 
     # ---- joining -------------------------------------------------------------------------------------------
 
-    async def _greet(self, inbox: Inbox) -> Session:
+    async def _greet(self, inbox: Inbox, certified: str | None) -> Session:
         join = (await inbox.expect("join")).join
         if join.protocol != protocol.PROTOCOL:
             raise FailedPrecondition(
@@ -118,6 +119,7 @@ class ParameterServer:
             )
         if not 1 <= len(join.process) <= 128 or not join.process.isprintable():
             raise InvalidArgument("a process name has 1 to 128 printable characters")
+        check_process(join.process, certified)
         await self._drop_earlier_stream(join.process)
         known = self._run.log.assignments()
         workers = assign(
@@ -127,6 +129,7 @@ class ParameterServer:
             workers=self._run.config.workers,
             known=known,
             connected=self._streams.keys(),
+            certified=certified is not None,
         )
         if join.process in known:
             self._run.tally.reconnects += 1

@@ -20,6 +20,7 @@ from gradwire.common.transport.interfaces import InterfaceCounters, read_interfa
 from gradwire.common.transport.options import server_options
 from gradwire.common.transport.statuses import StatusInterceptor
 from gradwire.common.transport.tcp import TcpBytes, TcpMeter
+from gradwire.common.transport.tls import ServerTls
 from gradwire.server.coordinator import Coordinator
 from gradwire.server.log import RunLog
 from gradwire.server.progress import Progress
@@ -75,20 +76,26 @@ def _difference(stored: RunConfig, given: RunConfig) -> str:
 
 
 async def serve(
-    opened: Callable[[], RunLog], address: Address, progress: Progress, *, dim: int | None = None
+    opened: Callable[[], RunLog],
+    address: Address,
+    progress: Progress,
+    *,
+    dim: int | None = None,
+    tls: ServerTls | None = None,
 ) -> dict[str, Any]:
     """Serve one run to its end and return its summary.
 
     Args:
         opened: opens the run's log, which may make it: called once the address is this server's.
         dim: coordinates that the model must have; None takes the first worker's word, as far as memory goes.
+        tls: certificates; None is plaintext.
 
     Raises:
         ConfigError: the address cannot be listened on.
         Interrupted: SIGINT or SIGTERM.
         GradwireError: the run failed, or its log cannot be used.
     """
-    server, port = _bound(address)
+    server, port = _bound(address, tls)
     try:
         run = Coordinator(opened(), progress)
     except BaseException:
@@ -145,11 +152,13 @@ async def _serve(
         await server.stop(grace)
 
 
-def _bound(address: Address) -> tuple[grpc.aio.Server, int]:
+def _bound(address: Address, tls: ServerTls | None) -> tuple[grpc.aio.Server, int]:
     """A server that has the address to itself, and the port; it takes no connection before it is started."""
     server = grpc.aio.server(interceptors=[StatusInterceptor()], options=server_options(MAX_MESSAGE_BYTES))
     try:
-        return server, server.add_insecure_port(address.target)
+        if tls is None:
+            return server, server.add_insecure_port(address.target)
+        return server, server.add_secure_port(address.target, tls.credentials())
     except RuntimeError as error:
         raise ConfigError(
             f"cannot listen on {address}: the port is in use or the address is not this machine's"

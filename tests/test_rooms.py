@@ -56,14 +56,14 @@ ROOMS = {
         ("gradwire.common.kernels", *WORDS), ("numpy", "dp_accounting"), frozenset(SOCKETS)
     ),
     "common/optimizers": Room(("gradwire.common.kernels", *WORDS), ARRAYS, PURE),
-    "common/transport": Room(EDGE, (*WIRE, "numpy")),
+    "common/transport": Room(EDGE, (*WIRE, "numpy", "cryptography")),
     "common": Room(COMMON, ARRAYS, frozenset(SOCKETS | {"gradwire.common.transport"})),
     "server/rounds.py": Room(("gradwire.common.errors",), never=PURE),
     "server": Room(EDGE, (*WIRE, *TERMINAL, "numpy")),
     "worker": Room(EDGE, (*WIRE, *TERMINAL, *ARRAYS, "scipy", "sklearn", "pooch")),
     "deploy": Room(
         ("gradwire.common", "gradwire.proto", "gradwire.server", "gradwire.worker", "gradwire.bench"),
-        (*WIRE, *TERMINAL, "numpy", "docker"),
+        (*WIRE, *TERMINAL, "numpy", "docker", "cryptography"),
     ),
     "bench": Room(
         ("gradwire.common", "gradwire.worker", "gradwire.server", "gradwire.deploy"),

@@ -91,8 +91,12 @@ def test_loopback(host: str, answer: bool) -> None:
 
 def test_plaintext_is_for_loopback() -> None:
     here, out = Address("127.0.0.1", 1), Address("::", 50051)
-    require_protected(here, tls=False, insecure=False)
-    require_protected(out, tls=True, insecure=False)
-    require_protected(out, tls=False, insecure=True)
+    assert require_protected(here, tls=False, insecure=False) is None
+    assert require_protected(here, tls=False, insecure=True) is None
+    assert require_protected(out, tls=True, insecure=False) is None
+    warning = require_protected(out, tls=False, insecure=True)
+    assert warning is not None and warning.startswith("[::]:50051 is plaintext: everyone on the way can read")
+    with pytest.raises(ConfigError, match="--insecure and certificates contradict each other"):
+        require_protected(out, tls=True, insecure=True)
     with pytest.raises(ConfigError, match=r"\[::\]:50051 is not loopback and TLS is off: .*--insecure"):
         require_protected(out, tls=False, insecure=False)

@@ -17,13 +17,17 @@ from gradwire.common.errors import ConfigError
 from gradwire.common.privacy.accounting import check_delta, require_accountant
 from gradwire.common.privacy.budget import Budget
 from gradwire.common.transport.address import parse_address, require_protected
+from gradwire.common.transport.tls import worker_tls
+from gradwire.worker.certificates import claim, hold
 from gradwire.worker.privacy import Limits
 from gradwire.worker.process import WorkerOptions, WorkerProcess
 
 
 def worker(
     server: Annotated[str, typer.Option(help="HOST:PORT of the server.")],
-    name: Annotated[str | None, typer.Option(help="Name that stays the same across restarts.")] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name that stays the same across restarts [that of the certificate].")
+    ] = None,
     count: Annotated[int, typer.Option(help="Logical workers to host.", min=1, max=MAX_WORKERS)] = 1,
     workers: Annotated[str | None, typer.Option(help="Their ids, e.g. 0-24 or 3,5, instead of any.")] = None,
     retry_for: Annotated[
@@ -46,21 +50,42 @@ def worker(
     report_metrics: Annotated[
         bool, typer.Option("--report-metrics", help="Send losses and metrics in private runs too.")
     ] = False,
-    insecure: Annotated[bool, typer.Option(help="Allow plaintext beyond this machine.")] = False,
+    cert: Annotated[
+        Path | None,
+        typer.Option(help="PEM file of this worker's certificate, key and authority; names the process."),
+    ] = None,
+    certs: Annotated[
+        Path | None,
+        typer.Option(help="Folder of `gradwire certs`: takes a certificate that nobody here uses."),
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM file of the key, unless in the same file.")] = None,
+    ca: Annotated[
+        Path | None, typer.Option(help="PEM file of the server's authority, unless in the same file.")
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Allow plaintext beyond this machine.")
+    ] = False,
 ) -> None:
     """Take part in a run: what to compute and how to encode it comes from the server."""
     address = parse_address(server)
-    require_protected(address, tls=False, insecure=insecure)
+    if certs is not None and cert is not None:
+        raise ConfigError("--cert names a certificate and --certs takes any: give one of them")
+    own = claim(certs) if certs is not None else hold(cert) if cert is not None else None
+    tls = worker_tls(ca, own, key)
+    if warning := require_protected(address, tls=tls is not None, insecure=insecure):
+        _say(warning)
+    certified = tls.identity.name if tls is not None and tls.identity is not None else None
     limits = Limits(budget_from(max_epsilon, delta, state_dir), report_metrics)
     options = WorkerOptions(
-        target=address.target,
-        name=name or f"{socket.gethostname()}-{os.getpid()}",
+        server=address,
+        name=name or certified or f"{socket.gethostname()}-{os.getpid()}",
         count=count,
         workers=parse_ids(workers) if workers else (),
         retry_for=retry_for,
         allow_import=frozenset(allow_task or ()),
         state_dir=state_dir,
         limits=limits,
+        tls=tls,
     )
     code = asyncio.run(_run(WorkerProcess(options, _say)))
     if code:

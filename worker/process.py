@@ -6,16 +6,19 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import grpc
 
 from gradwire.common.errors import Unavailable
 from gradwire.common.transport import protocol
+from gradwire.common.transport.address import Address
 from gradwire.common.transport.framing import MAX_MESSAGE_BYTES
 from gradwire.common.transport.options import channel_options
 from gradwire.common.transport.statuses import error_of
+from gradwire.common.transport.tls import WorkerTls
+from gradwire.common.transport.tls_probe import why_refused
 from gradwire.worker.privacy import Limits
 from gradwire.worker.stream import Call, Stream, Work
 
@@ -33,17 +36,17 @@ class WorkerOptions:
     """What a worker process needs to know before it has joined.
 
     Attributes:
-        target: the server, HOST:PORT.
+        server: where it is.
         name: names this process across reconnects and restarts.
         count: logical workers to host; ``workers`` asks for particular ids instead.
         retry_for: seconds without a connection after which it gives up.
         state_dir: folder for what must survive a restart; None keeps it in memory.
         limits: what its owner allows, whatever the server asks for.
         allow_import: tasks of the user's own that this machine's user allowed.
-        credentials: for TLS; None is plaintext.
+        tls: certificates; None is plaintext.
     """
 
-    target: str
+    server: Address
     name: str
     count: int = 1
     workers: tuple[int, ...] = ()
@@ -51,7 +54,7 @@ class WorkerOptions:
     allow_import: Collection[str] = ()
     state_dir: Path | None = None
     limits: Limits | None = None
-    credentials: grpc.ChannelCredentials | None = field(default=None, repr=False)
+    tls: WorkerTls | None = None
 
 
 class WorkerProcess:
@@ -66,6 +69,7 @@ class WorkerProcess:
         """Take part until the run is finished.
 
         Raises:
+            Unauthenticated: certificates, or TLS itself, keep this worker out; trying again would not help.
             GradwireError: the server refused this worker, or could not be reached for ``retry_for`` seconds.
         """
         channel = self._channel()
@@ -75,15 +79,17 @@ class WorkerProcess:
                 try:
                     return await self._connect(channel)
                 except Unavailable as error:
-                    if self._work.take_contact():
+                    if not self._work.take_contact():
+                        await self._check_certificates(error)
+                    else:
                         last_contact, backoff = time.monotonic(), FIRST_BACKOFF
                     if self._gives_up(time.monotonic() - last_contact):
                         if self._work.finished:
                             return self._progress("the run is finished; the server left without a last word")
                         raise Unavailable(
-                            f"no server at {self._options.target} for {self._options.retry_for:g} s: is it running?"
+                            f"no server at {self._options.server} for {self._options.retry_for:g} s: is it running?"
                         ) from error
-                    self._progress(f"no connection to {self._options.target}: trying again in {backoff:g} s")
+                    self._progress(f"no connection to {self._options.server}: trying again in {backoff:g} s")
                     await asyncio.sleep(backoff)
                     backoff = min(2 * backoff, LONGEST_BACKOFF)
         finally:
@@ -97,9 +103,16 @@ class WorkerProcess:
 
     def _channel(self) -> grpc.aio.Channel:
         options = channel_options(MAX_MESSAGE_BYTES)
-        if self._options.credentials is None:
-            return grpc.aio.insecure_channel(self._options.target, options)
-        return grpc.aio.secure_channel(self._options.target, self._options.credentials, options)
+        target, tls = self._options.server.target, self._options.tls
+        if tls is None:
+            return grpc.aio.insecure_channel(target, options)
+        return grpc.aio.secure_channel(target, tls.credentials(), options)
+
+    async def _check_certificates(self, error: Unavailable) -> None:
+        """A server that never answered may have been put off by our certificate, or we by its."""
+        refusal = await asyncio.to_thread(why_refused, self._options.server, self._options.tls)
+        if refusal is not None:
+            raise refusal from error
 
     async def _connect(self, channel: grpc.aio.Channel) -> None:
         call: Call = channel.stream_stream(protocol.METHOD)()

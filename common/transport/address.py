@@ -59,6 +59,15 @@ def parse_address(text: str, *, any_port: bool = False) -> Address:
     return Address(host, port)
 
 
+def is_host(text: str) -> bool:
+    """Whether ``text`` is a host name or a literal IP address (without brackets), and nothing else.
+
+    >>> is_host("server.example"), is_host("::1"), is_host("127.0.0.1:50051")
+    (True, True, False)
+    """
+    return _is_ip(text, 4) or _is_ip(text, 6) or _is_name(text)
+
+
 def is_loopback(host: str) -> bool:
     """Whether connections to ``host`` cannot leave this machine, judged by its spelling alone.
 
@@ -76,17 +85,25 @@ def is_loopback(host: str) -> bool:
     return address.is_loopback
 
 
-def require_protected(address: Address, *, tls: bool, insecure: bool) -> None:
+def require_protected(address: Address, *, tls: bool, insecure: bool) -> str | None:
     """Plaintext is for loopback: any other address needs TLS, or somebody who says ``--insecure``.
 
+    Returns a warning to show when plaintext was asked for and leaves this machine, else None.
+
     Raises:
-        ConfigError: gradients would cross a network readable to everybody on it, and nobody asked for that.
+        ConfigError: gradients would cross a network readable to everybody on it, and nobody asked for that; or both
+            TLS and ``--insecure`` were.
     """
+    if tls and insecure:
+        raise ConfigError("--insecure and certificates contradict each other: give one of them")
     if not (tls or insecure or is_loopback(address.host)):
         raise ConfigError(
             f"{address} is not loopback and TLS is off: give certificates (`gradwire certs` makes them), "
             "or --insecure to send everything in plaintext"
         )
+    if tls or is_loopback(address.host):
+        return None
+    return f"{address} is plaintext: everyone on the way can read and change what is sent, and join under any name"
 
 
 def _port(text: str, digits: str, *, any_port: bool) -> int:

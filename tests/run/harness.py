@@ -18,6 +18,7 @@ from gradwire.common.transport import protocol
 from gradwire.common.transport.address import parse_address
 from gradwire.common.transport.framing import Reassembler, frames
 from gradwire.common.transport.specs import codec_to_message
+from gradwire.common.transport.tls import ServerTls, WorkerTls
 from gradwire.proto import wire_pb2
 from gradwire.server.serving import open_log, serve
 from gradwire.worker.gradients import Encoder
@@ -50,8 +51,15 @@ def simulate(config: RunConfig) -> Model:
 class Run:
     """One server, and worker processes that are tasks of this event loop."""
 
-    def __init__(self, config: RunConfig, directory: Path, watch: Watch = lambda event: None) -> None:
+    def __init__(
+        self,
+        config: RunConfig,
+        directory: Path,
+        watch: Watch = lambda event: None,
+        tls: ServerTls | None = None,
+    ) -> None:
         self.config = config
+        self.tls = tls
         self.directory = directory
         self.address = asyncio.get_running_loop().create_future()
         self.events: list[dict[str, Any]] = []
@@ -66,12 +74,19 @@ class Run:
     async def serve(self, listen: str = "127.0.0.1:0") -> dict[str, Any]:
         """Serve to the end; the summary."""
         address = parse_address(listen, any_port=True)
-        return await serve(lambda: open_log(self.directory, self.config), address, self._progress)
+        return await serve(
+            lambda: open_log(self.directory, self.config), address, self._progress, tls=self.tls
+        )
 
-    async def work(self, name: str, workers: tuple[int, ...]) -> None:
+    async def work(self, name: str, workers: tuple[int, ...], tls: WorkerTls | None = None) -> None:
         """One worker process's part."""
         options = WorkerOptions(
-            await self.address, name, workers=workers, retry_for=10.0, state_dir=self.directory / name
+            parse_address(await self.address),
+            name,
+            workers=workers,
+            retry_for=10.0,
+            state_dir=self.directory / name,
+            tls=tls,
         )
         await WorkerProcess(options).run()
 
@@ -93,8 +108,11 @@ def whole_run(config: RunConfig, directory: Path, hosts: list[tuple[int, ...]]) 
 class RawWorker:
     """A worker that sends whatever a test tells it to."""
 
-    def __init__(self, target: str) -> None:
-        self._channel = grpc.aio.insecure_channel(target)
+    def __init__(self, target: str, tls: WorkerTls | None = None) -> None:
+        if tls is None:
+            self._channel = grpc.aio.insecure_channel(target)
+        else:
+            self._channel = grpc.aio.secure_channel(target, tls.credentials())
         self.call = self._channel.stream_stream(protocol.METHOD)()
         self._inbox = Reassembler(wire_pb2.FromServer, 1 << 30)
 

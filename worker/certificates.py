@@ -1,0 +1,76 @@
+"""One process to a certificate: its name is the process's, and two under one name would throw each other out.
+
+The lock is flock(2) on the certificate's own file: it needs no permission to write, reaches across containers that
+share a folder, and ends with the process that holds it, however that ends.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import re
+from pathlib import Path
+from typing import BinaryIO
+
+from gradwire.common.errors import ConfigError
+from gradwire.common.transport.tls import WORKER_FOLDER
+
+_held: list[BinaryIO] = []  # open, hence locked, until this process ends
+
+
+def hold(path: Path) -> Path:
+    """The same path, once it is certain that no other process on this machine holds its certificate.
+
+    Raises:
+        ConfigError: another one does, or the file cannot be read.
+    """
+    if not _lock(path):
+        raise ConfigError(f"another process on this machine uses {path}: each has a certificate of its own")
+    return path
+
+
+def claim(certs: Path) -> Path:
+    """The first certificate in ``certs/workers`` that no other process on this machine holds; held until this one ends.
+
+    For processes that are all alike, such as containers of one service. One that is started in the place of another
+    takes the certificate that the other held, and with it the name and the workers.
+
+    Raises:
+        ConfigError: no such folder, none in it, or all are held.
+    """
+    folder = certs / WORKER_FOLDER
+    paths = sorted(folder.glob("*.pem"), key=_natural)
+    if not paths:
+        raise ConfigError(
+            f"{folder} holds no certificates: make some with `gradwire certs --out {certs} --worker NAME`"
+        )
+    for path in paths:
+        if _lock(path):
+            return path
+    raise ConfigError(
+        f"other processes hold all {len(paths)} certificates in {folder}: make more with "
+        f"`gradwire certs --out {certs} --worker NAME`, or start fewer workers"
+    )
+
+
+def _lock(path: Path) -> bool:
+    try:
+        file = path.open("rb")
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror}") from error
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return False
+    except OSError as error:
+        file.close()
+        raise ConfigError(
+            f"cannot lock {path}: {error.strerror}; copy it to a disk of this machine"
+        ) from error
+    _held.append(file)
+    return True
+
+
+def _natural(path: Path) -> list[tuple[int, str]]:
+    """Order in which worker-10 comes after worker-9."""
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", path.stem)]
