@@ -19,8 +19,9 @@ from gradwire.common.transport.options import channel_options
 from gradwire.common.transport.statuses import error_of
 from gradwire.common.transport.tls import WorkerTls
 from gradwire.common.transport.tls_probe import why_refused
+from gradwire.worker.arrivals import Call
 from gradwire.worker.privacy import Limits
-from gradwire.worker.stream import Call, Stream, Work
+from gradwire.worker.stream import Stream, Work
 
 log = logging.getLogger(__name__)
 

@@ -14,6 +14,7 @@ from gradwire.common.errors import BudgetError, PrivacyError
 from gradwire.common.privacy.budget import Budget
 from gradwire.common.privacy.budget import Run as LedgerRun
 from gradwire.common.privacy.ledger import Ledger
+from gradwire.common.transport.address import parse_address
 from gradwire.proto import wire_pb2
 from gradwire.server.log import RunLog
 from gradwire.worker.gradients import Encoder
@@ -38,7 +39,7 @@ def _private_codec(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def work(run: Run, name: str, ids: tuple[int, ...], limits: Limits | None = None) -> None:
     options = WorkerOptions(
-        await run.address,
+        parse_address(await run.address),
         name,
         workers=ids,
         retry_for=10.0,
