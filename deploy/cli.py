@@ -12,6 +12,10 @@ import typer
 from gradwire.deploy.edge import BAD_INPUT, DEBUG, guarded
 from gradwire.deploy.lazy import LazyGroup, Listed, example
 
+os.environ.setdefault(
+    "GRPC_VERBOSITY", "NONE"
+)  # what a user should know of a connection, the commands say themselves
+
 
 def _run() -> Callable[..., Any]:
     from gradwire.deploy.local import run

@@ -9,6 +9,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 from typer.main import get_command
 
+from gradwire.deploy import interrupts
+
 
 def example(*lines: str) -> str:
     """The end of a command's help: command lines to copy, which are never re-wrapped."""
@@ -58,4 +60,5 @@ class LazyGroup(TyperGroup):
         name, command, rest = super().resolve_command(ctx, args)
         if name is not None and name in self.listed:
             command = self.listed[name].command(name)
+            interrupts.take()
         return name, command, rest

@@ -90,8 +90,12 @@ class Coordinator:
         self._tasks.discard(task)
         error = None if task.cancelled() else task.exception()
         if error is not None and not isinstance(error, WireError):
-            self.failure = self.failure or error
-            self.ending.over.set()
+            self.fail(error)
+
+    def fail(self, error: BaseException) -> None:
+        """End the run for this reason, unless there is an earlier one."""
+        self.failure = self.failure or error
+        self.ending.over.set()
 
     async def admit(self, session: Session, ready: wire_pb2.Ready) -> None:
         """Bring a replica up to date and let its process take part; no round commits in between."""
@@ -101,7 +105,7 @@ class Coordinator:
         async with self._lock:
             catch_up = await self._on_disk(self.fold.catch_up, ready)
             for outgoing in catch_up:
-                session.outbox.put_nowait(outgoing)
+                session.queue(outgoing)
             self.sessions[session.number] = session
             if self.state.phase is rounds.Phase.OPEN:
                 self._send_open(session)
@@ -120,7 +124,7 @@ class Coordinator:
         async with self._lock:
             self.tally.resyncs += 1
             session.astray = {round_}
-            session.outbox.put_nowait(snapshot_message(self.fold.model))
+            session.queue(snapshot_message(self.fold.model))
         self._progress({"event": "resync", "process": session.process, "round": self.state.round})
 
     async def back_in_step(self, session: Session) -> None:
@@ -141,6 +145,7 @@ class Coordinator:
             if self.sessions.pop(session.number, None) is not None:
                 await self._step(rounds.Left(session.number))
                 self._announce("left", session)
+        session.left.set()
         self._look_at_the_end()
 
     async def done(self, session: Session, digest: int) -> None:

@@ -43,6 +43,15 @@ CREATE TABLE metrics (round INTEGER PRIMARY KEY, data TEXT NOT NULL, checksum BL
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum BLOB NOT NULL);
 """
 
+_MENDS = {  # by the beginning of SQLite's name of the error, most of which are the operating system's
+    "SQLITE_FULL": "make room on the disk and start again",
+    "SQLITE_READONLY": "let this user write there and start again",
+    "SQLITE_PERM": "let this user write there and start again",
+    "SQLITE_CORRUPT": "restore the directory from a copy",
+    "SQLITE_NOTADB": "restore the directory from a copy",
+    "": "see that the disk has room and may be written, and start again",
+}
+
 
 class LogFile:
     """An open ``run.db``, usable from any thread, and the lock on its directory.
@@ -122,9 +131,11 @@ def _named(path: Path) -> Iterator[None]:
     try:
         yield
     except (sqlite3.Error, OverflowError, UnicodeDecodeError) as error:
-        raise LogError(f"{path}: {error}; nothing was changed") from error
+        kind = getattr(error, "sqlite_errorname", "") or ""
+        mend = next((mend for start, mend in _MENDS.items() if kind.startswith(start)), _MENDS[""])
+        raise LogError(f"{path}: {error}; nothing was changed: {mend}") from error
     except OSError as error:
-        raise LogError(f"{path}: {error.strerror}; nothing was changed") from error
+        raise LogError(f"{path}: {error.strerror}; nothing was changed: {_MENDS['']}") from error
 
 
 @contextmanager

@@ -27,6 +27,11 @@ class Outgoing:
 
     frames: tuple[bytes, ...]
 
+    @property
+    def size(self) -> int:
+        """Bytes of all frames."""
+        return sum(map(len, self.frames))
+
     @classmethod
     def of(cls, message: wire_pb2.FromServer) -> Outgoing:
         """A message that is not round traffic."""

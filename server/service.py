@@ -13,7 +13,14 @@ import numpy as np
 
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.digest import digest_of
-from gradwire.common.errors import FailedPrecondition, InvalidArgument, PayloadError, SpecError, Unavailable
+from gradwire.common.errors import (
+    FailedPrecondition,
+    InvalidArgument,
+    LogError,
+    PayloadError,
+    SpecError,
+    Unavailable,
+)
 from gradwire.common.kernels.arrays import all_finite
 from gradwire.common.memory import largest_dim
 from gradwire.common.transport import protocol
@@ -30,6 +37,7 @@ from gradwire.server.session import Session
 GREETING_BYTES = 1 << 16  # Join, Ready, Report, Done: names and numbers, nothing that grows with the model
 FLUSH_SECONDS = 1.0  # for a stream that ends early to take what is queued
 UPLOAD_PATIENCE = 60.0  # seconds without a byte of the initial model, for which all others wait
+UPLOAD_RATE = 16 << 10  # bytes a second that it has to come with, or another worker is asked
 MAX_METRICS = 64  # in a report, and characters of a name
 
 
@@ -89,7 +97,13 @@ class ParameterServer:
     ) -> None:
         """Serve one process until its stream ends."""
         self._on_stream()
-        inbox = Inbox(requests)
+        try:
+            await self._serve(Inbox(requests), context)
+        except LogError as error:  # what it says is the business of whoever runs the server
+            self._run.fail(error)
+            raise Unavailable("the server cannot write its log and stops: it goes on once it can") from error
+
+    async def _serve(self, inbox: Inbox, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         session = await self._greet(inbox, name_in_certificate(context))
         writer = asyncio.create_task(self._write(session, context))
         try:
@@ -101,13 +115,26 @@ class ParameterServer:
                 raise
             raise Unavailable(session.cut_because) from None
         finally:
-            if self._streams.get(session.process) is session:
-                del self._streams[session.process]
+            await self._part(session, writer)
+
+    async def _part(self, session: Session, writer: asyncio.Task[None]) -> None:
+        """The stream ends: the run goes on without it; what is queued still goes out, if the peer takes it."""
+        session.is_leaving = True
+        if self._streams.get(session.process) is session:
+            del self._streams[session.process]
+        try:
             await self._run.leave(session)
             session.outbox.put_nowait(None)
-            # What is queued still goes out; grpc cannot end a stream with a status while a write is under way.
+            # grpc cannot end a stream with a status while a write is under way.
             await asyncio.wait([writer], timeout=None if session.done else FLUSH_SECONDS)
+        finally:
             writer.cancel()
+            await asyncio.wait([writer])
+
+    def cut_all(self, reason: str) -> None:
+        """End every stream; the workers are told why, and that they may come again."""
+        for session in self._streams.values():
+            session.cut(reason)
 
     # ---- joining -------------------------------------------------------------------------------------------
 
@@ -144,7 +171,7 @@ class ParameterServer:
         """A process that comes back before its old stream was seen to die replaces it."""
         while (earlier := self._streams.pop(process, None)) is not None:  # while we wait, another may come
             earlier.cut("the process has come back on another stream")
-            await asyncio.wait([earlier.stream])
+            await earlier.left.wait()  # not for its end: a write that nobody reads may hold that up for long
 
     async def _bring_in(self, session: Session, inbox: Inbox) -> None:
         run = run_to_message(self._run.config, self._run.log.run_id)
@@ -189,7 +216,13 @@ class ParameterServer:
     async def _take_initial(self, session: Session, inbox: Inbox, codec: AnyCodec, digest: int) -> None:
         session.send(wire_pb2.FromServer(upload=wire_pb2.Upload()))
         inbox.assembly.limit = 4 * codec.dim + 64
-        initial = (await inbox.expect("initial", UPLOAD_PATIENCE)).initial
+        try:
+            async with asyncio.timeout(UPLOAD_PATIENCE + 4 * codec.dim / UPLOAD_RATE):
+                initial = (await inbox.expect("initial", UPLOAD_PATIENCE)).initial
+        except TimeoutError as error:
+            raise Unavailable(
+                "the initial model came at a trickle while others wait: another worker is asked"
+            ) from error
         if len(initial.state) != 4 * codec.dim:
             raise InvalidArgument(f"an initial model of {len(initial.state)} bytes, expected {4 * codec.dim}")
         if digest_of(np.frombuffer(initial.state, "<f4")) != digest:
@@ -266,6 +299,7 @@ class ParameterServer:
             while (outgoing := await session.outbox.get()) is not None:
                 for frame in outgoing.frames:
                     await context.write(frame)
+                session.waiting_bytes -= outgoing.size
                 self._count_sent(session, outgoing)
 
     def _count_sent(self, session: Session, outgoing: Outgoing) -> None:

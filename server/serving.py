@@ -103,16 +103,35 @@ async def serve(
         raise
     meter = TcpMeter()
     try:
-        _attach(server, ParameterServer(run, on_stream=meter.scan, dim=dim))
+        service = ParameterServer(run, on_stream=meter.scan, dim=dim)
+        _attach(server, service)
         meter.observe(local_port=port)
-        return await _serve(run, server, meter, Address(address.host, port), progress)
+        here = Address(address.host, port)
+        return await _serve(run, server, service, meter, lambda: _announce(run, here, progress))
     finally:
         meter.close()
         run.close()
 
 
+def _announce(run: Coordinator, address: Address, progress: Progress) -> None:
+    progress(
+        {
+            "event": "listening",
+            "address": str(address),
+            "run_id": run.log.run_id.hex(),
+            "round": run.state.round,
+            "rounds": run.config.rounds,
+            "over": run.finished and not run.ending.unchecked(),
+        }
+    )
+
+
 async def _serve(
-    run: Coordinator, server: grpc.aio.Server, meter: TcpMeter, address: Address, progress: Progress
+    run: Coordinator,
+    server: grpc.aio.Server,
+    service: ParameterServer,
+    meter: TcpMeter,
+    announce: Callable[[], None],
 ) -> dict[str, Any]:
     interfaces: list[InterfaceCounters | None] = [read_interfaces()]
     await server.start()
@@ -123,31 +142,25 @@ async def _serve(
         interfaces.append(read_interfaces())
 
     run.on_open = opened
-    over = run.finished and not run.ending.unchecked()
-    progress(
-        {
-            "event": "listening",
-            "address": str(address),
-            "run_id": run.log.run_id.hex(),
-            "round": run.state.round,
-            "rounds": run.config.rounds,
-            "over": over,
-        }
-    )
-    grace = None  # a server that is told to stop cuts its streams: the workers go on with the next one
+    announce()
+    grace = None
     try:
         if run.finished:
             run.ending.look()
         await _until_finished(run)
-        grace = STOP_GRACE  # after a failure too: whoever caused it is to hear of it
+        grace = STOP_GRACE
         if run.failure is not None:
             raise run.failure
-        await asyncio.to_thread(
-            meter.settle, STOP_GRACE
-        )  # the last bytes are counted when connections have ended
+        # The last bytes are counted when connections have ended.
+        await asyncio.to_thread(meter.settle, STOP_GRACE)
         summary = summarise(run, at_open[0] if at_open else meter.totals(), meter.totals())
         add_interfaces(summary, interfaces[0], interfaces[-1], read_interfaces())
         return summary
+    except Exception:
+        grace = STOP_GRACE
+        await asyncio.sleep(0)  # the stream that caused a failure is to hear of it by itself
+        service.cut_all("the server stops: it goes on once it is started again")
+        raise
     finally:
         await server.stop(grace)
 

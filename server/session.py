@@ -14,6 +14,7 @@ from gradwire.proto import wire_pb2
 from gradwire.server.outgoing import Outgoing, OutgoingEntry
 
 MAX_BACKLOG = 64  # messages that wait for a slow reader; more would put the whole run into memory
+MAX_BACKLOG_BYTES = 256 << 20  # and their bytes, where more than one waits
 
 log = logging.getLogger(__name__)
 
@@ -26,9 +27,12 @@ class Session:
         number: never reused while the server runs.
         workers: ids of the logical workers it hosts, in the order of its pushes.
         outbox: messages to write, None to end the stream.
+        waiting_bytes: of the messages in the outbox, and of the one that is being written.
         received: pushes that came on this stream; the worker counts them too, and both must agree.
         sent: entries that went out on this stream.
         stream: the task that serves it.
+        is_leaving: the stream has found its own end.
+        left: set once the run has seen the stream end: the process may come on another one.
         done: the process has folded the last entry.
         cut_because: why the server ended the stream, once it has.
         astray: rounds of pushes that were not counted since the replica was found to differ; None while it follows.
@@ -39,6 +43,9 @@ class Session:
     workers: tuple[int, ...]
     stream: asyncio.Task[None]
     outbox: asyncio.Queue[Outgoing | None] = field(default_factory=asyncio.Queue)
+    waiting_bytes: int = 0
+    is_leaving: bool = False
+    left: asyncio.Event = field(default_factory=asyncio.Event)
     received: wire_pb2.Traffic = field(default_factory=wire_pb2.Traffic)
     sent: wire_pb2.Traffic = field(default_factory=wire_pb2.Traffic)
     done: bool = False
@@ -47,21 +54,28 @@ class Session:
 
     def send_entry(self, entry: OutgoingEntry) -> None:
         """Queue an entry, or cut the stream of a process that is too far behind: it will come back and catch up."""
-        if self.outbox.qsize() >= MAX_BACKLOG:
-            log.warning("%s is %d messages behind: its stream is cut", self.process, self.outbox.qsize())
-            self.cut(f"this process is {self.outbox.qsize()} messages behind: join again and catch up")
+        messages, waiting = self.outbox.qsize(), self.waiting_bytes
+        if messages >= MAX_BACKLOG or (messages > 1 and waiting + entry.size > MAX_BACKLOG_BYTES):
+            behind = f"{messages} messages of {waiting:,} bytes behind"
+            log.warning("%s is %s: its stream is cut", self.process, behind)
+            self.cut(f"this process is {behind}: join again and catch up")
         else:
-            self.outbox.put_nowait(entry)
+            self.queue(entry)
 
-    def cut(self, reason: str) -> None:
-        """End the stream; the worker is told that it may come again, and why."""
-        if self.cut_because is None:
-            self.cut_because = reason
-            self.stream.cancel()
+    def queue(self, outgoing: Outgoing) -> None:
+        """Queue a message, however many wait."""
+        self.waiting_bytes += outgoing.size
+        self.outbox.put_nowait(outgoing)
 
     def send(self, message: wire_pb2.FromServer) -> None:
         """Queue a message that is not round traffic."""
-        self.outbox.put_nowait(Outgoing.of(message))
+        self.queue(Outgoing.of(message))
+
+    def cut(self, reason: str) -> None:
+        """End the stream, unless it is ending; the worker is told that it may come again, and why."""
+        if self.cut_because is None and not self.is_leaving:
+            self.cut_because = reason
+            self.stream.cancel()
 
     def count_push(
         self, total: Traffic, codec: AnyCodec, push: wire_pb2.Push, payloads: Sequence[bytes], received: int

@@ -148,7 +148,13 @@ async def _run(process: WorkerProcess) -> int:
 
 
 def _stop(caught: list[int], task: asyncio.Task[None], signum: int) -> None:
+    """Stop in order at the first signal; at the second at once, for a gradient may take long and cannot be stopped."""
+    if caught:
+        os._exit(128 + signum)
     caught.append(signum)
+    _say(
+        f"{signal.Signals(signum).name}: stopping once what is being computed is done; once more stops at once"
+    )
     task.cancel()
 
 
