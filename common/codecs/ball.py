@@ -115,6 +115,20 @@ class VertexCodec(Codec[Draws]):
         """How likely ``size`` vertices, 1 to |C| - 1, can be together for vectors in the unit ball."""
         return UNKNOWN
 
+    @property
+    def squares(self) -> float:
+        """The sum of |c|^2 over all vertices c, for gain 1."""
+        raise NotImplementedError(f"{self.name} does not state the sum of its vertices' squares")
+
+    def second_moment(self, norm: float) -> float:
+        """The largest E|c|^2 of a drawn vertex, for gain 1, over vectors in the ball with that l2 norm, or a bound."""
+        raise NotImplementedError(f"{self.name} does not state the second moment of its vertices")
+
+    @property
+    def centre(self) -> Terms | None:
+        """The sum of all vertices in the index domain, for gain 1; None where it is zero."""
+        return None
+
     @abstractmethod
     def _length(self, vector: GradientVector) -> Length:
         """The length in the norm of the set's ball: x / length must lie in the hull of the point set."""

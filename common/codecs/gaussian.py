@@ -88,6 +88,13 @@ class Gaussian(VertexCodec):
         """The length of the longest point, for gain 1."""
         return math.sqrt(float(self._set.squares.max()))
 
+    @property
+    def squares(self) -> float:
+        return float(self._set.squares.sum())
+
+    def second_moment(self, norm: float) -> float:
+        return self.radius**2
+
     def variance(self, norm: float = 1.0) -> float:
         error = error_of(norm, self.draws, lambda gain, scale: (gain * self.radius) ** 2)
         return self._gain.largest(norm, norm * self._set.largest_gauge, error)

@@ -81,6 +81,20 @@ class Simplex(VertexCodec):
         out: F64 = 2 * self.dim * total[1:] - 4 * total[0]
         return out
 
+    @property
+    def squares(self) -> float:
+        return 16.0 * self.dim + 4.0 * self.dim**3
+
+    def second_moment(self, norm: float) -> float:
+        least = (2 * math.sqrt(self.dim) - abs(norm)) / (6 * math.sqrt(self.dim))
+        first = least if self.dim >= 4 else 2 / 3 - least  # from d = 4 on the axes are longer than -4·1
+        return 16 * self.dim * first + 4 * self.dim**2 * (1 - first)
+
+    @property
+    def centre(self) -> Terms | None:
+        """(2d - 4)·1, as a multiple of vertex 0."""
+        return Terms(self.dim + 1, np.zeros(1, np.int64), np.full(1, 1 - self.dim / 2))
+
     def masses(self, size: int) -> Masses:
         """(4 ± r) / 6d for an axis, r = sqrt(9 - 8/d), and (2 sqrt(d) ± 1) / 6 sqrt(d) for -4·1; unknown for more."""
         if size > 1:

@@ -71,6 +71,13 @@ class _Simplex(VertexCodec):
         """The norm whose ball the family quantizes, of x [dim]."""
         raise NotImplementedError
 
+    @property
+    def squares(self) -> float:
+        return 2 * self.dim * self.radius**2
+
+    def second_moment(self, norm: float) -> float:
+        return self.radius * min(math.sqrt(self.dim) * norm, self.radius)
+
     def masses(self, size: int) -> Masses:
         """One vertex can be certain, and with some left over any can be impossible."""
         return Masses(((0.0, 1.0),))

@@ -29,12 +29,22 @@ def error_of(norm: float, draws: int, second_moment: OfChoice) -> OfChoice:
 
 @dataclass(frozen=True, kw_only=True)
 class SphereCodec(VertexCodec):
-    """Vertices that are all equally long: variance (gain^2 R^2 - |x|^2) / draws for every x (theory 1.1)."""
+    """Vertices that are all equally long: variance (gain^2 R^2 - |x|^2) / draws for every x (theory 1.1).
+
+    Their sum is zero in all families here.
+    """
 
     @property
     @abstractmethod
     def square(self) -> float:
         """R^2, the square of a vertex' length for gain 1."""
+
+    @property
+    def squares(self) -> float:
+        return self.vertices * self.square
+
+    def second_moment(self, norm: float) -> float:
+        return self.square
 
     def variance(self, norm: float = 1.0) -> float:
         return self._gain.largest(norm, norm, self._error(norm))

@@ -6,6 +6,7 @@ Every fault here was made by somebody: in another project, in a paper, or in an 
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any, ClassVar
 
 import numpy as np
@@ -15,9 +16,12 @@ from gradwire.common.codecs.ball import Draws
 from gradwire.common.codecs.cross_polytope import CrossPolytope
 from gradwire.common.codecs.float32 import Float32
 from gradwire.common.codecs.gain import Bound, Choice, Exact
+from gradwire.common.codecs.private import Private
 from gradwire.common.codecs.simq import SimQ
 from gradwire.common.errors import PayloadError
+from gradwire.common.kernels.decisions import WORDS, Threshold
 from gradwire.common.kernels.sampling import draw_coordinates
+from gradwire.common.privacy.mechanisms import build_mechanism
 from gradwire.common.update import Terms
 from tests.codecs.coins import ReplayCoins
 from tests.codecs.toys import PrivateToy
@@ -136,6 +140,43 @@ class FalseEpsilon(PrivateToy):
 
 
 class PrivacyOfOneDraw(PrivateToy):
+    @property
+    def epsilon(self) -> float:
+        return super().epsilon / self.draws
+
+
+class LooseEpsilonOfReports(Private):
+    @property
+    def epsilon(self) -> float:
+        return 1.01 * super().epsilon
+
+
+class FalseEpsilonOfReports(Private):
+    """Odds 1 % beyond what is stated: epsilon rounded to two digits on the way to a table."""
+
+    @property
+    def _response(self) -> Any:  # type: ignore[override]
+        mechanism = build_mechanism(self.mechanism)
+        freer = replace(mechanism, epsilon=1.01 * mechanism.epsilon)
+        return replace(self._fitted(freer), epsilon=mechanism.epsilon)
+
+
+class NoReports(Private):
+    """The vertex itself, where the mechanism was to report on it."""
+
+    @property
+    def _response(self) -> Any:  # type: ignore[override]
+        return replace(self._fitted(build_mechanism(self.mechanism)), informed=Threshold(WORDS))
+
+
+class NotDebiased(Private):
+    def _reconstruct(self, symbols: Any, shared: int) -> Terms:
+        return self._inner._terms(
+            self._response.named(symbols.reports), np.full(self.draws, self.bound / self.draws)
+        )
+
+
+class EpsilonOfOneReport(Private):
     @property
     def epsilon(self) -> float:
         return super().epsilon / self.draws

@@ -12,7 +12,7 @@ import pytest
 from gradwire.common.codecs import AnyCodec, cross_polytope, parse
 from gradwire.common.kernels import sampling
 from gradwire.common.randomness import Coins
-from gradwire.common.spec import Spec
+from gradwire.common.spec import Spec, parse_spec
 from tests.codecs import checks, law_checks, mutants, refusal_checks, sampling_checks
 from tests.codecs import mutants as m
 from tests.codecs.chance import Chance
@@ -23,6 +23,7 @@ Check = Callable[[Any], None]
 # A mutant is to be caught by a suite of a thousand statistical tests, so with a thousandth of the budget.
 CHANCE = Chance(1e-9, 1, "mutants")
 BOUND = Spec("bound", (2.0,))
+RR, TWICE = parse_spec("rr(1)"), parse_spec("cross_polytope(repeats=2)")
 X = ramp(3)
 
 
@@ -88,6 +89,14 @@ FAULTS: list[tuple[AnyCodec, Check]] = [
     (m.LooseEpsilon(dim=3), law_checks.check_epsilon),
     (m.FalseEpsilon(dim=3), law_checks.check_epsilon),
     (m.PrivacyOfOneDraw(dim=2, repeats=2), law_checks.check_epsilon),
+    *(
+        (m.FalseEpsilonOfReports(dim=2, mechanism=parse_spec(how)), law_checks.check_epsilon)
+        for how in ("rr(1)", "rr(1, nominal=true)", "rappor(1)", "oue(1)", "subset_selection(1, 2)")
+    ),
+    (m.LooseEpsilonOfReports(dim=3, mechanism=RR), law_checks.check_epsilon),
+    (m.NoReports(dim=3, mechanism=RR), law_checks.check_epsilon),
+    (m.EpsilonOfOneReport(dim=2, mechanism=RR, codec=TWICE), law_checks.check_epsilon),
+    (m.NotDebiased(dim=3, mechanism=RR), mean),
     (m.HalfPrecision(dim=3), lambda c: law_checks.check_mean(c, flat(3))),
     (m.HalfPrecision(dim=20_000), lambda c: sampling_checks.check_moments(c, flat(20_000), CHANCE)),
     (m.AnyIndex(dim=3), lambda c: refusal_checks.check_refuses_indices(c, payload(c))),

@@ -144,6 +144,10 @@ class Mechanism(ABC):
                 f"beyond that nothing is hidden"
             )
 
+    def resolved(self, vertices: int) -> Mechanism:
+        """The same with what it leaves open settled for that many vertices."""
+        return self
+
     @abstractmethod
     def fitted(self, vertices: int, masses: MassesOf) -> Response:
         """The mechanism for a point set.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from fractions import Fraction
 
 import numpy as np
@@ -14,6 +14,7 @@ from gradwire.common.errors import SpecError
 from gradwire.common.kernels.arrays import F64, I64
 from gradwire.common.kernels.bits import BitReader, BitWriter
 from gradwire.common.kernels.decisions import Threshold, draw_subset
+from gradwire.common.kernels.logarithms import exp
 from gradwire.common.kernels.sampling import draw_uniform
 from gradwire.common.kernels.subset_code import decode_subset, encode_subset, subset_bits
 from gradwire.common.privacy.mechanisms.base import (
@@ -161,11 +162,16 @@ class SubsetSelection(Mechanism):
     name = "subset_selection"
     source = "theory 6; Ye and Barg 2018"
 
+    def resolved(self, vertices: int) -> Mechanism:
+        if self.w is not None:
+            return self
+        return replace(self, w=max(1, min(vertices - 1, round(vertices / (exp(self.epsilon) + 1)))))
+
     def fitted(self, vertices: int, masses: MassesOf) -> Response:
-        size = self.w
-        if size is None:
-            size = max(1, min(vertices - 1, round(vertices / (math.exp(self.epsilon) + 1))))
-        if not 1 <= size < vertices:
+        settled = self.resolved(vertices)
+        assert isinstance(settled, SubsetSelection)
+        size = settled.w
+        if size is None or not 1 <= size < vertices:
             raise SpecError(
                 f"{self.name}: w is {size}, expected 1 to {vertices - 1}: there are {vertices} vertices"
             )
