@@ -54,6 +54,12 @@ def _certs() -> Callable[..., Any]:
     return certs
 
 
+def _health() -> Callable[..., Any]:
+    from gradwire.deploy.health import health
+
+    return health
+
+
 def _data() -> typer.Typer:
     from gradwire.deploy.data import data
 
@@ -87,6 +93,11 @@ COMMANDS = {
             "gradwire certs --worker carol",
         ),
         _certs,
+    ),
+    "health": Listed(
+        "Say whether a server listens on this host: for containers.",
+        ("gradwire health --port 50051",),
+        _health,
     ),
     "codecs": Listed(
         "List the codecs: bits, variance and privacy of each.",

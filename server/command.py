@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import sys
+from collections.abc import Coroutine
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -99,7 +101,7 @@ def server(
     report = reporter(progress)
     try:
         result = asyncio.run(
-            serve(lambda: open_log(state_dir, configured), address, report, dim=dim, tls=tls)
+            _to_the_end(serve(lambda: open_log(state_dir, configured), address, report, dim=dim, tls=tls))
         )
     except Interrupted as stop:
         print(f"gradwire: {stop}", file=sys.stderr)
@@ -111,6 +113,13 @@ def server(
     if broken is not None:
         print(f"gradwire: {broken}", file=sys.stderr)
         raise typer.Exit(1)
+
+
+async def _to_the_end(serving: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
+    """Serve; what is left to do then, such as writing the summary, is not to be cut short any more."""
+    result = await serving
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    return result
 
 
 def _configured(config: Path | None, flags: dict[str, Any]) -> RunConfig | None:

@@ -42,6 +42,12 @@ def reporter(form: ProgressFormat) -> Progress:
     return report
 
 
+_FINISHED = """finished: {rounds} rounds, loss {loss}
+up {uplink[payload_bits]} bits in {uplink[message_bytes]} bytes, down {downlink[payload_bits]} in {downlink[message_bytes]}
+predicted bytes were measured: {predicted_equals_measured}
+replicas agree: {replicas_agree} (digest {digest}, {replicas_checked} of {processes} checked)"""
+
+
 def _json_line(event: dict[str, Any]) -> None:
     sys.stdout.write(to_json(event) + "\n")
     sys.stdout.flush()
@@ -57,6 +63,16 @@ def _plain_line(event: dict[str, Any]) -> None:
         "metrics": "round {round}: {metrics}",
         "resync": "{process} differed in round {round} and takes the server's model",
         "waiting": "the run is over; waiting {seconds:g} s for the processes of workers {workers} to be checked",
-        "finished": "finished",
+        "finished": _FINISHED,
     }[kind]
+    if kind == "finished":
+        event = _told(event["summary"])
     print(text.format(**event), flush=True)
+
+
+def _told(summary: dict[str, Any]) -> dict[str, Any]:
+    """A summary with its judgements as words."""
+    judgements = {
+        name: "yes" if summary[name] else "NO" for name in ("predicted_equals_measured", "replicas_agree")
+    }
+    return {**summary, **judgements, "loss": "—" if summary["loss"] is None else f"{summary['loss']:.4g}"}

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -107,7 +108,8 @@ async def serve(
         _attach(server, service)
         meter.observe(local_port=port)
         here = Address(address.host, port)
-        return await _serve(run, server, service, meter, lambda: _announce(run, here, progress))
+        with _stop_signals(run) as caught:
+            return await _serve(run, server, service, meter, caught, lambda: _announce(run, here, progress))
     finally:
         meter.close()
         run.close()
@@ -131,6 +133,7 @@ async def _serve(
     server: grpc.aio.Server,
     service: ParameterServer,
     meter: TcpMeter,
+    caught: list[int],
     announce: Callable[[], None],
 ) -> dict[str, Any]:
     interfaces: list[InterfaceCounters | None] = [read_interfaces()]
@@ -147,7 +150,9 @@ async def _serve(
     try:
         if run.finished:
             run.ending.look()
-        await _until_finished(run)
+        await run.ending.over.wait()
+        if caught:
+            raise Interrupted(caught[0])
         grace = STOP_GRACE
         if run.failure is not None:
             raise run.failure
@@ -184,22 +189,25 @@ def _attach(server: grpc.aio.Server, service: ParameterServer) -> None:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, {method: handler}),))
 
 
-async def _until_finished(run: Coordinator) -> None:
-    """Wait for the run's end, or raise for the signal that came first."""
+@contextlib.contextmanager
+def _stop_signals(run: Coordinator) -> Iterator[list[int]]:
+    """The signals that asked the server to stop; one that comes once the run is over changes nothing.
+
+    Whoever runs containers stops all of them when the first has ended, and the summary is seconds away by then.
+    """
     loop = asyncio.get_running_loop()
     caught: list[int] = []
     signals = (signal.SIGINT, signal.SIGTERM)
     for signum in signals:
         loop.add_signal_handler(signum, _catch, caught, run, signum)
     try:
-        await run.ending.over.wait()
+        yield caught
     finally:
         for signum in signals:
             loop.remove_signal_handler(signum)
-    if caught:
-        raise Interrupted(caught[0])
 
 
 def _catch(caught: list[int], run: Coordinator, signum: int) -> None:
-    caught.append(signum)
-    run.ending.over.set()
+    if not run.ending.over.is_set():
+        caught.append(signum)
+        run.ending.over.set()

@@ -56,7 +56,9 @@ def worker(
     ] = None,
     certs: Annotated[
         Path | None,
-        typer.Option(help="Folder of `gradwire certs`: takes a certificate that nobody here uses."),
+        typer.Option(
+            help="Folder of `gradwire certs`: takes a certificate that nobody here uses; state is kept by its name."
+        ),
     ] = None,
     key: Annotated[Path | None, typer.Option(help="PEM file of the key, unless in the same file.")] = None,
     ca: Annotated[
@@ -75,6 +77,8 @@ def worker(
     if warning := require_protected(address, tls=tls is not None, insecure=insecure):
         _say(warning)
     certified = tls.identity.name if tls is not None and tls.identity is not None else None
+    if certs is not None and state_dir is not None and certified is not None:
+        state_dir /= certified  # alike processes share the folder as they share the certificates
     limits = Limits(budget_from(max_epsilon, delta, state_dir), report_metrics)
     options = WorkerOptions(
         server=address,
