@@ -43,7 +43,8 @@ def reporter(form: ProgressFormat) -> Progress:
 
 
 _FINISHED = """finished: {rounds} rounds, loss {loss}
-up {uplink[payload_bits]} bits in {uplink[message_bytes]} bytes, down {downlink[payload_bits]} in {downlink[message_bytes]}
+up {uplink[payload_bits]} bits in {uplink[message_bytes]} bytes of messages
+down {downlink[payload_bits]} bits in {downlink[message_bytes]} bytes of messages
 predicted bytes were measured: {predicted_equals_measured}
 replicas agree: {replicas_agree} (digest {digest}, {replicas_checked} of {processes} checked)"""
 
