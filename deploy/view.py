@@ -19,20 +19,11 @@ class Flow:
 
     Attributes:
         payload_bits: in the latest round, per worker (uplink) or per process (downlink).
-        message_bytes: since the start, all processes.
+        message_bytes: since the run began, all processes.
     """
 
     payload_bits: float = 0.0
     message_bytes: int = 0
-    _before: int = 0  # counted by servers that have been killed
-
-    def restarted(self) -> None:
-        """The server counts from zero again."""
-        self._before = self.message_bytes
-
-    def counted(self, message_bytes: int) -> None:
-        """The present server has counted so many bytes."""
-        self.message_bytes = self._before + message_bytes
 
 
 @dataclass
@@ -102,8 +93,6 @@ class View:
         self.run_id = str(event.get("run_id", ""))
         self.round = int(event.get("round", 0))
         self.live = {}
-        self.uplink.restarted()
-        self.downlink.restarted()
 
     def _joined(self, event: Mapping[str, Any]) -> None:
         self.live = {**self.live, event["process"]: len(event["workers"])}
@@ -125,8 +114,8 @@ class View:
         self.epsilon = event.get("epsilon")
         self.uplink.payload_bits = event["uplink_bits"] / max(1, event["workers"])
         self.downlink.payload_bits = event["downlink_bits"] / max(1, len(self.live))
-        self.uplink.counted(event["uplink_bytes"])
-        self.downlink.counted(event["downlink_bytes"])
+        self.uplink.message_bytes = event["uplink_bytes"]
+        self.downlink.message_bytes = event["downlink_bytes"]
         self._pace.append((self.clock(), self.round))
         while self._pace[-1][0] - self._pace[0][0] > WINDOW:
             self._pace.popleft()

@@ -119,16 +119,28 @@ class Join(_message.Message):
     def __init__(self, protocol: _Optional[int] = ..., process: _Optional[str] = ..., count: _Optional[int] = ..., workers: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Ready(_message.Message):
-    __slots__ = ("codec", "run_id", "round", "digest")
+    __slots__ = ("codec", "run_id", "round", "digest", "earlier")
     CODEC_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
+    EARLIER_FIELD_NUMBER: _ClassVar[int]
     codec: CodecSpec
     run_id: bytes
     round: int
     digest: int
-    def __init__(self, codec: _Optional[_Union[CodecSpec, _Mapping]] = ..., run_id: _Optional[bytes] = ..., round: _Optional[int] = ..., digest: _Optional[int] = ...) -> None: ...
+    earlier: _containers.RepeatedCompositeFieldContainer[StreamCount]
+    def __init__(self, codec: _Optional[_Union[CodecSpec, _Mapping]] = ..., run_id: _Optional[bytes] = ..., round: _Optional[int] = ..., digest: _Optional[int] = ..., earlier: _Optional[_Iterable[_Union[StreamCount, _Mapping]]] = ...) -> None: ...
+
+class StreamCount(_message.Message):
+    __slots__ = ("stream", "sent", "received")
+    STREAM_FIELD_NUMBER: _ClassVar[int]
+    SENT_FIELD_NUMBER: _ClassVar[int]
+    RECEIVED_FIELD_NUMBER: _ClassVar[int]
+    stream: int
+    sent: Traffic
+    received: Traffic
+    def __init__(self, stream: _Optional[int] = ..., sent: _Optional[_Union[Traffic, _Mapping]] = ..., received: _Optional[_Union[Traffic, _Mapping]] = ...) -> None: ...
 
 class Snapshot(_message.Message):
     __slots__ = ("round", "state")
@@ -211,12 +223,14 @@ class FromServer(_message.Message):
     def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., upload: _Optional[_Union[Upload, _Mapping]] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., entry: _Optional[_Union[Entry, _Mapping]] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., late: _Optional[_Union[Late, _Mapping]] = ..., finish: _Optional[_Union[Finish, _Mapping]] = ..., piece: _Optional[_Union[Piece, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
-    __slots__ = ("run", "workers")
+    __slots__ = ("run", "workers", "stream")
     RUN_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
+    STREAM_FIELD_NUMBER: _ClassVar[int]
     run: Run
     workers: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ..., workers: _Optional[_Iterable[int]] = ...) -> None: ...
+    stream: int
+    def __init__(self, run: _Optional[_Union[Run, _Mapping]] = ..., workers: _Optional[_Iterable[int]] = ..., stream: _Optional[int] = ...) -> None: ...
 
 class Upload(_message.Message):
     __slots__ = ()

@@ -21,10 +21,12 @@ from gradwire.server import rounds
 from gradwire.server.ending import Ending
 from gradwire.server.fold import Fold
 from gradwire.server.log import RunLog
+from gradwire.server.log_notes import TALLY
 from gradwire.server.outgoing import OutgoingEntry, snapshot_message
 from gradwire.server.progress import Progress
 from gradwire.server.session import Session
 from gradwire.server.tally import Tally
+from gradwire.server.tcp_count import TcpCount
 
 
 class Coordinator:
@@ -33,7 +35,8 @@ class Coordinator:
     def __init__(self, runlog: RunLog, progress: Progress) -> None:
         self.log = runlog
         self.fold = Fold(runlog)
-        self.tally = Tally()
+        self.tally = Tally.restored(runlog.get(TALLY), runlog.metrics())
+        self.tcp = TcpCount(self.tally)
         self.sessions: dict[int, Session] = {}
         self.ending = Ending(runlog, self.sessions, progress)
         self.failure: BaseException | None = None
@@ -167,9 +170,11 @@ class Coordinator:
         """Training losses of workers at the open round's parameters; they count once the round commits."""
         self._losses.update(losses)
 
-    def note_metrics(self, round_: int, metrics: dict[str, float]) -> None:
+    async def note_metrics(self, round_: int, metrics: dict[str, float]) -> None:
         """What a worker evaluated at the parameters before that round."""
-        self.tally.point(round_).metrics.update(metrics)
+        point = self.tally.point(round_)
+        point.metrics.update(metrics)
+        await self._on_disk(self.log.record_metrics, round_, point.to_notes())
         self._progress({"event": "metrics", "round": round_, "metrics": metrics})
 
     def _announce(self, event: str, session: Session) -> None:
@@ -215,14 +220,14 @@ class Coordinator:
             tuple(c.payload for c in commit.contributions),
             tuple(c.examples for c in commit.contributions) if weigh else (),
         )
+        cohort = frozenset(record.workers)
+        point = self.tally.committed(commit.round, [v for w, v in self._losses.items() if w in cohort])
+        self._losses.clear()
         # When this fails the model may be ahead of the log; nothing was announced, so a restart is exact.
-        update = await self._on_disk(self.fold.append, record)
+        update = await self._on_disk(self.fold.append, record, point.to_notes(), self._tally_json())
         entry = self.fold.entry(record, update)
         for session in self.sessions.values():
             session.send_entry(entry)
-        cohort = frozenset(record.workers)
-        self.tally.committed(commit.round, [v for w, v in self._losses.items() if w in cohort])
-        self._losses.clear()
         self._progress(self._round_row(record, entry))
 
     def _arm(self, round_: int | None) -> None:
@@ -235,6 +240,13 @@ class Coordinator:
 
     def _deadline_passed(self, round_: int) -> None:
         self._begin(self._locked_step(rounds.DeadlinePassed(round_)))
+
+    def _tally_json(self) -> str:
+        return self.tally.to_json(*self.tcp.recent())
+
+    async def save_tally(self) -> None:
+        """Keep what was counted since the last round: for a server that stops in order."""
+        await self._on_disk(self.log.put, TALLY, self.tally.to_json(*self.tcp.read()))
 
     async def _on_disk(self, call: Callable[..., Any], *args: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._disk, call, *args)

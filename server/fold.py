@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from gradwire.common.codecs import AnyCodec, parse
@@ -95,8 +98,8 @@ class Fold:
 
     # ---- rounds --------------------------------------------------------------------------------------------
 
-    def append(self, record: RoundRecord) -> Vector:
-        """Fold a round and make it durable; the mean update.
+    def append(self, record: RoundRecord, notes: Mapping[str, Any], tally: str) -> Vector:
+        """Fold a round and make it durable, with what was measured in it and the tally so far; the mean update.
 
         When this raises, the model may be ahead of the log: only a new Fold of the log is of use then.
 
@@ -113,7 +116,7 @@ class Fold:
         # A dense step voids the digest that is kept: it is taken anew only in the rounds that compare it.
         due = isinstance(update, Sparse) or model.round % self.config.digest_every == 0
         last = model.round == self.config.rounds
-        self.log.append(record, model.digest if due or last else None)
+        self.log.append(record, model.digest if due or last else None, notes=notes, tally=tally)
         self._snapshot_if_due()
         return update
 

@@ -6,15 +6,17 @@ is on the disk when the method returns, and has not happened at all when it rais
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 from gradwire.common.config import RunConfig
 from gradwire.common.errors import ConfigError, LogError
 from gradwire.common.record import RoundRecord
 from gradwire.server import log_rows as rows
 from gradwire.server.log_file import NAME, LogFile
-from gradwire.server.log_notes import LogNotes
+from gradwire.server.log_notes import TALLY, LogNotes, insert
 
 
 class RunLog(LogNotes):
@@ -99,8 +101,17 @@ class RunLog(LogNotes):
 
     # ---- rounds --------------------------------------------------------------------------------------------
 
-    def append(self, record: RoundRecord, digest: int | None) -> None:
+    def append(
+        self,
+        record: RoundRecord,
+        digest: int | None,
+        *,
+        notes: Mapping[str, Any] | None = None,
+        tally: str = "",
+    ) -> None:
         """Add the next round, with the digest of the model after it where one was taken.
+
+        In the same transaction, so that a crash never parts them: what was measured in the round, and the tally so far.
 
         Raises:
             LogError: it is not the next round, it is malformed, or the disk refused it.
@@ -113,6 +124,10 @@ class RunLog(LogNotes):
             with self._file.transaction() as db:
                 db.execute("INSERT INTO rounds VALUES (?, ?, ?, ?, ?, ?, ?)", row)
                 db.execute("UPDATE run SET rounds = ?, checksum = ?", (run.rounds, run.checksum))
+                if notes is not None:
+                    insert(db, "metrics", record.round, json.dumps(dict(notes)))
+                if tally:
+                    insert(db, "meta", TALLY, tally)
             self._run = run
             self._unfolded += len(row.payloads)
 

@@ -12,6 +12,8 @@ from gradwire.common.errors import LogError
 from gradwire.server.log_file import LogFile
 from gradwire.server.log_rows import checksum, is_whole, pack_ints, unpack_ints
 
+TALLY = "tally"  # the key of the run's counters
+
 
 class LogNotes:
     """The part of a run's log that the model does not depend on: as durable as the rest.
@@ -46,11 +48,11 @@ class LogNotes:
         found = self._read("SELECT * FROM assignments ORDER BY process")
         return {process: unpack_ints(workers) for process, workers, _ in found}
 
-    def record_metrics(self, round_: int, metrics: Mapping[str, float]) -> None:
+    def record_metrics(self, round_: int, metrics: Mapping[str, Any]) -> None:
         """Store what was measured in a round, in place of what was stored for it before."""
         self._write("metrics", round_, json.dumps(dict(metrics)))
 
-    def metrics(self) -> dict[int, dict[str, float]]:
+    def metrics(self) -> dict[int, dict[str, Any]]:
         """What was measured, by round; pruning keeps it.
 
         Raises:

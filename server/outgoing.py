@@ -56,29 +56,26 @@ def snapshot_message(model: Model) -> Outgoing:
 def log_entry(codec: AnyCodec, record: RoundRecord, workers: int) -> OutgoingEntry:
     """A round's payloads, relayed."""
     message = protocol.log_entry(codec, record, workers)
-    measured = len(message.entry.payloads.data)
-    lengths = [codec.nbytes if codec.fixed_length else len(p) for p in record.payloads]
-    bits = sum(codec.nbits if codec.fixed_length else 8 * len(p) for p in record.payloads)
+    count = len(record.workers)
+    expected = protocol.predicted_payloads(codec, count, [len(p) for p in record.payloads])
+    sent = protocol.measured_payloads(codec, count, message.entry.payloads.data)
     predicted = protocol.predicted_log_entry_bytes(codec, record, workers)
-    return _entry(message, Size(bits, bits), Size(sum(lengths), measured), predicted)
+    return _entry(message, Size(expected[0], sent[0]), Size(expected[1], sent[1]), predicted)
 
 
 def sum_entry(round_: int, update: Vector, dim: int) -> OutgoingEntry:
     """The mean update of a round."""
     message = protocol.sum_entry(round_, update)
-    measured = len(message.entry.sum.values) + len(message.entry.sum.indices)
+    values, indices = len(message.entry.sum.values), len(message.entry.sum.indices)
+    touched, index_bits = dim, 0
     if isinstance(update, Sparse):
-        index_bits = update.indices.size * (dim - 1).bit_length()
-        bits, expected = (
-            32 * update.indices.size + index_bits,
-            4 * update.indices.size + (index_bits + 7) // 8,
-        )
-    else:
-        bits, expected = 32 * dim, 4 * dim
+        touched = update.indices.size
+        index_bits = touched * (dim - 1).bit_length()
+    padding = -index_bits % 8  # of the packed indices' last byte
     return _entry(
         message,
-        Size(bits, bits),
-        Size(expected, measured),
+        Size(32 * touched + index_bits, 8 * (values + indices) - padding),
+        Size(4 * touched + (index_bits + 7) // 8, values + indices),
         protocol.predicted_sum_entry_bytes(round_, update, dim),
     )
 

@@ -33,6 +33,7 @@ from gradwire.server.identity import check_process, name_in_certificate
 from gradwire.server.outgoing import Outgoing, OutgoingEntry
 from gradwire.server.rounds import Contribution, Pushed
 from gradwire.server.session import Session
+from gradwire.server.stream_check import StreamCheck
 
 GREETING_BYTES = 1 << 16  # Join, Ready, Report, Done: names and numbers, nothing that grows with the model
 FLUSH_SECONDS = 1.0  # for a stream that ends early to take what is queued
@@ -91,6 +92,7 @@ class ParameterServer:
         self._numbers = itertools.count(1)
         self._initial = asyncio.Lock()
         self._streams: dict[str, Session] = {}
+        self._streams_seen = StreamCheck(coordinator.tally)
 
     async def train(
         self, requests: AsyncIterator[bytes], context: grpc.aio.ServicerContext[bytes, bytes]
@@ -175,7 +177,8 @@ class ParameterServer:
 
     async def _bring_in(self, session: Session, inbox: Inbox) -> None:
         run = run_to_message(self._run.config, self._run.log.run_id)
-        session.send(wire_pb2.FromServer(welcome=wire_pb2.Welcome(run=run, workers=session.workers)))
+        welcome = wire_pb2.Welcome(run=run, workers=session.workers, stream=session.mark)
+        session.send(wire_pb2.FromServer(welcome=welcome))
         ready = (await inbox.expect("ready")).ready
         self._check_dim(ready.codec.dim)
         codec = self._check_codec(ready.codec)
@@ -188,6 +191,9 @@ class ParameterServer:
                 f"the worker's task has {codec.dim} parameters, the run has {known.dim}: give it the run's data"
             )
         inbox.assembly.limit = max(GREETING_BYTES, len(session.workers) * (codec.nbytes + 32) + 64)
+        for count in ready.earlier:
+            self._streams_seen.check(count.stream, count.sent, count.received)
+        self._streams_seen.opened(session)
         await self._run.admit(session, ready)
 
     def _check_codec(self, message: wire_pb2.CodecSpec) -> AnyCodec:
@@ -240,7 +246,7 @@ class ParameterServer:
         elif kind == "ready" and session.astray is not None:
             await self._run.back_in_step(session)
         elif kind == "report":
-            self._report(session, message.report)
+            await self._report(session, message.report)
         elif kind == "done" and self._run.finished:
             await self._done(session, message.done)
         else:
@@ -254,7 +260,7 @@ class ParameterServer:
             codec.validate_all(payloads)
         except PayloadError as error:
             raise InvalidArgument(str(error)) from error
-        session.count_push(self._run.tally.uplink, codec, push, payloads, received)
+        session.count_push(self._run.tally.uplink, codec, push, received)
         if session.astray is not None:
             session.astray.add(push.round)
             return
@@ -280,23 +286,25 @@ class ParameterServer:
             raise InvalidArgument(f"this run weighs by examples: expected {count} positive counts")
         return tuple(push.examples)
 
-    def _report(self, session: Session, report: wire_pb2.Report) -> None:
+    async def _report(self, session: Session, report: wire_pb2.Report) -> None:
         names = [m.name for m in report.metrics]
         if 0 not in session.workers or report.round > self._run.config.rounds:
             raise InvalidArgument("metrics come from the process with worker 0, for a round of the run")
         if len(names) > MAX_METRICS or not all(n.isprintable() and len(n) <= MAX_METRICS for n in names):
             raise InvalidArgument(f"at most {MAX_METRICS} metrics with short printable names are taken")
-        self._run.note_metrics(report.round, {m.name: m.value for m in report.metrics})
+        await self._run.note_metrics(report.round, {m.name: m.value for m in report.metrics})
 
     async def _done(self, session: Session, done: wire_pb2.Done) -> None:
-        counted_alike = done.sent == session.received and done.received == session.sent
-        self._run.tally.worker_mismatches += not counted_alike
+        session.done = True
+        self._streams_seen.check(session.mark, done.sent, done.received)
         await self._run.done(session, done.digest)
 
     async def _write(self, session: Session, context: grpc.aio.ServicerContext[bytes, bytes]) -> None:
         """Send what is queued until None, or until the connection is gone: the reader hears of that too."""
         with contextlib.suppress(grpc.aio.BaseError, grpc.aio.UsageError, asyncio.InvalidStateError):
             while (outgoing := await session.outbox.get()) is not None:
+                if isinstance(outgoing, OutgoingEntry):
+                    session.count_begun(outgoing)
                 for frame in outgoing.frames:
                     await context.write(frame)
                 session.waiting_bytes -= outgoing.size

@@ -20,7 +20,7 @@ from gradwire.common.transport.framing import MAX_MESSAGE_BYTES
 from gradwire.common.transport.interfaces import InterfaceCounters, read_interfaces
 from gradwire.common.transport.options import server_options
 from gradwire.common.transport.statuses import StatusInterceptor
-from gradwire.common.transport.tcp import TcpBytes, TcpMeter
+from gradwire.common.transport.tcp import TcpMeter
 from gradwire.common.transport.tls import ServerTls
 from gradwire.server.coordinator import Coordinator
 from gradwire.server.log import RunLog
@@ -107,6 +107,7 @@ async def serve(
         service = ParameterServer(run, on_stream=meter.scan, dim=dim)
         _attach(server, service)
         meter.observe(local_port=port)
+        run.tcp.use(meter)
         here = Address(address.host, port)
         with _stop_signals(run) as caught:
             return await _serve(run, server, service, meter, caught, lambda: _announce(run, here, progress))
@@ -138,10 +139,9 @@ async def _serve(
 ) -> dict[str, Any]:
     interfaces: list[InterfaceCounters | None] = [read_interfaces()]
     await server.start()
-    at_open: list[TcpBytes | None] = []
 
     def opened() -> None:
-        at_open.append(meter.totals())
+        run.tcp.opened()
         interfaces.append(read_interfaces())
 
     run.on_open = opened
@@ -158,13 +158,16 @@ async def _serve(
             raise run.failure
         # The last bytes are counted when connections have ended.
         await asyncio.to_thread(meter.settle, STOP_GRACE)
-        summary = summarise(run, at_open[0] if at_open else meter.totals(), meter.totals())
+        await run.save_tally()
+        summary = summarise(run)
         add_interfaces(summary, interfaces[0], interfaces[-1], read_interfaces())
         return summary
     except Exception:
         grace = STOP_GRACE
         await asyncio.sleep(0)  # the stream that caused a failure is to hear of it by itself
         service.cut_all("the server stops: it goes on once it is started again")
+        if not isinstance(run.failure, LogError):
+            await run.save_tally()
         raise
     finally:
         await server.stop(grace)

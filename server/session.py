@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+import secrets
 from dataclasses import dataclass, field
 
 from gradwire.common.codecs import AnyCodec
@@ -25,6 +25,7 @@ class Session:
 
     Attributes:
         number: never reused while the server runs.
+        mark: 64 random bits by which the worker names this stream when it tells what it counted, to whichever server.
         workers: ids of the logical workers it hosts, in the order of its pushes.
         outbox: messages to write, None to end the stream.
         waiting_bytes: of the messages in the outbox, and of the one that is being written.
@@ -50,6 +51,7 @@ class Session:
     sent: wire_pb2.Traffic = field(default_factory=wire_pb2.Traffic)
     done: bool = False
     cut_because: str | None = None
+    mark: int = field(default_factory=lambda: secrets.randbits(64))
     astray: set[int] | None = None
 
     def send_entry(self, entry: OutgoingEntry) -> None:
@@ -77,15 +79,20 @@ class Session:
             self.cut_because = reason
             self.stream.cancel()
 
-    def count_push(
-        self, total: Traffic, codec: AnyCodec, push: wire_pb2.Push, payloads: Sequence[bytes], received: int
-    ) -> None:
-        """Count a push of ``received`` message bytes, here and in the run's total."""
-        lengths = [codec.nbytes if codec.fixed_length else len(p) for p in payloads]
-        bits = sum(codec.nbits if codec.fixed_length else 8 * len(p) for p in payloads)
-        predicted = protocol.predicted_push_bytes(codec, push, len(payloads))
+    def count_push(self, total: Traffic, codec: AnyCodec, push: wire_pb2.Push, received: int) -> None:
+        """Count a push of ``received`` message bytes, here and in the run's total.
+
+        What it must measure follows from the codec, the workers that this session hosts, and which of the optional
+        fields it has; what it does measure is what came.
+        """
+        count = len(self.workers)
+        expected, came = (
+            protocol.predicted_payloads(codec, count, push.lengths),
+            protocol.measured_payloads(codec, count, push.payloads),
+        )
+        predicted = protocol.predicted_push_bytes(codec, push, count)
         total.count(
-            bits=(bits, bits), payload=(sum(lengths), len(push.payloads)), message=(predicted, received)
+            bits=(expected[0], came[0]), payload=(expected[1], came[1]), message=(predicted, received)
         )
         add_traffic(self.received, len(push.payloads), received)
 
@@ -96,7 +103,30 @@ class Session:
             payload=(entry.payload_bytes.predicted, entry.payload_bytes.measured),
             message=(entry.message_bytes.predicted, entry.message_bytes.measured),
         )
+
+    def count_begun(self, entry: OutgoingEntry) -> None:
+        """Count an entry whose writing begins: from here on the worker may have it."""
         add_traffic(self.sent, entry.payload_bytes.measured, entry.message_bytes.measured)
+
+    def agrees(self, sent: wire_pb2.Traffic, received: wire_pb2.Traffic) -> bool:
+        """Whether the worker's own counts of this stream are possible beside ours.
+
+        A stream that ended with Done was taken in by both ends to the last byte. Of one that broke, the end of what
+        was sent may be missing where it was to be received, and nothing else.
+        """
+        return _follows(self.received, sent, whole=self.done) and _follows(
+            received, self.sent, whole=self.done
+        )
+
+
+def _follows(received: wire_pb2.Traffic, sent: wire_pb2.Traffic, *, whole: bool) -> bool:
+    if whole or received.messages == sent.messages:
+        return received == sent
+    return (
+        received.messages < sent.messages
+        and received.payload_bytes <= sent.payload_bytes
+        and received.message_bytes < sent.message_bytes
+    )
 
 
 def add_traffic(count: wire_pb2.Traffic, payload_bytes: int, message_bytes: int) -> None:

@@ -13,14 +13,10 @@ from gradwire.common.transport.tcp import TcpBytes
 from gradwire.server.coordinator import Coordinator
 
 
-def summarise(run: Coordinator, before: TcpBytes | None, after: TcpBytes | None) -> dict[str, Any]:
+def summarise(run: Coordinator) -> dict[str, Any]:
     """The summary as JSON: every byte count in both directions, the outcome, and whether the checks held.
 
     Replicas agree when none of those checked differs, and no more workers are unchecked than a round may lack.
-
-    ``before`` and ``after`` are the server's TCP totals when the first round opened and when the last worker
-    was done; joining is the difference between nothing and ``before``, the rounds that between the two. None
-    where the kernel does not count.
     """
     config, tally = run.config, run.tally
     codec, model = run.fold.codec, run.fold.model
@@ -57,12 +53,14 @@ def summarise(run: Coordinator, before: TcpBytes | None, after: TcpBytes | None)
         "seconds": tally.seconds,
         "rounds_per_second": rounds_here / tally.seconds if tally.seconds else 0.0,
         "first_round": tally.first_round,
+        "streams": tally.streams,
+        "streams_checked": tally.streams_checked,
         "reconnects": tally.reconnects,
         "resyncs": tally.resyncs,
         "late": tally.late,
         "history": tally.rows(),
     }
-    _add_tcp(summary, before, after)
+    _add_tcp(summary, *run.tcp.read())
     return summary
 
 
@@ -73,7 +71,11 @@ def _direction(traffic: Traffic, side: str) -> dict[str, Any]:
 
 
 def _add_tcp(summary: dict[str, Any], before: TcpBytes | None, after: TcpBytes | None) -> None:
-    """TCP bytes of the rounds, and apart from them those of joining; the server receives the uplink."""
+    """TCP bytes of the rounds, and apart from them those of joining; the server receives the uplink.
+
+    ``before`` are the totals when rounds opened, ``after`` those when the last worker was done; None where the kernel
+    does not count.
+    """
     counted = before is not None and after is not None
     for direction, field in (("uplink", "received"), ("downlink", "sent")):
         first, last = (getattr(t, field) if t is not None else 0 for t in (before, after))

@@ -1,13 +1,22 @@
-"""What a run has cost and achieved so far: traffic in both directions, losses, metrics."""
+"""What a run has cost and achieved so far: traffic in both directions, losses, metrics.
+
+All of it is kept in the log, round by round in the transaction that appends the round, so a summary is of the whole
+run, however many servers it took.
+"""
 
 from __future__ import annotations
 
+import json
 import math
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Self
 
-from gradwire.common.traffic import Traffic
+from gradwire.common.traffic import Layer, Traffic
+from gradwire.common.transport.tcp import TcpBytes
+
+COUNTERS = ("reconnects", "resyncs", "late", "streams", "streams_checked", "worker_mismatches", "first_round")
 
 
 @dataclass
@@ -18,10 +27,14 @@ class Point:
     loss: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
 
+    def to_notes(self) -> dict[str, Any]:
+        """What the log keeps of it."""
+        return {"loss": self.loss, "metrics": self.metrics}
+
 
 @dataclass
 class Tally:
-    """Counts since this server process started; the log itself survives restarts, counters of lost processes do not.
+    """Counts since the run began.
 
     Attributes:
         uplink: pushes received.
@@ -30,8 +43,12 @@ class Tally:
         reconnects: streams of processes that had joined before.
         resyncs: replicas that differed and took the server's model.
         late: pushes that came after their round was committed.
+        streams: that took part in rounds.
+        streams_checked: of those, the ones whose worker has told its own counts; one that dies cannot.
         worker_mismatches: streams whose worker counted other bytes than the server did.
-        first_round: where this server process began.
+        first_round: where counting began.
+        tcp_joining: TCP bytes of earlier servers before their first round, and ``tcp_total`` all of theirs; None where
+            one could not count them.
     """
 
     uplink: Traffic = field(default_factory=Traffic)
@@ -40,33 +57,72 @@ class Tally:
     reconnects: int = 0
     resyncs: int = 0
     late: int = 0
+    streams: int = 0
+    streams_checked: int = 0
     worker_mismatches: int = 0
     first_round: int = 0
+    tcp_joining: TcpBytes | None = field(default_factory=TcpBytes)
+    tcp_total: TcpBytes | None = field(default_factory=TcpBytes)
+    _restored: bool = False
+    _seconds_before: float = 0.0
     _started: float | None = None
     _stopped: float | None = None
 
+    # ---- the log's copy ------------------------------------------------------------------------------------
+
+    @classmethod
+    def restored(cls, kept: str | None, history: Mapping[int, Mapping[str, Any]]) -> Self:
+        """The tally of a run that goes on: what ``to_json`` wrote last, and the notes of each round."""
+        tally = cls(history={r: Point(r, p["loss"], dict(p["metrics"])) for r, p in history.items()})
+        if kept is None:
+            return tally
+        values = json.loads(kept)
+        for name in COUNTERS:
+            setattr(tally, name, values[name])
+        tally.uplink, tally.downlink = (_traffic(values[name]) for name in ("uplink", "downlink"))
+        tally.tcp_joining, tally.tcp_total = (_tcp(values[name]) for name in ("tcp_joining", "tcp_total"))
+        tally._seconds_before, tally._restored = values["seconds"], True
+        return tally
+
+    def to_json(self, tcp_joining: TcpBytes | None, tcp_total: TcpBytes | None) -> str:
+        """What the log keeps, the history apart; the TCP counts are those of all servers so far."""
+        counts = {name: getattr(self, name) for name in COUNTERS}
+        traffic = {"uplink": asdict(self.uplink), "downlink": asdict(self.downlink)}
+        tcp = {
+            "tcp_joining": tcp_joining and asdict(tcp_joining),
+            "tcp_total": tcp_total and asdict(tcp_total),
+        }
+        return json.dumps({**counts, **traffic, **tcp, "seconds": self.seconds})
+
+    # ---- counting ------------------------------------------------------------------------------------------
+
     def start(self, round_: int) -> None:
-        """The first round of this process opened."""
+        """The first round of this server opened."""
         if self._started is None:
             self._started = time.monotonic()
-            self.first_round = round_
+            if not self._restored:
+                self.first_round = round_
 
-    def committed(self, round_: int, losses: list[float]) -> None:
-        """A round was committed; keep its mean loss (None where no worker reports one)."""
+    def committed(self, round_: int, losses: list[float]) -> Point:
+        """A round is committed with these training losses; keep their mean (None where no worker reports one)."""
         finite = [loss for loss in losses if not math.isnan(loss)]
-        self.point(round_).loss = sum(finite) / len(finite) if finite else None
+        point = self.point(round_)
+        point.loss = sum(finite) / len(finite) if finite else None
         self._stopped = time.monotonic()
+        return point
 
     def point(self, round_: int) -> Point:
         """The history's entry for a round."""
         return self.history.setdefault(round_, Point(round_))
 
+    # ---- results -------------------------------------------------------------------------------------------
+
     @property
     def seconds(self) -> float:
-        """From the first round's opening to the last commit."""
+        """From the first round's opening to the last commit, without the time that no server ran."""
         if self._started is None or self._stopped is None:
-            return 0.0
-        return self._stopped - self._started
+            return self._seconds_before
+        return self._seconds_before + self._stopped - self._started
 
     @property
     def loss(self) -> float | None:
@@ -89,8 +145,11 @@ class Tally:
         """Whether every byte count was what it had to be, at both ends of the wire."""
         return self.uplink.as_predicted and self.downlink.as_predicted and self.worker_mismatches == 0
 
-    def layers(self, traffic: Traffic) -> tuple[dict[str, int], dict[str, int]]:
-        """(measured, predicted) counts of one direction by layer."""
-        counts = {name: layer for name, layer in asdict(traffic).items() if isinstance(layer, dict)}
-        measured = {name: layer["measured"] for name, layer in counts.items()}
-        return measured, {name: layer["predicted"] for name, layer in counts.items()}
+
+def _traffic(kept: Mapping[str, Any]) -> Traffic:
+    layers = {name: Layer(**kept[name]) for name in ("payload_bits", "payload_bytes", "message_bytes")}
+    return Traffic(messages=kept["messages"], **layers)
+
+
+def _tcp(kept: Mapping[str, Any] | None) -> TcpBytes | None:
+    return None if kept is None else TcpBytes(**kept)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from collections.abc import Callable, Collection
 from pathlib import Path
 
@@ -25,6 +26,8 @@ from gradwire.worker.replica import Replica
 from gradwire.worker.tasks import Task
 from gradwire.worker.tasks.registry import build_spec
 
+TOLD_STREAMS = 64  # that broke one after the other, before a server could be told
+
 
 class Work:
     """What outlives a connection: the task, the replica, the payloads of the open round."""
@@ -38,6 +41,8 @@ class Work:
         self._contact = False
         self.finished = False  # the server was told how this replica ended, though it may not have heard it
         self.evaluated = -1  # the round that was evaluated last
+        # What was counted on streams that broke, until a server has heard of it.
+        self.broken: deque[wire_pb2.StreamCount] = deque(maxlen=TOLD_STREAMS)
         self.run: wire_pb2.Run | None = None
         self.task: Task
         self.codec: AnyCodec
@@ -112,6 +117,8 @@ class Stream:
         self._arrivals = Arrivals(call, work.touch)
         self._sent = wire_pb2.Traffic()
         self._received = wire_pb2.Traffic()
+        self._mark: int | None = None  # by which the server knows this stream
+        self._told = False  # it knows our counts
         self._open = False  # the server takes pushes from here
         self._due: frozenset[int] | None = None  # workers to leave out of the push that is due; None: none is
 
@@ -127,6 +134,9 @@ class Stream:
             await self._take_part()
             await self._leave()
         finally:
+            if self._mark is not None and not self._told:
+                count = wire_pb2.StreamCount(stream=self._mark, sent=self._sent, received=self._received)
+                self._work.broken.append(count)
             await self._arrivals.close()
 
     async def _join_run(self) -> None:
@@ -139,7 +149,8 @@ class Stream:
         notice = self._work.privacy.notice(self._work.codec)
         if notice is not None:
             self._progress(notice)
-        await self._ready()
+        self._mark = welcome.stream
+        await self._ready(earlier=tuple(self._work.broken))
 
     async def _take_part(self) -> None:
         """Fold all that has come before anything is computed: a push is of use for the newest round alone."""
@@ -154,7 +165,7 @@ class Stream:
             while True:
                 await self._arrivals.next()
         except EndedInOrder:
-            return
+            self._told = True
 
     def _longest(self) -> int:
         """Bytes of the longest message that this run's server sends: a log entry or a snapshot."""
@@ -165,7 +176,7 @@ class Stream:
             GREETING_BYTES, work.run.workers * (work.codec.nbytes + 16) + 64, 4 * arrays * work.codec.dim + 64
         )
 
-    async def _ready(self) -> None:
+    async def _ready(self, earlier: tuple[wire_pb2.StreamCount, ...] = ()) -> None:
         work = self._work
         assert work.run is not None
         ready = wire_pb2.Ready(
@@ -173,6 +184,7 @@ class Stream:
             run_id=work.run.run_id,
             round=work.replica.round,
             digest=await asyncio.to_thread(lambda: work.model.digest),
+            earlier=earlier,
         )
         await self._send(wire_pb2.FromWorker(ready=ready))
 
@@ -185,6 +197,7 @@ class Stream:
             await self._fold(message.entry, arrival.size)
         elif kind == "open":
             self._open, self._due = True, frozenset(message.open.pushed)
+            self._work.broken.clear()  # it has read our Ready
             self._work.evaluated = max(self._work.evaluated, self._work.replica.round - 1)
         elif kind == "snapshot":
             await self._restore(message.snapshot)
@@ -228,8 +241,7 @@ class Stream:
                 if newest > round_:
                     work.encoder.take_back(round_)
                 return
-            size = await self._send(message)
-            _count(self._sent, len(message.push.payloads), size)
+            await self._send(message)
         every = work.run.evaluate_every
         if 0 in work.encoder.workers and every and round_ // every > work.evaluated // every:
             await self._report()
@@ -273,13 +285,14 @@ class Stream:
 
     # ---- the wire ------------------------------------------------------------------------------------------
 
-    async def _send(self, message: wire_pb2.FromWorker) -> int:
-        """Write one message; returns its bytes on the stream."""
-        size = 0
+    async def _send(self, message: wire_pb2.FromWorker) -> None:
+        """Write one message; a push counts as sent from its first byte on."""
+        pieces = tuple(frames(message))
+        if message.HasField("push"):
+            _count(self._sent, len(message.push.payloads), sum(map(len, pieces)))
         try:
-            for frame in frames(message):
-                await self._call.write(frame)
-                size += len(frame)
+            for piece in pieces:
+                await self._call.write(piece)
         except asyncio.InvalidStateError:  # grpc's word for a stream that the server has ended
             raise await ended(self._call) from None
         except grpc.aio.AioRpcError as error:
@@ -288,7 +301,6 @@ class Stream:
             # A write into a connection that just broke is grpc's "internal error", whatever the server's last word was:
             # if that was a refusal, the next attempt hears it again.
             raise Unavailable("the connection broke while a message was written") from error
-        return size
 
 
 def _count(traffic: wire_pb2.Traffic, payload_bytes: int, message_bytes: int) -> None:

@@ -57,6 +57,22 @@ def predicted_push_bytes(codec: AnyCodec, push: wire_pb2.Push, workers: int) -> 
     )
 
 
+def predicted_payloads(codec: AnyCodec, count: int, lengths: Sequence[int]) -> tuple[int, int]:
+    """(bits, bytes) that so many payloads must have: the codec's own, or as declared where its length is not fixed."""
+    if codec.fixed_length:
+        return count * codec.nbits, count * codec.nbytes
+    return 8 * sum(lengths), sum(lengths)
+
+
+def measured_payloads(codec: AnyCodec, count: int, data: bytes) -> tuple[int, int]:
+    """(bits, bytes) of concatenated payloads as they crossed the wire.
+
+    The zero bits that fill up a payload's last byte are not counted.
+    """
+    padding = 8 * codec.nbytes - codec.nbits if codec.fixed_length else 0
+    return 8 * len(data) - count * padding, len(data)
+
+
 def split_payloads(codec: AnyCodec, data: bytes, lengths: Sequence[int], count: int) -> tuple[bytes, ...]:
     """Cut concatenated payloads apart.
 

@@ -32,6 +32,16 @@ class TcpBytes:
             connections=self.connections + 1,
         )
 
+    def __add__(self, other: TcpBytes) -> TcpBytes:
+        """The totals of two meters, one after the other."""
+        return TcpBytes(
+            self.sent + other.sent,
+            self.received + other.received,
+            self.retransmitted + other.retransmitted,
+            self.connections + other.connections,
+            self.complete and other.complete,
+        )
+
 
 class TcpLedger:
     """Each connection, told by its socket cookie, is counted once: while open, or as it ended."""

@@ -122,14 +122,14 @@ def test_a_resumed_run_says_so(done: int, line: str) -> None:
     assert out.getvalue() == line
 
 
-def test_bytes_of_servers_that_were_killed_are_kept() -> None:
+def test_bytes_are_those_of_the_whole_run_as_the_server_tells_them() -> None:
     view = View(100, 4)
     view.apply(LISTENING)
     view.apply(JOINED)
     view.apply(round_event(9))
     view.apply({**LISTENING, "round": 10})
     assert view.live == {} and view.round == 10
-    view.apply(round_event(10, uplink_bytes=1100, downlink_bytes=2200))
+    view.apply(round_event(10, uplink_bytes=12_100, downlink_bytes=24_200))
     assert (view.uplink.message_bytes, view.downlink.message_bytes) == (12_100, 24_200)
 
 

@@ -1,0 +1,52 @@
+"""TCP bytes of the whole run: this server's meter, added to what earlier servers have left in the log."""
+
+from __future__ import annotations
+
+import time
+
+from gradwire.common.transport.tcp import TcpBytes, TcpMeter
+from gradwire.server.tally import Tally
+
+READ_EVERY = 1.0  # seconds; a server that is killed loses the counts of so long at most
+
+
+class TcpCount:
+    """Totals when rounds first opened (joining), and in all; None where the kernel does not count."""
+
+    def __init__(self, tally: Tally) -> None:
+        self._earlier = (tally.tcp_joining, tally.tcp_total)
+        self._meter: TcpMeter | None = None
+        self._at_open: TcpBytes | None = None
+        self._opened = False
+        self._recent = self._earlier
+        self._read_at = -READ_EVERY
+
+    def use(self, meter: TcpMeter) -> None:
+        """Count what this meter measures."""
+        self._meter = meter
+
+    def opened(self) -> None:
+        """The first round of this server opens: so far it was joining."""
+        self._opened, self._at_open = True, self._totals()
+
+    def recent(self) -> tuple[TcpBytes | None, TcpBytes | None]:
+        """(joining, all) as they were a second ago or less; marked incomplete, for this server may yet be killed."""
+        now = time.monotonic()
+        if now - self._read_at >= READ_EVERY:
+            self._read_at = now
+            joining, total = self.read()
+            self._recent = joining, total and total + TcpBytes(complete=False)
+        return self._recent
+
+    def read(self) -> tuple[TcpBytes | None, TcpBytes | None]:
+        """(joining, all) as they are now."""
+        total = self._totals()
+        joining = self._at_open if self._opened else total
+        return _sum(self._earlier[0], joining), _sum(self._earlier[1], total)
+
+    def _totals(self) -> TcpBytes | None:
+        return None if self._meter is None else self._meter.totals()
+
+
+def _sum(earlier: TcpBytes | None, here: TcpBytes | None) -> TcpBytes | None:
+    return None if earlier is None or here is None else earlier + here

@@ -1,0 +1,104 @@
+"""What a session counts: prediction from the codec, measurement from what crossed, and the worker's own counts."""
+
+import asyncio
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from gradwire.common.codecs import parse
+from gradwire.common.record import RoundRecord
+from gradwire.common.traffic import Traffic
+from gradwire.common.transport import protocol
+from gradwire.common.update import Sparse
+from gradwire.proto import wire_pb2
+from gradwire.server import outgoing
+from gradwire.server.session import Session
+
+CODEC = parse("cross_polytope(repeats=3)", 12)  # 32 + 3 * 5 bits: 6 bytes, the last with one bit to spare
+PAYLOADS = tuple(CODEC.encode(np.full(12, x), np.random.default_rng(0)) for x in (1.0, -2.0))
+
+
+def session() -> Session:
+    return Session(1, "a", (0, 1), asyncio.Future())  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def loop() -> "asyncio.AbstractEventLoop":
+    made = asyncio.new_event_loop()
+    asyncio.set_event_loop(made)
+    yield made
+    asyncio.set_event_loop(None)
+    made.close()
+
+
+def counted(payloads: bytes) -> Traffic:
+    message = protocol.push_message(CODEC, 3, [payloads])
+    total = Traffic()
+    session().count_push(total, CODEC, message.push, len(message.SerializeToString()))
+    return total
+
+
+def test_a_push_measures_what_its_codec_predicts() -> None:
+    total = counted(b"".join(PAYLOADS))
+    assert (CODEC.nbits, CODEC.nbytes) == (47, 6)
+    assert (total.payload_bits.predicted, total.payload_bits.measured) == (94, 94)
+    assert (total.payload_bytes.predicted, total.payload_bytes.measured) == (12, 12)
+    assert total.as_predicted
+
+
+@pytest.mark.parametrize("payloads", [PAYLOADS[0], b"".join(PAYLOADS) + b"\0", b"\0" * 96])
+def test_other_bytes_than_the_codecs_show_in_every_layer(payloads: bytes) -> None:
+    total = counted(payloads)
+    for layer in (total.payload_bits, total.payload_bytes, total.message_bytes):
+        assert layer.predicted != layer.measured
+    assert total.payload_bits.measured == 8 * len(payloads) - 2
+
+
+@pytest.mark.parametrize("lost", [0, 1])
+def test_a_relayed_round_is_measured_by_what_is_relayed(lost: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = protocol.log_entry
+    record = RoundRecord(0, (0, 1), PAYLOADS)
+    sent = replace(record, payloads=tuple(p[: len(p) - lost] for p in PAYLOADS))
+    monkeypatch.setattr(protocol, "log_entry", lambda codec, record, workers: real(codec, sent, workers))
+    entry = outgoing.log_entry(CODEC, record, 2)
+    assert (entry.payload_bits.predicted, entry.payload_bits.measured) == (94, 94 - 16 * lost)
+    assert (entry.payload_bytes.predicted, entry.payload_bytes.measured) == (12, 12 - 2 * lost)
+    assert (entry.message_bytes.predicted == entry.message_bytes.measured) is not lost
+
+
+@pytest.mark.parametrize("touched", [1, 3, 8])
+def test_a_sum_is_measured_by_its_values_and_indices(touched: int) -> None:
+    update = Sparse(1000, np.arange(touched), np.ones(touched, np.float32))
+    entry = outgoing.sum_entry(0, update, 1000)
+    assert entry.payload_bits == outgoing.Size(42 * touched, 42 * touched)
+    assert entry.payload_bytes == outgoing.Size(*[4 * touched + -(-10 * touched // 8)] * 2)
+    dense = outgoing.sum_entry(0, np.ones(1000, np.float32), 1000)
+    assert dense.payload_bits == outgoing.Size(32_000, 32_000)
+
+
+def traffic(messages: int, bytes_: int | None = None) -> wire_pb2.Traffic:
+    bytes_ = 12 * messages if bytes_ is None else bytes_
+    return wire_pb2.Traffic(messages=messages, payload_bytes=bytes_, message_bytes=bytes_ + 4 * messages)
+
+
+@pytest.mark.parametrize(
+    ("done", "sent", "received", "agrees"),
+    [
+        (True, traffic(5), traffic(7), True),
+        (True, traffic(6), traffic(7), False),  # all that was sent has come once Done has
+        (True, traffic(5), traffic(6), False),
+        (False, traffic(5), traffic(7), True),
+        (False, traffic(6), traffic(5), True),  # the stream broke: a push and two entries are lost
+        (False, traffic(4), traffic(7), False),  # nothing comes that was not sent
+        (False, traffic(5), traffic(8), False),
+        (False, traffic(5, 61), traffic(7), False),  # as many messages, other bytes
+        (False, traffic(6, 59), traffic(7), False),  # more messages, fewer bytes
+    ],
+)
+def test_the_workers_own_counts(
+    done: bool, sent: wire_pb2.Traffic, received: wire_pb2.Traffic, agrees: bool
+) -> None:
+    here = session()
+    here.received, here.sent, here.done = traffic(5), traffic(7), done
+    assert here.agrees(sent, received) is agrees
