@@ -77,11 +77,11 @@ class AxisCodec(SphereCodec):
 
     def _draw(self, vector: GradientVector, count: int, coins: Coins) -> I64:
         if vector.factor == 0:
-            return _uniform(2 * self.axes, count, coins)
+            return draw_uniform(2 * self.axes, count, coins)
         total = max(math.sqrt(self.axes) / vector.factor, vector.sums.total)
         drawn = draw_coordinates(vector.values, vector.sums, total, count, coins)
         vertex = drawn.coordinate + self.axes * drawn.negative
-        vertex = np.where(drawn.coordinate < 0, _uniform(2 * self.axes, count, coins), vertex)
+        vertex = np.where(drawn.coordinate < 0, draw_uniform(2 * self.axes, count, coins), vertex)
         if self.stretch == 1:
             return vertex
         says = Threshold.below(1 / Fraction(self.stretch)).flip(count, coins)
@@ -155,8 +155,3 @@ class CrossPolytope(AxisCodec):
             Example("cross_polytope(repeats=100, scale=2)", 70_001),
             Example("cross_polytope(repeats=200, coding=multiset)", 70_001),
         )
-
-
-def _uniform(vertices: int, count: int, coins: Coins) -> I64:
-    """Uniform vertices [count]; the rounding of 53-bit uniforms moves no probability by more than 2**-53."""
-    return np.minimum(coins.uniforms(count) * vertices, vertices - 1).astype(np.int64)

@@ -49,12 +49,11 @@ class BlockSums:
         return self.norm * self.slack
 
 
-def block_of(blocks: I64, dim: int) -> I64:
-    """The coordinates of each block: int64 [len(blocks), ROWS]; those beyond ``dim`` belong to no coordinate."""
+def first_of(blocks: I64) -> I64:
+    """The first coordinate of each block, int64 [len(blocks)]; the others follow LANES apart."""
     chunk, lane = np.divmod(blocks, LANES)
-    first = chunk * CHUNK + lane
-    coordinates: I64 = first[:, None] + LANES * np.arange(ROWS)
-    return coordinates
+    first: I64 = chunk * CHUNK + lane
+    return first
 
 
 def block_sums(x: Array, *, exact: bool = False) -> BlockSums:

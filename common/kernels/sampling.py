@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradwire.common.kernels.arrays import F64, I64, Array, like, to_host
-from gradwire.common.kernels.blocks import ROWS, BlockSums, block_of
+from gradwire.common.kernels.arrays import F64, I64, Array, is_tensor, like, namespace, to_host
+from gradwire.common.kernels.blocks import LANES, ROWS, BlockSums, first_of
 from gradwire.common.randomness import Coins
 
 SLAB = 1 << 13  # blocks looked into at once: 8 MiB of float64
+FEW = 1 << 10  # blocks that are fetched from a device rather than looked into there: 512 KiB of float32,
+FEW_SHARE = 16  # if they are no more than this part of all
 
 
 @dataclass(frozen=True)
@@ -70,38 +73,61 @@ def coordinates_at(x: Array, sums: BlockSums, blocks: I64, heights: F64) -> Draw
     proposed = np.flatnonzero(blocks < sums.bounds.size)
     drawn, which = np.unique(blocks[proposed], return_inverse=True)
     order = np.argsort(which, kind="stable")
-    for start in range(0, drawn.size, SLAB):
-        here = order[np.searchsorted(which[order], start) : np.searchsorted(which[order], start + SLAB)]
+    ends = np.searchsorted(which, np.arange(0, drawn.size + SLAB, SLAB), sorter=order)
+    fetch = drawn.size <= min(FEW, sums.bounds.size // FEW_SHARE)
+    for start, first, last in zip(range(0, drawn.size, SLAB), ends[:-1], ends[1:], strict=False):
+        here = order[first:last]
         target = proposed[here]
-        row, column, sign = _inside(x, drawn[start : start + SLAB], which[here] - start, heights[target])
+        row = which[here] - start
+        values = _values(x, drawn[start : start + SLAB])
+        column, sign = _inside(to_host(values) if fetch else values, row, heights[target])
         hit = column < ROWS
-        coordinate[target[hit]] = block_of(drawn[start + row[hit]], x.shape[0])[
-            np.arange(hit.sum()), column[hit]
-        ]
+        coordinate[target[hit]] = first_of(drawn[start + row[hit]]) + LANES * column[hit]
         negative[target[hit]] = sign[hit]
     return Drawn(coordinate, negative)
 
 
-def _inside(x: Array, blocks: I64, row: I64, height: F64) -> tuple[I64, I64, NDArray[np.bool_]]:
-    """For each height: the first column of its block's running sum above it (ROWS: none), and the sign of x there."""
-    coordinates = block_of(blocks, x.shape[0])
-    inside = coordinates < x.shape[0]
-    values = to_host(x[like(np.where(inside, coordinates, 0), x)]).astype(np.float64)
+def _inside(values: Array, row: I64, height: F64) -> tuple[I64, NDArray[np.bool_]]:
+    """For each height: the first column of its block's running sum above it (ROWS: none), and the sign of x there.
+
+    Done where the values [ROWS, blocks] are; two bytes a height come to the host.
+    """
+    xp = namespace(values)
+    rows = like(row, values)
+    column = _first_above(_running_sums(xp.abs(xp.astype(values, xp.float64))), rows, like(height, values))
+    negative = values[xp.clip(column, 0, ROWS - 1), rows] < 0
+    found = to_host(xp.astype(column, xp.int16) + 2 * ROWS * xp.astype(negative, xp.int16))
+    return (found % (2 * ROWS)).astype(np.int64), found >= 2 * ROWS
+
+
+def _values(x: Array, blocks: I64) -> Array:
+    """The coordinates of blocks, where x is and as it has them: [ROWS, blocks], zero beyond its end."""
+    xp = namespace(x)
+    places = like(first_of(blocks), x)[None, :] + like(LANES * np.arange(ROWS), x)[:, None]
+    inside = places < x.shape[0]
+    values = x[xp.where(inside, places, 0)]
     values[~inside] = 0.0
-    cumulative = np.cumsum(np.abs(values), axis=1)
-    column = _first_above(cumulative, row, height)
-    sign = values[row, np.minimum(column, ROWS - 1)] < 0
-    return row, column, sign
+    return values
 
 
-def _first_above(cumulative: F64, row: I64, height: F64) -> I64:
-    """The least column with ``cumulative[row, column] > height``, by bisection of all rows at once."""
-    low = np.zeros(row.size, np.int64)
+def _running_sums(magnitudes: Array) -> Array:
+    """Sums down the columns, in place: one row after the other, where a device's own scan has an order of its own."""
+    if not is_tensor(magnitudes):
+        return np.cumsum(magnitudes, axis=0, out=magnitudes)
+    for above, here in itertools.pairwise(magnitudes):
+        here += above
+    return magnitudes
+
+
+def _first_above(cumulative: Array, row: Array, height: Array) -> Array:
+    """The least column with ``cumulative[column, row] > height``, by bisection of all rows at once."""
+    xp = namespace(cumulative)
+    low = xp.zeros_like(row)
     step = ROWS
     while step > 1:
         step //= 2
-        low += np.where(cumulative[row, low + step - 1] <= height, step, 0)
-    low += cumulative[row, low] <= height
+        low += xp.where(cumulative[low + (step - 1), row] <= height, step, 0)
+    low += cumulative[low, row] <= height
     return low
 
 

@@ -95,12 +95,12 @@ def meter(monkeypatch: pytest.MonkeyPatch) -> Iterator[Meter]:
     return meter
 
 
-@every_device
+@pytest.mark.cuda
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @for_many_coordinates
-def test_gradient_stays_on_its_device(codec: AnyCodec, dtype: type, device: str, meter: Meter) -> None:
-    """Beside the payload at most an eighth of the gradient crosses: block sums, and the blocks drawn from."""
-    x = on(device, checks.typical(codec).astype(dtype))
+def test_gradient_stays_on_its_device(codec: AnyCodec, dtype: type, meter: Meter) -> None:
+    """Beside the payload at most an eighth of the gradient crosses; ``test_devices`` tests it without a device."""
+    x = on("cuda", checks.typical(codec).astype(dtype))
     meter.fetched = 0
     checks.encode(codec, x)
     allowed = codec.nbytes + x.numel() * x.element_size() // 8

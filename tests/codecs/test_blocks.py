@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from gradwire.common.codecs import parse
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.kernels import blocks
-from gradwire.common.kernels.blocks import CHUNK, LANES, ROWS, BlockSums, block_of, block_sums
+from gradwire.common.kernels.blocks import CHUNK, LANES, ROWS, BlockSums, block_sums, first_of
 from tests.codecs import checks, law_checks, sampling_checks
 from tests.codecs.vectors import SHAPES, flat, ramp
 
@@ -36,9 +36,14 @@ every_size = pytest.mark.parametrize("dim", EDGES)
 every_dtype = pytest.mark.parametrize("dtype", [np.float32, np.float64])
 
 
+def members_of(blocks: int) -> np.ndarray:
+    """The coordinates of every block: [blocks, ROWS]."""
+    return first_of(np.arange(blocks))[:, None] + LANES * np.arange(ROWS)
+
+
 def check_block_sums(sums: BlockSums, x: np.ndarray) -> None:
     """Every coordinate lies in one block; bounds bound, and are tight to ``slack``; so do the totals."""
-    members = block_of(np.arange(sums.bounds.size), x.size)
+    members = members_of(sums.bounds.size)
     inside = members < x.size
     assert np.array_equal(np.sort(members[inside]), np.arange(x.size)), (
         "blocks do not partition the coordinates"
@@ -111,7 +116,7 @@ def test_what_is_not_finite_shows(value: float, dtype: type) -> None:
 def test_any_float64(dim: int, seed: int, exponent: float) -> None:
     x = np.random.default_rng(seed).standard_normal(dim) * 10.0**exponent
     sums = block_sums(x)
-    members = block_of(np.arange(sums.bounds.size), dim)
+    members = members_of(sums.bounds.size)
     inside = np.where(members < dim, np.abs(x)[np.minimum(members, dim - 1)], 0.0)
     assert all(
         Fraction(b) >= sum(map(Fraction, row)) for b, row in zip(sums.bounds[:50], inside[:50], strict=True)

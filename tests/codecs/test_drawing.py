@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradwire.common.kernels.blocks import CHUNK, LANES, block_sums
-from gradwire.common.kernels.sampling import SLAB, Drawn, draw_coordinates
+from gradwire.common.kernels.sampling import FEW, SLAB, Drawn, draw_coordinates
 from tests.codecs.chance import Chance, check_counts
 from tests.codecs.coins import ReplayCoins, coins
 from tests.codecs.vectors import heavy, ramp
@@ -132,13 +132,17 @@ def test_boundaries_between_coordinates() -> None:
     assert drawn.negative.tolist() == [False, False, True, True, True]
 
 
+@pytest.mark.parametrize("few", [0, FEW])
 @pytest.mark.parametrize("dim", [3, LANES, CHUNK - 1, CHUNK, 2 * CHUNK + 77])
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_backends_draw_the_same(dim: int, dtype: type) -> None:
+def test_backends_draw_the_same(dim: int, dtype: type, few: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Whether blocks are fetched or looked into where they are."""
     torch = pytest.importorskip("torch")
+    monkeypatch.setattr("gradwire.common.kernels.sampling.FEW", few)
+    monkeypatch.setattr("gradwire.common.kernels.sampling.FEW_SHARE", 1)
     x = ramp(dim).astype(dtype)
     sums = block_sums(x)
-    for count in (0, 1, 1000):
+    for count in (0, 1, 1000, 50_000):
         ours = draw_coordinates(x, sums, 1.2 * sums.total, count, ReplayCoins())
         theirs = draw_coordinates(torch.from_numpy(x), sums, 1.2 * sums.total, count, ReplayCoins())
         assert ours.coordinate.tolist() == theirs.coordinate.tolist() and ours.coordinate.dtype == np.int64
