@@ -25,7 +25,7 @@ from gradwire.common.kernels.arrays import all_finite
 from gradwire.common.memory import largest_dim
 from gradwire.common.transport import protocol
 from gradwire.common.transport.framing import Reassembler
-from gradwire.common.transport.specs import codec_from_message, run_to_message
+from gradwire.common.transport.specs import run_to_message, spec_from_message
 from gradwire.proto import wire_pb2
 from gradwire.server.assignment import assign
 from gradwire.server.coordinator import Coordinator
@@ -197,13 +197,17 @@ class ParameterServer:
         await self._run.admit(session, ready)
 
     def _check_codec(self, message: wire_pb2.CodecSpec) -> AnyCodec:
+        """The run's codec at the worker's dimension. What the worker sent is compared with it and never built."""
         try:
-            codec = codec_from_message(message)
+            codec = self._run.fold.codec_at(message.dim)
+            theirs = str(spec_from_message(message.spec))
         except SpecError as error:
             raise FailedPrecondition(str(error)) from error
-        if codec.spec != self._run.fold.codec_at(codec.dim).spec:
+        if theirs != codec.spec:
+            raise FailedPrecondition(f"the worker encodes with {theirs}, the run with {codec.spec}")
+        if message.fingerprint != codec.fingerprint:
             raise FailedPrecondition(
-                f"the worker encodes with {codec.spec}, the run with {self._run.config.codec}"
+                f"{codec.spec} has another fingerprint at the worker: both ends need the same gradwire version"
             )
         return codec
 

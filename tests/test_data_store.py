@@ -90,8 +90,15 @@ def test_a_download_is_verified_cached_and_loaded(
 )
 def test_a_failed_download_leaves_nothing(tmp_path: Path, publisher: Publisher, mood: str, says: str) -> None:
     with pytest.raises(DataError, match=rf"cannot download a5a: http://.*/{mood}/a5a: .*{says}"):
-        download(served(publisher, "a5a", mood), tmp_path / "new", progress=False)
-    assert list((tmp_path / "new").iterdir()) == []
+        download(served(publisher, "a5a", mood), tmp_path / "new" / "a5a", progress=False)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_failed_download_keeps_folders_that_were_there(tmp_path: Path, publisher: Publisher) -> None:
+    (tmp_path / "old").mkdir()
+    with pytest.raises(DataError):
+        download(served(publisher, "a5a", "gone"), tmp_path / "old" / "a5a", progress=False)
+    assert [path.name for path in tmp_path.rglob("*")] == ["old"]
 
 
 def test_the_next_address_is_tried(tmp_path: Path, publisher: Publisher) -> None:

@@ -71,11 +71,11 @@ class Run:
             self.address.set_result(event["address"])
         self._watch(event)
 
-    async def serve(self, listen: str = "127.0.0.1:0") -> dict[str, Any]:
+    async def serve(self, listen: str = "127.0.0.1:0", dim: int | None = None) -> dict[str, Any]:
         """Serve to the end; the summary."""
         address = parse_address(listen, any_port=True)
         return await serve(
-            lambda: open_log(self.directory, self.config), address, self._progress, tls=self.tls
+            lambda: open_log(self.directory, self.config), address, self._progress, dim=dim, tls=self.tls
         )
 
     async def work(self, name: str, workers: tuple[int, ...], tls: WorkerTls | None = None) -> None:

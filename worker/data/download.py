@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from pathlib import Path
@@ -77,6 +78,7 @@ def download(file: PublicFile, folder: Path, *, progress: bool) -> None:
     Raises:
         DataError: no address served it; the folder is as it was.
     """
+    made = [path for path in (folder, *folder.parents) if not path.exists()]
     failures = []
     for url in file.urls:
         bar = _Bar(file.name) if progress and sys.stderr.isatty() else None
@@ -84,4 +86,7 @@ def download(file: PublicFile, folder: Path, *, progress: bool) -> None:
             return _retrieve(url, file, folder, bar)
         except (OSError, ValueError) as error:
             failures.append(f"{url}: {_reason(error)}")
+    for path in made:
+        with contextlib.suppress(OSError):  # it holds what somebody else put there
+            path.rmdir()
     raise DataError(f"cannot download {file.name}: {'; '.join(failures)}")
