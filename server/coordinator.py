@@ -110,6 +110,8 @@ class Coordinator:
             for outgoing in catch_up:
                 session.queue(outgoing)
             self.sessions[session.number] = session
+            for round_ in await self._on_disk(self.fold.missed_by, session.workers):
+                session.send(wire_pb2.FromServer(late=wire_pb2.Late(round=round_)))
             if self.state.phase is rounds.Phase.OPEN:
                 self._send_open(session)
             await self._step(rounds.Joined(session.number, session.workers))

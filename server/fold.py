@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -29,6 +29,7 @@ from gradwire.server.outgoing import (
 
 SNAPSHOT_FACTOR = 4  # a snapshot is written when the log since the last one is this many times its size
 SNAPSHOT_FLOOR = 1 << 20  # bytes of log that are never worth a snapshot
+TOLD_ROUNDS = 8  # of which a process hears, when it joins, that they were committed without it
 KEEP_LOG_BYTES = 1 << 30  # a run whose payloads add up to more keeps only the log since its last snapshot
 
 
@@ -162,6 +163,17 @@ class Fold:
             records = self.log.read(ready.round, self.model.round)
             return [log_entry(self.codec, record, self.config.workers) for record in records]
         return [snapshot_message(self.model)]
+
+    def missed_by(self, workers: Collection[int]) -> list[int]:
+        """The last rounds that were committed without these workers, where they keep memories of what they sent.
+
+        A push that got lost with its stream is not answered: its sender learns here that it was not counted.
+        """
+        if self.config.feedback == "none":
+            return []
+        end = self.model.round
+        records = self.log.read(max(self.log.first_kept(), end - TOLD_ROUNDS, 0), end)
+        return [record.round for record in records if not set(workers) & set(record.workers)]
 
     def _entries_are_smaller(self, start: int) -> bool:
         """Whether the log relays and still has the rounds from ``start`` on, in fewer bytes than the model."""

@@ -119,7 +119,9 @@ def test_what_was_not_counted_comes_back(spec: str) -> None:
     push(memory, 0)
     whole = gradient(1) + memory.memory
     payload = push(memory, 1)
-    memory.give_back(payload, shared=shared_seed(5, 1, 3))
+    assert memory.kept(1) == payload and memory.kept(0) is None
+    memory.give_back(payload, 1, shared=shared_seed(5, 1, 3))
+    assert memory.kept(1) is None
     np.testing.assert_allclose(memory.memory, whole, rtol=0, atol=1e-6 * np.abs(whole).max())
 
 

@@ -31,7 +31,8 @@ class Arrival:
     @property
     def kind(self) -> str | None:
         """The name of the field that is set."""
-        return self.message.WhichOneof("message")
+        kind: str | None = self.message.WhichOneof("message")
+        return kind
 
 
 class Arrivals:

@@ -94,8 +94,14 @@ class ErrorFeedback:
         self._last, self.round = (round_, payload), round_ + 1
         return payload
 
-    def give_back(self, payload: bytes, *, shared: int | None = None) -> None:
-        """Return what an earlier payload carried: its round was committed without it, as was learnt only now."""
+    def kept(self, round_: int) -> bytes | None:
+        """The last payload, where it was of that round and has not been given back."""
+        return self._last[1] if self._last is not None and self._last[0] == round_ else None
+
+    def give_back(self, payload: bytes, round_: int, *, shared: int | None = None) -> None:
+        """Return what the payload of an earlier round carried: it was committed without it, as was learnt only now."""
+        if self._last is not None and self._last[0] == round_:
+            self._last = None  # once: a checkpoint that is restored must not give it back again
         estimate = self._codec.decode(payload, shared=shared)
         self._memory = _narrow(self._memory + like(estimate, self._memory))
 

@@ -70,6 +70,8 @@ class Encoder:
         """
         if self._last is None or self._last.round != round_:
             self._last = self._paid(round_) or self._encode(params, round_)
+            if self._sent and self._sent[-1].round == round_:  # made anew
+                self._sent.pop()
             self._sent.append(self._last)
         return self._last
 
@@ -77,13 +79,23 @@ class Encoder:
         """Drop the kept batch: the parameters that it was computed at were not the server's."""
         self._last = None
 
-    def take_back(self, round_: int) -> None:
-        """The round was committed without this process's payloads: what they carried goes back to the memories."""
+    def take_back(self, round_: int) -> bool:
+        """The round was committed without this process's payloads: what they carried goes back to the memories, once.
+
+        Whether there was anything to take back. After a restart the last payloads alone are known.
+        """
+        if self._memories is None:
+            return False
         late = next((batch for batch in self._sent if batch.round == round_), None)
-        if self._memories is not None and late is not None:
+        if late is not None:
             self._sent.remove(late)
-            for worker, payload in zip(self.workers, late.payloads, strict=True):
-                self._memories.give_back(worker, payload, self._shared(worker, round_))
+            payloads = dict(zip(self.workers, late.payloads, strict=True))
+        else:
+            kept = {worker: self._memories.kept(worker, round_) for worker in self.workers}
+            payloads = {worker: payload for worker, payload in kept.items() if payload is not None}
+        for worker, payload in payloads.items():
+            self._memories.give_back(worker, payload, round_, self._shared(worker, round_))
+        return bool(payloads)
 
     def _paid(self, round_: int) -> Batch | None:
         """What was handed out for a round that is paid for; losses and counts are not kept."""

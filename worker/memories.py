@@ -35,9 +35,13 @@ class Memories:
         self._save(worker)
         return payload
 
-    def give_back(self, worker: int, payload: bytes, shared: int | None) -> None:
+    def kept(self, worker: int, round_: int) -> bytes | None:
+        """A worker's last payload, where it was of that round and has not been given back."""
+        return self._of[worker].kept(round_)
+
+    def give_back(self, worker: int, payload: bytes, round_: int, shared: int | None) -> None:
         """Return what a worker's payload carried: its round was committed without it."""
-        self._of[worker].give_back(payload, shared=shared)
+        self._of[worker].give_back(payload, round_, shared=shared)
         self._save(worker)
 
     def _save(self, worker: int) -> None:

@@ -205,8 +205,11 @@ class Stream:
             state = self._work.model.snapshot()[: 4 * self._work.codec.dim]
             await self._send(wire_pb2.FromWorker(initial=wire_pb2.Snapshot(state=state)))
         elif kind == "late":
-            self._work.encoder.take_back(message.late.round)
-            self._progress(f"round {message.late.round} was committed without this process")
+            returned = self._work.encoder.take_back(message.late.round)
+            if (
+                self._open or returned
+            ):  # before that it is word of the last rounds, of which most were never pushed
+                self._progress(f"round {message.late.round} was committed without this process")
         elif kind == "finish":
             await self._finish(message.finish.rounds)
             return True

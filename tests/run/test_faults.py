@@ -176,11 +176,55 @@ def test_what_came_too_late_goes_back_into_the_memory() -> None:
     memories = Memories(codec, b"", (0,), None)
     encoder = Encoder(task, codec, 0, (0,), memories)
     sent = [encoder.batch(params, r).payloads[0] for r in range(3)]
-    encoder.take_back(1)
-    encoder.take_back(1)  # once
+    assert encoder.take_back(1)
+    assert not encoder.take_back(1)  # once
     gradients = sum(task.gradient(params, round=r, worker=0).value for r in range(3))
     counted = codec.decode(sent[0]) + codec.decode(sent[2])
     assert np.allclose(counted + memories._of[0].memory, gradients, atol=1e-4)
+
+
+def test_a_restarted_worker_takes_back_once_what_was_lost_with_its_stream(tmp_path: Path) -> None:
+    config = replace(CONFIG, codec="top_k(k=3)", workers=1)
+    task = build_spec(config.task, workers=1, seed=0)
+    codec, params = parse(config.codec, task.dim), task.initial()
+
+    def restarted() -> tuple[Encoder, Memories]:
+        memories = Memories(codec, b"", (0,), tmp_path)
+        return Encoder(task, codec, 0, (0,), memories), memories
+
+    encoder, _ = restarted()
+    for round_ in range(2):
+        encoder.batch(params, round_)
+    for once in (True, False):  # killed after the second push, told that it was not counted, and killed again
+        encoder, memories = restarted()
+        assert encoder.take_back(1) is once
+    gradients = [task.gradient(params, round=r, worker=0).value for r in range(2)]
+    first = codec.decode(codec.encode(gradients[0], np.random.default_rng(0)))
+    assert np.allclose(first + memories._of[0].memory, sum(gradients), atol=1e-4)
+
+
+@pytest.mark.usefixtures("short_wait")
+def test_a_process_that_joins_hears_which_rounds_were_committed_without_it(tmp_path: Path) -> None:
+    config = replace(CONFIG, workers=2, quorum=1, deadline=0.2, codec="top_k(k=3)", feedback="error")
+
+    async def main() -> list[int]:
+        rounds = Rounds()
+        run = Run(config, tmp_path, rounds)
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            group.create_task(run.serve())
+            group.create_task(run.work("steady", (0,)))
+            await rounds.committed(2).wait()
+            late = RawWorker(await run.address)
+            told = []
+            await late.greet(config, "late", (1,))
+            while (message := await late.receive()).WhichOneof("message") != "open":
+                if message.HasField("late"):
+                    told.append(message.late.round)
+            await late.close()
+        return told
+
+    told = asyncio.run(main())
+    assert told[:3] == [0, 1, 2] and told == list(range(len(told)))
 
 
 def test_a_late_joiner_is_brought_up_to_date(tmp_path: Path) -> None:
