@@ -6,6 +6,7 @@ from gradwire.bench.codecs import speeds
 from gradwire.bench.encode import encode
 from gradwire.bench.hadamard import hadamard
 from gradwire.bench.server_round import server_round
+from gradwire.bench.time_to_loss import time_to_loss
 from gradwire.bench.variance import variance
 from gradwire.bench.wire import wire
 from gradwire.deploy.lazy import example, plain_typer
@@ -19,3 +20,6 @@ bench.command("hadamard", epilog=example("gradwire bench hadamard --size 1048576
 bench.command("server-round", epilog=example("gradwire bench server-round --workers 100"))(server_round)
 bench.command("variance", epilog=example("gradwire bench variance --bits 1000"))(variance)
 bench.command("wire", epilog=example("gradwire bench wire --hosts netns --workers 4 --plot wire.png"))(wire)
+bench.command(
+    "time-to-loss", epilog=example("gradwire bench time-to-loss --rate 1mbit --rate 10mbit --plot t.svg")
+)(time_to_loss)

@@ -28,10 +28,16 @@ def check(path: Path) -> None:
 
 
 @contextmanager
-def figure(path: Path) -> Iterator[Any]:
-    """A figure's axes; it is written to ``path`` at the end, if nothing went wrong."""
+def figure(path: Path, rows: int = 1, columns: int = 1, size: tuple[float, float] = (9, 6)) -> Iterator[Any]:
+    """A figure's axes, an array of them if there are several; written to ``path`` at the end, if nothing went wrong.
+
+    Args:
+        path: its ending says what kind of picture.
+        rows: of axes; ``columns`` of them each.
+        size: in inches.
+    """
     from matplotlib.figure import Figure
 
-    drawn = Figure(figsize=(9, 6), layout="constrained")
-    yield drawn.subplots()
+    drawn = Figure(figsize=size, layout="constrained")
+    yield drawn.subplots(rows, columns)
     drawn.savefig(path, dpi=120)

@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from gradwire.bench.plotting import check as check_plot
 from gradwire.bench.timing import machine
 from gradwire.bench.waterfall import Waterfall, waterfall
+from gradwire.bench.waterfall_plot import draw
 from gradwire.bench.waterfall_table import print_waterfalls
 from gradwire.common.results import ResultFile, to_json
-from gradwire.deploy.hosts.choice import HostKind, network, rate_or_none
+from gradwire.deploy.hosts.choice import HostKind, choose, rate_for
 from gradwire.deploy.hosts.edge import concluded, measuring
 from gradwire.deploy.hosts.training import Trainer
 from gradwire.deploy.preflight import check, resolve
@@ -38,32 +41,46 @@ def wire(
         str | None, typer.Option(help="Speed of each worker's link, both ways, e.g. 10mbit.")
     ] = None,
     server_rate: Annotated[str | None, typer.Option(help="Speed of the server's link.")] = None,
+    plaintext: Annotated[bool, typer.Option("--plaintext", help="Without TLS.")] = False,
+    image: Annotated[
+        str | None, typer.Option(help="Image of the containers, instead of building this checkout's.")
+    ] = None,
     json_to: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON.")] = None,
-    plot: Annotated[str | None, typer.Option(metavar="FILE", help="Draw it: a PNG or SVG file.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it: a PNG or SVG file.")] = None,
 ) -> int:
     """Train with one server and N workers, each on its own host, and follow the bytes through every layer.
 
     Each codec is trained twice, for a round and for that many more: the difference is what rounds cost, without the
     end. Fails when payload bits, payload bytes or protobuf bytes are not those predicted.
     """
-    targets = [ResultFile(path) for path in (json_to, plot) if path is not None]
-    for target in targets:
-        target.check()
+    if json_to is not None:
+        ResultFile(json_to).check()
+    if plot is not None:
+        check_plot(plot)
     codecs, common = codec or CODECS, {"task": task, "downlink": downlink, "lr": lr, "evaluate_every": 0}
     cases = [{**common, "codec": spec} for spec in codecs]
     for case in cases:
         check(resolve(None, {**case, "workers": workers, "rounds": rounds + 1}, None), ())
-    worker_rate, servers_rate = rate_or_none(rate), rate_or_none(server_rate)
+    rates = rate_for(hosts, rate), rate_for(hosts, server_rate)
+    choice = choose(hosts, image)
 
     def measure() -> None:
         with measuring() as inbox:
-            trainer = Trainer(network(hosts, inbox, worker_rate, servers_rate), inbox)
+            trainer = Trainer(choice.network(inbox, *rates), inbox, plaintext)
             rows = [measured(trainer, case, workers, rounds) for case in cases]
         print_waterfalls(Console(width=None if Console().is_terminal else 200), rows)
         if json_to is not None:
-            about: dict[str, Any] = {"machine": machine(), "hosts": hosts.value, "task": task, "rate": rate}
+            about: dict[str, Any] = {
+                "machine": machine(),
+                "hosts": hosts.value,
+                "task": task,
+                "rate": rate,
+                "tls": not plaintext,
+            }
             about |= {"server_rate": server_rate, "rows": [row.to_json() for row in rows]}
             ResultFile(json_to).write(to_json(about, indent=2) + "\n")
+        if plot is not None:
+            draw(plot, rows)
 
     return concluded(measure)
 

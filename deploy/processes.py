@@ -20,7 +20,7 @@ PROGRAM = (sys.executable, "-P", "-m", "gradwire.deploy.child")
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 LAST_LINES = 30  # kept of what a child writes to standard error
 LAST_WORDS = 5.0  # seconds to read what a dead child has left, whose own children may hold its pipes open
-_THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,7 @@ def cores() -> int:
 def environment_for(processes: int) -> dict[str, str]:
     """The environment of one of so many workers: they share the cores, unless the user has said otherwise."""
     threads = str(max(1, cores() // processes))
-    return {**dict.fromkeys(_THREADS, threads), **os.environ}
+    return {**dict.fromkeys(THREADS, threads), **os.environ}
 
 
 @contextmanager

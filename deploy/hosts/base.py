@@ -37,11 +37,11 @@ class Host(Protocol):
     def kill(self) -> None:
         """Kill the process, if it runs; its end is announced like any other."""
 
-    def carry(self, folder: Path) -> str:
-        """Have a folder of this machine on the host, readable there; returns its path there."""
+    def carry(self, file: Path, name: str) -> str:
+        """Have a file of this machine on the host, readable to its process alone; returns ``scratch(name)``."""
 
     def scratch(self, name: str) -> str:
-        """The path of a folder on the host that is gone with it; not made yet."""
+        """A path on the host, for a file or folder that is gone with it; nothing is made there."""
 
     def counters(self) -> InterfaceCounters:
         """Those of the host's interface, since it was made."""

@@ -97,8 +97,11 @@ class NamespaceHost:
     def kill(self) -> None:
         self.child.send(SIGKILL)
 
-    def carry(self, folder: Path) -> str:
-        return str(folder)
+    def carry(self, file: Path, name: str) -> str:
+        target = Path(self.scratch(name))
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, target)
+        return str(target)
 
     def scratch(self, name: str) -> str:
         return str(self._folder / self.name / name)

@@ -15,6 +15,7 @@ from gradwire.common.errors import ByteMismatchError, DivergenceError
 from gradwire.common.transport.interfaces import InterfaceCounters
 from gradwire.deploy.edge import FAILED
 from gradwire.deploy.hosts.base import Host, Hosts, Network
+from gradwire.deploy.hosts.links import Links, links_for
 from gradwire.deploy.processes import Child, Ended, Event, Inbox, Said, Signalled, killer
 
 PORT = 50051
@@ -51,33 +52,18 @@ class Trained:
 
 
 @dataclass(frozen=True)
-class Links:
-    """How the processes are told to talk to each other.
-
-    Attributes:
-        server: arguments of the server's command, given its host.
-        worker: arguments of a worker's command, given its host.
-    """
-
-    server: Callable[[Host], tuple[str, ...]]
-    worker: Callable[[Host], tuple[str, ...]]
-
-
-PLAINTEXT = Links(lambda host: ("--insecure",), lambda host: ("--insecure",))
-
-
-@dataclass(frozen=True)
 class Trainer:
     """Trains on a network: a fresh one for each run, so that every run finds the same silence.
 
     Attributes:
         inbox: the one that the network's processes speak into; signals arrive there too.
+        plaintext: go without the certificates that each run is otherwise given.
         watch: called with each of the server's events.
     """
 
     network: Network
     inbox: Inbox
-    links: Links = PLAINTEXT
+    plaintext: bool = False
     watch: Callable[[Mapping[str, Any]], None] = lambda event: None
 
     def run(self, settings: Mapping[str, Any], workers: int) -> Trained:
@@ -89,15 +75,15 @@ class Trainer:
             ByteMismatchError: predicted and measured bytes differ.
             DivergenceError: a replica ended with other parameters.
         """
-        with self.network.hosts(workers) as hosts:
-            return _Run(self, hosts, {**settings, "workers": workers}).run()
+        with self.network.hosts(workers) as hosts, links_for(hosts, plaintext=self.plaintext) as links:
+            return _Run(self, hosts, links, {**settings, "workers": workers}).run()
 
 
 class _Run:
     """One training on hosts that stand."""
 
-    def __init__(self, trainer: Trainer, hosts: Hosts, settings: Mapping[str, Any]) -> None:
-        self._trainer, self._hosts, self._settings = trainer, hosts, settings
+    def __init__(self, trainer: Trainer, hosts: Hosts, links: Links, settings: Mapping[str, Any]) -> None:
+        self._trainer, self._hosts, self._links, self._settings = trainer, hosts, links, settings
         self._alive: set[Child] = set()
         self._summary: dict[str, Any] | None = None
         self._reached: dict[int, float] = {}
@@ -124,14 +110,14 @@ class _Run:
         host = self._hosts.server
         words = ("server", "--listen", f"{host.address}:{PORT}", "--progress", "json")
         settings = (f"--{name.replace('_', '-')}={value}" for name, value in self._settings.items())
-        return (*words, "--state-dir", host.scratch("run"), *self._trainer.links.server(host), *settings)
+        return (*words, "--state-dir", host.scratch("run"), *self._links.server(host), *settings)
 
     def _start_workers(self) -> None:
         self._started = time.monotonic()
         for i, host in enumerate(self._hosts.workers):
             words = ("worker", "--server", f"{self._hosts.server.address}:{PORT}", "--name", host.name)
             itself = ("--workers", str(i), "--state-dir", host.scratch("run"))
-            self._start(host, (*words, *itself, *self._trainer.links.worker(host)))
+            self._start(host, (*words, *itself, *self._links.worker(host)))
 
     # ---- events -----------------------------------------------------------------------------------------------------
 

@@ -27,8 +27,8 @@ class LocalHost:
     def kill(self) -> None:
         self.child.send(SIGKILL)
 
-    def carry(self, folder: Path) -> str:
-        return str(folder)
+    def carry(self, file: Path, name: str) -> str:
+        return str(file)
 
     def scratch(self, name: str) -> str:
         (self._folder / self.name).mkdir(exist_ok=True)

@@ -1,6 +1,9 @@
 """A training over hosts, from its first process to its last: here with processes that only speak the contract."""
 
 import signal
+import socket
+from collections.abc import Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
@@ -9,14 +12,22 @@ import pytest
 
 from gradwire.common.errors import ByteMismatchError, DivergenceError
 from gradwire.deploy.hosts import training
+from gradwire.deploy.hosts.base import Host
 from gradwire.deploy.hosts.edge import concluded
-from gradwire.deploy.hosts.training import Links, Trained, Trainer, TrainingFailed
+from gradwire.deploy.hosts.training import Trained, Trainer, TrainingFailed
 from gradwire.deploy.processes import Signalled
 from tests.deploy.stage import program
 from tests.hosts.local import LocalNetwork
 
-PORT = 50937  # of the fakes
-LINKS = Links(lambda host: (), lambda host: ("--retry-for", "9"))
+
+class NoLinks:
+    """The fakes know no certificates."""
+
+    def server(self, host: Host) -> Sequence[str]:
+        return ()
+
+    def worker(self, host: Host) -> Sequence[str]:
+        return ("--retry-for", "9")
 
 
 def network(fault: str, folder: Path) -> LocalNetwork:
@@ -24,12 +35,14 @@ def network(fault: str, folder: Path) -> LocalNetwork:
 
 
 def train(net: LocalNetwork, **more: Any) -> Trained:
-    return Trainer(net, net.inbox, LINKS, **more).run({"task": "fake"}, 2)
+    return Trainer(net, net.inbox, **more).run({"task": "fake"}, 2)
 
 
 @pytest.fixture(autouse=True)
-def port(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(training, "PORT", PORT)
+def fakes(monkeypatch: pytest.MonkeyPatch) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        monkeypatch.setattr(training, "PORT", free.getsockname()[1])
+    monkeypatch.setattr(training, "links_for", lambda hosts, plaintext: nullcontext(NoLinks()))
 
 
 def test_every_host_runs_its_part_and_is_read_twice(tmp_path: Path) -> None:

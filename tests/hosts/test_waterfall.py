@@ -2,12 +2,14 @@
 
 import io
 from copy import deepcopy
+from pathlib import Path
 from typing import Any
 
 import pytest
 from rich.console import Console
 
 from gradwire.bench.waterfall import FRAME_HEADERS, Direction, waterfall
+from gradwire.bench.waterfall_plot import draw, steps
 from gradwire.bench.waterfall_table import print_waterfalls
 from gradwire.common.errors import ByteMismatchError, ConfigError
 from gradwire.common.transport.interfaces import InterfaceCounters
@@ -104,3 +106,12 @@ def test_trainings_are_not_changed() -> None:
     before = deepcopy((long.summary, short.summary))
     waterfall(long, short)
     assert (long.summary, short.summary) == before
+
+
+def test_the_picture_has_a_step_for_each_layer(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib")
+    row = waterfall(trained(21), trained(1))
+    assert steps(row, row.uplink) == [2132 / 8, 267, 275, 315, 381]
+    for rows, name in (([row], "one.png"), ([row, row], "two.svg")):
+        draw(tmp_path / name, rows)
+        assert (tmp_path / name).stat().st_size > 5000

@@ -1,0 +1,102 @@
+"""``gradwire bench time-to-loss``: how long training takes over slow and fast links, each worker on its own host."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from gradwire.bench.plotting import check as check_plot
+from gradwire.bench.race import CASES, Case, Lap, race, read_case
+from gradwire.bench.race_report import draw, print_race
+from gradwire.bench.timing import machine
+from gradwire.common.errors import ConfigError
+from gradwire.common.results import ResultFile, to_json
+from gradwire.deploy.hosts.choice import HostKind, choose
+from gradwire.deploy.hosts.edge import concluded, measuring
+from gradwire.deploy.hosts.rates import Rate, parse_rate
+from gradwire.deploy.preflight import check, resolve
+
+RATES = ("1mbit", "10mbit", "100mbit", "unshaped")
+
+
+def time_to_loss(
+    case: Annotated[
+        list[Path] | None,
+        typer.Option(
+            help="TOML file of a run, as for `gradwire run --config`; default: four codecs and downlinks."
+        ),
+    ] = None,
+    task: Annotated[
+        str, typer.Option(help="Task, where a file names none.")
+    ] = "mlp(mnist, hidden=100, batch=64)",
+    workers: Annotated[int, typer.Option(help="Hosts of workers, each with one.", min=1)] = 4,
+    target: Annotated[float, typer.Option(help="Mean training loss to reach.")] = 0.45,
+    window: Annotated[int, typer.Option(help="Rounds that the loss is averaged over.", min=1)] = 10,
+    max_rounds: Annotated[int, typer.Option(help="Rounds after which a case has failed.", min=1)] = 400,
+    rate: Annotated[
+        list[str] | None, typer.Option(help="Speed of each worker's link, both ways, or `unshaped`.")
+    ] = None,
+    server_rate: Annotated[
+        str | None, typer.Option(help="Speed of the server's link, where the workers' are shaped.")
+    ] = None,
+    plaintext: Annotated[bool, typer.Option("--plaintext", help="Without TLS.")] = False,
+    json_to: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON.")] = None,
+    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it: a PNG or SVG file.")] = None,
+) -> int:
+    """Time training to a target loss over slow and fast links, between network namespaces.
+
+    The first training of a case finds how many rounds it needs. As every round waits for all workers, the same rounds
+    give the same model on every link, which is checked; each link's time is that of exactly those rounds.
+    """
+    if json_to is not None:
+        ResultFile(json_to).check()
+    if plot is not None:
+        check_plot(plot)
+    rates = [_rate(text) for text in rate or RATES]
+    servers = None if server_rate is None else parse_rate(server_rate)
+    cases = (
+        [read_case(path, task) for path in case] if case else [Case(n, {"task": task, **s}) for n, s in CASES]
+    )
+    _check(cases, workers, max_rounds)
+    choice = choose(HostKind.NETNS)
+
+    def measure() -> None:
+        laps: list[Lap] = []
+        with measuring() as inbox:
+            for one in cases:
+                laps += race(
+                    one, workers, rates, target=target, window=window, max_rounds=max_rounds,
+                    network=lambda r: choice.network(inbox, r, servers if r is not None else None),
+                    inbox=inbox, plaintext=plaintext,
+                )  # fmt: skip
+        console = Console(width=None if Console().is_terminal else 200)
+        print_race(console, laps, target)
+        about: dict[str, Any] = {
+            "machine": machine(), "workers": workers, "target": target, "window": window, "tls": not plaintext,
+            "server_rate": server_rate,
+        }  # fmt: skip
+        if json_to is not None:
+            ResultFile(json_to).write(
+                to_json({**about, "laps": [lap.to_json() for lap in laps]}, indent=2) + "\n"
+            )
+        if plot is not None:
+            draw(plot, laps, target)
+
+    return concluded(measure)
+
+
+def _rate(text: str) -> Rate | None:
+    return None if text == "unshaped" else parse_rate(text)
+
+
+def _check(cases: list[Case], workers: int, rounds: int) -> None:
+    names = [one.name for one in cases]
+    if len(set(names)) != len(names):
+        raise ConfigError(
+            f"two cases are called {max(names, key=names.count)}: give their files names of their own"
+        )
+    for one in cases:
+        check(resolve(None, {**one.settings, "workers": workers, "rounds": rounds}, None), ())

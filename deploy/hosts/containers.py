@@ -1,0 +1,259 @@
+"""Hosts that are Docker containers: each an address on a network that only they are on.
+
+A container's main process is ``cat``, which ends when this process's end of its input is closed, however this process
+ends; the engine then removes the container. gradwire runs beside it, so that the interface's counters can be read after
+gradwire's end. The network is removed at the end, or, where this process was killed, by the next measurement.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import tarfile
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from gradwire.common.errors import ConfigError
+from gradwire.common.transport.interfaces import InterfaceCounters
+from gradwire.deploy.hosts.base import BENCHMARKING, INTERFACE, Hosts
+from gradwire.deploy.hosts.images import Images, connect
+from gradwire.deploy.processes import THREADS, Child, Ended, Inbox, Said, environment_for
+
+LABEL = "gradwire.measurement"
+SCRATCH = PurePosixPath("/tmp")
+DATA = "/data"
+LARGEST_PREFIX, SMALLEST_PREFIX = 20, 24
+
+
+class ContainerChild(Child):
+    """A process in a container."""
+
+    def __init__(self, name: str, inbox: Inbox, container: str, environment: dict[str, str]) -> None:
+        super().__init__(name, inbox, environment)
+        self._container = container
+        self._client = connect()  # one a thread: streams are read while other requests are made
+
+    def start(self, command: Sequence[str]) -> None:
+        api = self._client.api
+        made = api.exec_create(self._container, list(command), environment=self._environment)
+        stream = api.exec_start(made["Id"], stream=True, demux=True)
+        threading.Thread(target=self._follow, args=(made["Id"], stream), daemon=True).start()
+
+    def _follow(self, process: str, stream: Iterator[tuple[bytes | None, bytes | None]]) -> None:
+        """Lines as they come; then the exit code."""
+        pending = [b"", b""]
+        for parts in stream:
+            for is_error, part in enumerate(parts):
+                *lines, pending[is_error] = (pending[is_error] + (part or b"")).split(b"\n")
+                for line in lines:
+                    self._say(line, bool(is_error))
+        for is_error, line in enumerate(pending):
+            if line:
+                self._say(line, bool(is_error))
+        code = self._client.api.exec_inspect(process)["ExitCode"]
+        self._client.close()
+        self._inbox.put(Ended(self, code))
+
+    def _say(self, line: bytes, is_error: bool) -> None:
+        text = line.decode(errors="replace")
+        if is_error:
+            self.last_lines.append(text.rstrip())
+        self._inbox.put(Said(self, text, is_error))
+
+
+class ContainerHost:
+    """A host that is a container."""
+
+    def __init__(self, name: str, address: str, client: Any, container: str, child: Child) -> None:
+        self.name, self.address, self.child = name, address, child
+        self._client, self._container = client, container
+
+    def start(self, words: Sequence[str]) -> None:
+        self.child.start(("gradwire", *words))
+
+    def kill(self) -> None:
+        self._client.api.kill(self._container)  # the engine has no word for one process
+
+    def carry(self, file: Path, name: str) -> str:
+        archive, user = io.BytesIO(), self._user()
+        with tarfile.open(fileobj=archive, mode="w") as tar:
+            for folder in reversed(PurePosixPath(name).parents[:-1]):
+                tar.addfile(_owned(tarfile.TarInfo(str(folder)), tarfile.DIRTYPE, user))
+            entry = _owned(tarfile.TarInfo(name), tarfile.REGTYPE, user)
+            content = file.read_bytes()
+            entry.size = len(content)
+            tar.addfile(entry, io.BytesIO(content))
+        self._client.api.put_archive(self._container, str(SCRATCH), archive.getvalue())
+        return self.scratch(name)
+
+    def _user(self) -> tuple[int, int]:
+        """Who gradwire runs as."""
+        user, _, group = self._client.api.inspect_container(self._container)["Config"]["User"].partition(":")
+        return int(user or 0), int(group or user or 0)
+
+    def scratch(self, name: str) -> str:
+        return str(SCRATCH / name)
+
+    def counters(self) -> InterfaceCounters:
+        carried = self._client.api.stats(self._container, stream=False, one_shot=True)["networks"][INTERFACE]
+        return InterfaceCounters(
+            *(carried[name] for name in ("rx_bytes", "tx_bytes", "rx_packets", "tx_packets"))
+        )
+
+
+def _owned(entry: tarfile.TarInfo, kind: bytes, user: tuple[int, int]) -> tarfile.TarInfo:
+    entry.type, (entry.uid, entry.gid) = kind, user
+    entry.mode = 0o700 if kind == tarfile.DIRTYPE else 0o600
+    return entry
+
+
+@dataclass(frozen=True)
+class Containers:
+    """Makes hosts of containers.
+
+    Attributes:
+        data: folder of data sets on this machine, which workers see.
+    """
+
+    inbox: Inbox
+    images: Images
+    data: Path | None = None
+
+    @contextmanager
+    def hosts(self, workers: int) -> Iterator[Hosts]:
+        """A server's container and so many workers'.
+
+        Raises:
+            ConfigError: the engine refuses.
+        """
+        import docker
+
+        client = connect()
+        with ExitStack() as stack:
+            stack.callback(client.close)
+            try:
+                remove_orphans(client)
+                network, subnet = _network(client, stack, workers + 1)
+                hosts = [
+                    self._host(client, stack, network, str(subnet[i + 2]), i - 1, workers)
+                    for i in range(workers + 1)
+                ]
+            except docker.errors.APIError as error:
+                raise ConfigError(f"the Docker engine refused: {error.explanation or error}") from error
+            yield Hosts(hosts[0], tuple(hosts[1:]))
+
+    def _host(
+        self, client: Any, stack: ExitStack, network: str, address: str, worker: int, workers: int
+    ) -> ContainerHost:
+        """One container; worker -1 is the server."""
+        name = "server" if worker < 0 else f"worker-{worker}"
+        image = self.images.server if worker < 0 else self.images.worker
+        binds = {} if self.data is None or worker < 0 else {str(self.data): {"bind": DATA, "mode": "ro"}}
+        container = _start(client, stack, image, network, address, name, binds)
+        _send_single_segments(client, container)
+        threads = {key: environment_for(workers)[key] for key in THREADS} if worker >= 0 else {}
+        environment = threads | ({"GRADWIRE_DATA": DATA} if binds else {})
+        return ContainerHost(
+            name, address, client, container, ContainerChild(name, self.inbox, container, environment)
+        )
+
+
+def _start(
+    client: Any, stack: ExitStack, image: str, network: str, address: str, name: str, binds: dict[str, Any]
+) -> str:
+    """A container whose main process waits for the end of its input; returns its id."""
+    api = client.api
+    made = api.create_container(
+        image,
+        entrypoint=["cat"],
+        hostname=name,
+        stdin_open=True,  # and, as this is not detached, closed for good when we are gone
+        labels={LABEL: str(os.getpid())},
+        host_config=api.create_host_config(
+            auto_remove=True, binds=binds, cap_drop=["ALL"], cap_add=["NET_ADMIN"], network_mode=network,
+            sysctls={"net.ipv6.conf.all.disable_ipv6": "1"},
+        ),
+        networking_config=api.create_networking_config({network: api.create_endpoint_config(ipv4_address=address)}),
+    )  # fmt: skip
+    container: str = made["Id"]
+    stack.callback(_remove, client, container)
+    attached = api.attach_socket(container, params={"stdin": 1, "stream": 1})
+    stack.callback(attached.close)
+    api.start(container)
+    return container
+
+
+def _remove(client: Any, container: str) -> None:
+    import docker
+
+    try:
+        client.api.remove_container(container, force=True)
+        client.api.wait(container, condition="removed")
+    except docker.errors.NotFound:
+        return  # the engine was faster
+    except docker.errors.APIError as error:
+        if error.status_code != 409:  # its removal is under way: the network's removal waits for it
+            raise
+
+
+def _send_single_segments(client: Any, container: str) -> None:
+    """See segments.py: the counters are to count what a link would carry."""
+    command = ["python", "-m", "gradwire.deploy.hosts.segments", INTERFACE]
+    made = client.api.exec_create(container, command, user="0")
+    said = client.api.exec_start(made["Id"])
+    if client.api.exec_inspect(made["Id"])["ExitCode"]:
+        raise ConfigError(
+            f"cannot turn off segmentation in a container: {said.decode(errors='replace').strip()}"
+        )
+
+
+def _network(client: Any, stack: ExitStack, hosts: int) -> tuple[str, IPv4Network]:
+    """A network of the benchmarking range that no other network here overlaps.
+
+    Raises:
+        ConfigError: more hosts than fit, or no room is left.
+    """
+    import docker
+    from docker.types import IPAMConfig, IPAMPool
+
+    prefix = next(
+        (p for p in range(SMALLEST_PREFIX, LARGEST_PREFIX - 1, -1) if hosts + 3 <= 1 << (32 - p)), None
+    )
+    if prefix is None:
+        raise ConfigError(
+            f"{hosts} containers were asked for, expected at most {(1 << 32 - LARGEST_PREFIX) - 3}"
+        )
+    for subnet in reversed(list(BENCHMARKING.subnets(new_prefix=prefix))):
+        ipam = IPAMConfig(pool_configs=[IPAMPool(subnet=str(subnet), gateway=str(subnet[1]))])
+        try:
+            made = client.networks.create(
+                f"gradwire-{os.getpid()}-{os.urandom(3).hex()}",
+                ipam=ipam,
+                internal=True,
+                labels={LABEL: str(os.getpid())},
+            )
+        except docker.errors.APIError as error:
+            if "overlap" not in str(error.explanation):
+                raise
+            continue
+        stack.callback(made.remove)
+        return made.name, subnet
+    raise ConfigError(f"every network of {BENCHMARKING} is taken: remove some, see `docker network ls`")
+
+
+def remove_orphans(client: Any) -> None:
+    """Remove the networks of measurements that were killed before they could."""
+    import docker
+
+    for network in client.networks.list(filters={"label": LABEL}):
+        owner = network.attrs["Labels"][LABEL]
+        if not Path(f"/proc/{owner}").exists():
+            try:
+                network.remove()
+            except docker.errors.APIError:  # a container of it is still being removed: next time
+                continue
