@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from gradwire.common.codecs.base import Example
 from gradwire.common.codecs.direction import DirectionCodec, nearest_float32
-from gradwire.common.codecs.dithered import read_magnitude
+from gradwire.common.codecs.dithered import FLOAT32_MAX, read_magnitude
 from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
@@ -193,9 +193,8 @@ def _round(y: Array, width: int, unit: float) -> _Part:
     magnitudes = xp.abs(y)
     codes = xp.zeros(y.shape, dtype=xp.int32, **({} if isinstance(y, np.ndarray) else {"device": y.device}))
     for middle in (levels[1:] + levels[:-1]) / 2:
-        codes += magnitudes > float(
-            np.float32(middle * unit)
-        )  # a float32, so that it means the same in either type
+        # A float32, so that it means the same in either type; where that ends, nothing is above it.
+        codes += magnitudes > float(np.float32(min(middle * unit, FLOAT32_MAX)))
     along = signed_sum(magnitudes * like(levels, y)[xp.astype(codes, xp.int64)]) if y.shape[0] else 0.0
     codes += xp.astype(y < 0, xp.int32) * levels.size
     return _Part(codes, along)

@@ -219,6 +219,15 @@ FORMULAS: dict[str, dict[str, Formula]] = {
         "gain_shape(aguq(1.0, 1000000), simq)": lambda d: aguq(10**6) + ceil_log2(2 * d + 1),
         "gain_shape(exact, cross_polytope(3))": lambda d: NORM + 3 * ceil_log2(2 * d),
     },
+    # Mechanisms: randomized response leaves the coding as it is, others send K bits or a subset of K vertices.
+    "private": {
+        "private(rr(4.0), cross_polytope(repeats=10))": lambda d: 10 * ceil_log2(2 * d),
+        "private(rr(4.0), cross_polytope(repeats=10, coding=multiset))": lambda d: multiset(2 * d, 10),
+        "private(rr(2.0), reed_muller)": lambda d: 1 + ceil_log2(d),
+        "private(rappor(1.0), cross_polytope(repeats=2))": lambda d: 2 * 2 * d,
+        "private(oue(2.0), simplex)": lambda d: d + 1,
+        "private(subset_selection(2.0, 2), cross_polytope(repeats=3))": lambda d: 3 * choose_bits(2 * d, 2),
+    },
     # baselines
     "qsgd": {
         "qsgd(coding=fixed)": lambda d: NORM + 2 * d,
