@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from gradwire.common.codecs import AnyCodec, parse
-from gradwire.common.errors import SpecError
+from gradwire.common.codecs import AnyCodec
+from gradwire.common.codecs.fitting import largest
 
 DIM = 65_536
 BUDGETS = (100, 1_000, 10_000, 100_000)  # bits, 32 of them a norm where there is one
@@ -43,24 +43,13 @@ class Scheme:
 
     def within(self, bits: int, dim: int) -> AnyCodec | None:
         """The largest codec whose payload has at most that many bits."""
-        low, high = 0, self.most
-        while low < high:
-            middle = (low + high + 1) // 2
-            codec = self._codec(middle, dim)
-            low, high = (middle, high) if codec and codec.nbits <= bits else (low, middle - 1)
-        return self._codec(low, dim) if low else None
+        return largest(self.spec, dim, bits, most=self.most)
 
     def stated(self, bits: int) -> dict[str, Stated]:
         """Theory's numbers by vector; none where it has none."""
         cell = self.theory[BUDGETS.index(bits)] if bits in BUDGETS else ""
         names = ("gaussian", "gradient")
         return {name: Stated(text) for name, text in zip(names, cell.split(" / "), strict=False) if cell}
-
-    def _codec(self, size: int, dim: int) -> AnyCodec | None:
-        try:
-            return parse(self.spec.format(n=size, share=size / dim), dim)
-        except SpecError:
-            return None
 
 
 SCHEMES = (

@@ -42,6 +42,12 @@ def _codecs() -> Callable[..., Any]:
     return codecs
 
 
+def _plan() -> Callable[..., Any]:
+    from gradwire.deploy.plan import plan
+
+    return plan
+
+
 def _bench() -> typer.Typer:
     from gradwire.bench.command import bench
 
@@ -103,6 +109,14 @@ COMMANDS = {
         "List the codecs: bits, variance and privacy of each.",
         ("gradwire codecs --dim 795010",),
         _codecs,
+    ),
+    "plan": Listed(
+        "Choose a codec: those that fit, best first.",
+        (
+            "gradwire plan --dim 795010 --bits 2060",
+            "gradwire plan --task 'logistic(a9a)' --bits 1000 --epsilon 8 --rounds 200 --delta 1e-5",
+        ),
+        _plan,
     ),
     "bench": Listed(
         "Measure speed, variances and bytes.",

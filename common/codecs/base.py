@@ -67,6 +67,9 @@ class Codec(ABC, Generic[S]):
 
     name: ClassVar[str]
     source: ClassVar[str]
+    plans: ClassVar[
+        tuple[str, ...]
+    ] = ()  # specs to plan with, see fitting.py; none: they follow from the parameters
     fixed_length: ClassVar[bool] = True
     unbiased: ClassVar[bool] = True
     unbiased_given_shared: ClassVar[bool] = True

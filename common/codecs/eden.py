@@ -70,6 +70,7 @@ class Eden(DirectionCodec[Rounded]):
 
     name = "eden"
     source = "EDEN (Vargaftik et al., ICML 2022)"
+    plans = ("eden({share})",)
 
     def __post_init__(self) -> None:
         super().__post_init__()

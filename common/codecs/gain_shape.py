@@ -46,6 +46,7 @@ class GainShape(Codec[Any]):
 
     name = "gain_shape"
     source = "SimQ 7; A-RATQ"
+    plans = ("gain_shape(aguq(1.0, 1000000), simq_plus(repeats={n}))", "gain_shape(aguq(1.0, 1000000), ratq)")
 
     def __post_init__(self) -> None:
         super().__post_init__()

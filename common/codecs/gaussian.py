@@ -59,6 +59,7 @@ class Gaussian(VertexCodec):
 
     name = "gaussian"
     source = "vqSGD 5.1, Thm 7 (V10)"
+    plans = ("gaussian({n})", "gaussian(8, repeats={n})")
 
     def __post_init__(self) -> None:
         super().__post_init__()

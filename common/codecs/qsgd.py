@@ -58,6 +58,7 @@ class QSGD(DitheredCodec[float]):
 
     name = "qsgd"
     source = "QSGD (Alistarh et al. 2017), Lemma 3.1, Thm 3.2"
+    plans = ("qsgd", "qsgd(levels={n}, coding=fixed)")
 
     def __post_init__(self) -> None:
         super().__post_init__()

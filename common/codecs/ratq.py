@@ -67,6 +67,7 @@ class Ratq(ShapeCodec[Adaptive]):
 
     name = "ratq"
     source = "SimQ 5, eq. 8 (RATQ; S4)"
+    plans = ("ratq(count={n})", "ratq(levels={n})")
     shared_randomness = True
     variance_is_bound = True
     variance_given_shared = False  # some rotations are worse than the average

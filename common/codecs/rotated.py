@@ -48,6 +48,7 @@ class Rotated(Composite[Any]):
 
     name = "rotated"
     source = "vqSGD 8; RATQ, step 1"
+    plans = ("rotated(1, cuq(levels={odd}))", "rotated(1, simq_plus(repeats={n}, coding=l1_ball))")
     shared_randomness = True
 
     def __post_init__(self) -> None:

@@ -56,6 +56,7 @@ class Subsample(Composite[Any]):
 
     name = "subsample"
     source = "SimQ 7; RCS of RATQ"
+    plans = ("subsample(inner=ratq, count={n})", "subsample(inner=rotated(1, cuq(levels=3)), count={n})")
 
     def __post_init__(self) -> None:
         given = [n for n in ("fraction", "count", "budget") if getattr(self, n) is not None]
