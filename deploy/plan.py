@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import shlex
 import time
-from collections.abc import Iterator
-from dataclasses import MISSING, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from gradwire.common.errors import ConfigError, GradwireError
 from gradwire.common.privacy.accounting import check_delta, check_epsilon, epsilon_for, pure, tightest
 from gradwire.common.randomness import SystemCoins
 from gradwire.common.results import to_json
-from gradwire.common.spec import Spec, canonical, parameter_fields, parse_spec
+from gradwire.common.spec import Spec, parse_spec
 from gradwire.worker.tasks import kind_of
 
 TIMED = 3  # encodings and decodings of which the fastest counts
@@ -104,16 +105,17 @@ def _wanted(
 
 
 def _rows(wanted: Wanted) -> Iterator[dict[str, Any]]:
-    """One row for each family that has a codec which fits: the one of least variance."""
-    for name, cls in sorted(codecs().items()):
-        best: tuple[float, AnyCodec] | None = None
+    """One row for each family, and mechanism, that has a codec which fits: the one of least variance."""
+    for family, cls in sorted(codecs().items()):
+        best: dict[str, tuple[float, AnyCodec]] = {}
         for codec in fitted(cls, wanted.dim, wanted.bits, wanted.epsilon_per_push):
-            variance = _variance(codec)
-            if variance is not None and (best is None or variance < best[0]):
-                best = variance, codec
-        cost = _cost(best[1]) if best is not None else None
-        if best is not None and cost is not None:
-            yield {"family": name, **_row(best[1], best[0], cost, wanted)}
+            variance, kind = _variance(codec), getattr(codec, "mechanism", Spec(family)).name
+            if variance is not None and variance < best.get(kind, (math.inf,))[0]:
+                best[kind] = variance, codec
+        for variance, codec in best.values():
+            cost = _cost(codec)
+            if cost is not None:
+                yield {"family": family, **_row(codec, variance, cost, wanted)}
 
 
 def _variance(codec: AnyCodec) -> float | None:
@@ -148,18 +150,38 @@ def _row(codec: AnyCodec, variance: float, cost: tuple[float, float], wanted: Wa
 
 
 def shortest_spec(codec: AnyCodec) -> str:
-    """A codec's spec without the parameters that have their defaults.
+    """A codec's spec without the arguments that change nothing, at any depth.
 
-    >>> shortest_spec(parse("cross_polytope(repeats=100, coding=tuple)", 1000))
-    'cross_polytope(repeats=100)'
+    >>> shortest_spec(parse("rotated(rounds=3, inner=cross_polytope(repeats=100, coding=tuple))", 1000))
+    'rotated(rounds=3, inner=cross_polytope(repeats=100))'
     """
-    changed = {
-        f.name: getattr(codec, f.name)
-        for f in parameter_fields(type(codec))
-        if f.default is MISSING or getattr(codec, f.name) != f.default
-    }
-    spec = canonical(codec.name, changed) if changed else str(Spec(codec.name))
-    return spec if parse(spec, codec.dim) == codec else codec.spec
+
+    def same(spec: Spec) -> bool:
+        try:
+            return parse(spec, codec.dim) == codec
+        except GradwireError:
+            return False
+
+    spec = parse_spec(codec.spec)
+    return str(_shortened(spec, same))
+
+
+def _shortened(spec: Spec, same: Callable[[Spec], bool]) -> Spec:
+    """Drop one argument after the other, those inside an argument that has to stay included."""
+    kept = dict(spec.kwargs)
+    for name, value in spec.kwargs:
+        without = {key: item for key, item in kept.items() if key != name}
+        if same(Spec(spec.name, spec.args, tuple(without.items()))):
+            kept = without
+        elif isinstance(value, Spec):
+            kept[name] = _shortened(value, partial(_same_with, same, spec, kept, name))
+    return Spec(spec.name, spec.args, tuple(kept.items()))
+
+
+def _same_with(
+    same: Callable[[Spec], bool], spec: Spec, kept: dict[str, Any], name: str, inner: Spec
+) -> bool:
+    return same(Spec(spec.name, spec.args, tuple({**kept, name: inner}.items())))
 
 
 def _command(spec: str, codec: AnyCodec, wanted: Wanted) -> str:

@@ -1,13 +1,15 @@
 """The codecs of a family that make the most of a budget of bits, and of epsilon: what planning and comparing ask for.
 
 A family is planned from templates: specs in which ``{n}`` stands for a whole number from 1, ``{odd}`` for 2n + 1,
-``{share}`` for n / dim, and ``{epsilon}`` for what a payload may spend. A class names its own as ``plans``; else they
-follow from its parameters, so that a new codec joins without another edit.
+``{share}`` for n / dim, ``{epsilon}`` for what a payload may spend and ``{epsilon/4}`` for a part of it. A class names
+its own as ``plans``; else they follow from its parameters, so that a new codec joins without another edit.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from functools import partial
 from typing import Any
 
 from gradwire.common.codecs.base import AnyCodec, Codec
@@ -25,6 +27,8 @@ SIZES = (
 )  # parameters that make payloads longer, and errors smaller
 MOST = 1 << 24
 DRAWS = 32  # a coordinate, or 1024 in all: more repeats are not planned with, for encoding takes time by them
+_EPSILON = re.compile(r"\{epsilon(?:/(\d+))?\}")
+_ROUNDING = 1e-10  # of an epsilon that was asked for, in the one that a codec states
 _CANNOT = (GradwireError, NotImplementedError, OverflowError, MemoryError)
 
 
@@ -39,12 +43,18 @@ def templates(cls: type[Codec[Any]]) -> Iterator[str]:
     size = next((name for name in SIZES if name in names), None)
     if size is not None:
         yield f"{cls.name}({size}={{n}})"
+        if "gain" in names:
+            yield f"{cls.name}({size}={{n}}, gain=bound(1.0))"  # private with it are those that are by themselves
         if size == "levels":
             yield f"{cls.name}(levels={{odd}})"  # zero is a level: it costs no variance
         if "coding" in names:
             yield from (
                 f"{cls.name}({size}={{n}}, coding={coding})" for coding in CODINGS if coding != "tuple"
             )
+
+
+def _part(epsilon: float, asked: re.Match[str]) -> str:
+    return repr(float(epsilon) / int(asked[1] or 1))
 
 
 def fitted(cls: type[Codec[Any]], dim: int, bits: int, epsilon: float | None = None) -> Iterator[AnyCodec]:
@@ -56,10 +66,10 @@ def fitted(cls: type[Codec[Any]], dim: int, bits: int, epsilon: float | None = N
         epsilon: what a payload may spend at most; None where it need not be private.
     """
     for template in templates(cls):
-        if "{epsilon}" in template:
+        if _EPSILON.search(template):
             if epsilon is None:
                 continue
-            template = template.replace("{epsilon}", repr(float(epsilon)))
+            template = _EPSILON.sub(partial(_part, epsilon), template)
         most = max(1024, DRAWS * dim) if "repeats" in template else MOST
         codec = largest(template, dim, bits, most=most, epsilon=epsilon)
         if codec is not None:
@@ -83,13 +93,14 @@ def largest(
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if codec_at(middle) is not None else (low, middle - 1)
-    return codec_at(low) if low else None
+    # The least sizes may be refused: one level is none.
+    return codec_at(low) if low else next(filter(None, map(codec_at, (3, 2))), None)
 
 
 def _fitting(spec: str, dim: int, bits: int, epsilon: float | None) -> AnyCodec | None:
     try:
         codec = parse(spec, dim)
-        fits = codec.nbits <= bits and (epsilon is None or codec.epsilon <= epsilon * (1 + 1e-12))
+        fits = codec.nbits <= bits and (epsilon is None or codec.epsilon <= epsilon * (1 + _ROUNDING))
     except _CANNOT:
         return None
     return codec if fits else None

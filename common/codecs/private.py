@@ -67,6 +67,17 @@ class Private(Codec[Reported]):
 
     name = "private"
     source = "vqSGD 6.1 and 6.2 (V3, V4); theory 1.2"
+    plans = (
+        *(
+            f"private(rr(epsilon={{epsilon/{k}}}), cross_polytope(repeats={k}))"
+            for k in (1, 2, 4, 8, 16, 64, 256)
+        ),
+        "private(rr(epsilon={epsilon}), hadamard(kappa=1))",
+        *(
+            f"private({m}(epsilon={{epsilon}}), cross_polytope)"
+            for m in ("rappor", "oue", "subset_selection")
+        ),
+    )
     index_domain = True
 
     def __post_init__(self) -> None:

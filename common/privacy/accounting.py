@@ -19,6 +19,8 @@ import math
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from gradwire.common.errors import ConfigError
 
 MAX_EPSILON = 10_000.0  # e^epsilon beyond the floats by far: whoever writes more means no privacy
@@ -110,7 +112,10 @@ def tightest(epsilon: float, pushes: int, delta: float) -> float:
     one = pld.from_privacy_parameters(
         common.DifferentialPrivacyParameters(epsilon, 0), value_discretization_interval=epsilon
     )
-    composed = float(one.self_compose(pushes).get_epsilon_for_delta(delta - reserve))
+    with np.errstate(
+        over="ignore"
+    ):  # of a quotient that then counts as infinite, and the closed form below holds
+        composed = float(one.self_compose(pushes).get_epsilon_for_delta(delta - reserve))
     return min(composed, advanced(epsilon, pushes, delta))
 
 

@@ -10,10 +10,11 @@ from gradwire.common.codecs import codecs, parse, registry
 from gradwire.common.codecs.fitting import largest, templates
 from gradwire.common.config import RunConfig
 from gradwire.common.errors import SpecError
-from gradwire.common.privacy.accounting import epsilon_for
+from gradwire.common.privacy.accounting import affordable, epsilon_for
+from gradwire.common.spec import parse_spec
 from gradwire.deploy import cli
 from gradwire.deploy.launch import Request
-from gradwire.deploy.plan import plan
+from gradwire.deploy.plan import plan, shortest_spec
 from gradwire.deploy.preflight import check, resolve
 from gradwire.worker.gradients import Encoder
 from gradwire.worker.tasks import build_spec
@@ -70,6 +71,8 @@ def test_every_family_is_planned_for(capsys: pytest.CaptureFixture[str]) -> None
         for dim, bits in ((3, 3000), (16, 3000))
         for row in planned("--dim", str(dim), "--bits", str(bits), capsys=capsys)["rows"]
     }
+    words = ("--dim", "16", "--bits", "3000", "--epsilon", "4")
+    found |= {row["family"] for row in planned(*words, capsys=capsys)["rows"]}
     assert codecs().keys() - found == set()
 
 
@@ -77,7 +80,7 @@ def test_every_family_is_planned_for(capsys: pytest.CaptureFixture[str]) -> None
 def test_the_largest_fits_and_the_next_does_not(name: str) -> None:
     dim, bits = 24, 100
     for template in templates(codecs()[name]):
-        if "{epsilon}" in template or "{" not in template:
+        if "{epsilon" in template or "{" not in template:
             continue
         lengths = {n: _bits_at(template, n, dim) for n in range(1, 102)}
         codec = largest(template, dim, bits, most=100)
@@ -102,12 +105,12 @@ def test_a_new_codec_joins_without_another_edit(
 ) -> None:
     monkeypatch.setitem(registry._REGISTRY, "private_toy", PrivateToy)
     words = ("--dim", "24", "--bits", "400", "--rounds", "50", "--delta", "1e-5")
-    report = planned(*words, "--epsilon", "100", capsys=capsys)
+    report = planned(*words, "--epsilon", "150", capsys=capsys)
     row = next(row for row in report["rows"] if row["family"] == "private_toy")
-    assert row["epsilon_per_push"] <= report["epsilon_per_push"] == epsilon_for(100.0, 50, 1e-5)
-    assert row["epsilon_per_run"] <= 100 < row["epsilon_per_run_pure"] == 50 * row["epsilon_per_push"]
+    assert row["epsilon_per_push"] <= report["epsilon_per_push"] == epsilon_for(150.0, 50, 1e-5)
+    assert row["epsilon_per_run"] < row["epsilon_per_run_pure"] == 50 * row["epsilon_per_push"]
     config = runs(row["command"], monkeypatch)
-    assert (config.rounds, config.max_epsilon, config.delta) == (50, 100.0, 1e-5)
+    assert (config.rounds, config.max_epsilon, config.delta) == (50, 150.0, 1e-5)
     assert all(row["epsilon_per_push"] is not None for row in report["rows"])
     monkeypatch.setattr(PrivateToy, "plans", ("private_toy(repeats=2)",))
     (row,) = [
@@ -116,6 +119,41 @@ def test_a_new_codec_joins_without_another_edit(
         if row["family"] == "private_toy"
     ]
     assert row["codec"] == "private_toy(repeats=2)"
+
+
+def test_private_rows_run_and_the_budget_pays_for_every_round(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ("--dim", "31", "--bits", "500", "--epsilon", "8", "--rounds", "20", "--delta", "1e-5")
+    rows = planned(*words, capsys=capsys)["rows"]
+    assert {"rr", "rappor", "oue", "subset_selection"} <= {
+        parse_spec(row["codec"]).kwargs[0][1].name for row in rows if row["family"] == "private"
+    }
+    for row in rows:
+        config = runs(row["command"], monkeypatch)
+        codec = parse(config.codec, 31)
+        assert affordable(config.max_epsilon, codec.epsilon, config.delta) >= config.rounds == 20
+        task = build_spec(config.task, workers=1, seed=0)
+        (payload,) = Encoder(task, codec, 0, (0,)).batch(task.initial(), 0).payloads
+        assert len(payload) == codec.nbytes
+
+
+@pytest.mark.parametrize(
+    ("spec", "short"),
+    [
+        ("cuq(levels=7, gain=exact)", "cuq"),
+        ("cuq(levels=9, gain=bound(1.0))", "cuq(levels=9, gain=bound(bound=1.0))"),
+        ("rand_k(k=3)", "rand_k(k=3)"),
+        ("subsample(inner=ratq, count=5)", "subsample(inner=ratq, count=5)"),
+        (
+            "private(rr(epsilon=2, nominal=true), simplex)",
+            "private(mechanism=rr(epsilon=2.0, nominal=true), codec=simplex)",
+        ),
+    ],
+)
+def test_specs_are_printed_without_what_changes_nothing(spec: str, short: str) -> None:
+    assert shortest_spec(parse(spec, 100)) == short
+    assert parse(short, 100) == parse(spec, 100)
 
 
 def test_it_plans_for_a_task(capsys: pytest.CaptureFixture[str]) -> None:

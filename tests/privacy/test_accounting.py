@@ -79,6 +79,7 @@ def test_long_runs_are_bounded_in_closed_form() -> None:
     assert tightest(1e-3, beyond, 1e-5) == advanced(1e-3, beyond, 1e-5)
     assert tightest(1e-3, beyond - 1, 1e-5) < advanced(1e-3, beyond - 1, 1e-5) < pure(1e-3, beyond - 1)
     assert tightest(600.0, 3, 1e-5) == 1800.0
+    assert 0.99 * 25 * 28.5 < tightest(28.5, 25, 1e-5) <= 25 * 28.5
 
 
 @pytest.mark.parametrize(
