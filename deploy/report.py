@@ -42,8 +42,15 @@ def byte_table(summary: Mapping[str, Any]) -> Table:
             predicted = summary["predicted"][direction].get(layer)
             unit = "bit" if layer == "payload_bits" else "B"
             share = human(measured / each, unit) if each and measured is not None else "—"
-            table.add_row(f"  {name}", _count(predicted), _count(measured), share)
+            bound = "≥ " if layer == "tcp_bytes" and _is_lower_bound(summary) else ""
+            table.add_row(f"  {name}", _count(predicted), f"{bound}{_count(measured)}", share)
     return table
+
+
+def _is_lower_bound(summary: Mapping[str, Any]) -> bool:
+    """Whether TCP bytes were missed: those of a server's last second where it was killed, or of an unnoticed end."""
+    tcp = summary.get("tcp", {})
+    return tcp.get("connections") is not None and not tcp["complete"]
 
 
 def closing_lines(summary: Mapping[str, Any]) -> list[str]:

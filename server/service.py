@@ -24,60 +24,21 @@ from gradwire.common.errors import (
 from gradwire.common.kernels.arrays import all_finite
 from gradwire.common.memory import largest_dim
 from gradwire.common.transport import protocol
-from gradwire.common.transport.framing import Reassembler
 from gradwire.common.transport.specs import run_to_message, spec_from_message
 from gradwire.proto import wire_pb2
 from gradwire.server.assignment import assign
 from gradwire.server.coordinator import Coordinator
 from gradwire.server.identity import check_process, name_in_certificate
+from gradwire.server.inbox import GREETING_BYTES, Inbox
 from gradwire.server.outgoing import Outgoing, OutgoingEntry
 from gradwire.server.rounds import Contribution, Pushed
 from gradwire.server.session import Session
 from gradwire.server.stream_check import StreamCheck
 
-GREETING_BYTES = 1 << 16  # Join, Ready, Report, Done: names and numbers, nothing that grows with the model
 FLUSH_SECONDS = 1.0  # for a stream that ends early to take what is queued
 UPLOAD_PATIENCE = 60.0  # seconds without a byte of the initial model, for which all others wait
 UPLOAD_RATE = 16 << 10  # bytes a second that it has to come with, or another worker is asked
 MAX_METRICS = 64  # in a report, and characters of a name
-
-
-class Inbox:
-    """The messages of a stream, whole and in order."""
-
-    def __init__(self, requests: AsyncIterator[bytes]) -> None:
-        self._requests = aiter(requests)
-        self.assembly = Reassembler(wire_pb2.FromWorker, GREETING_BYTES)
-
-    async def next(self, patience: float | None = None) -> wire_pb2.FromWorker | None:
-        """The next message; None when the worker has closed its side.
-
-        Raises:
-            InvalidArgument: not a message that may come here.
-            Unavailable: nothing came for ``patience`` seconds.
-        """
-        while True:
-            try:
-                async with asyncio.timeout(patience):
-                    raw = await anext(self._requests, None)
-            except TimeoutError as error:
-                raise Unavailable(f"nothing came for {patience:g} s while others wait: join again") from error
-            message = self.assembly.add(raw) if raw is not None else None
-            if raw is None or message is not None:
-                return message
-
-    async def expect(self, kind: str, patience: float | None = None) -> wire_pb2.FromWorker:
-        """The next message, which has to be of that kind.
-
-        Raises:
-            InvalidArgument: it is not.
-            Unavailable: nothing came for ``patience`` seconds.
-        """
-        message = await self.next(patience)
-        got = message.WhichOneof("message") if message is not None else "the end of the stream"
-        if message is None or got != kind:
-            raise InvalidArgument(f"{got} came where {kind} was expected: the peer speaks another protocol")
-        return message
 
 
 class ParameterServer:

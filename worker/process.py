@@ -21,7 +21,8 @@ from gradwire.common.transport.tls import WorkerTls
 from gradwire.common.transport.tls_probe import why_refused
 from gradwire.worker.arrivals import Call
 from gradwire.worker.privacy import Limits
-from gradwire.worker.stream import Stream, Work
+from gradwire.worker.stream import Stream
+from gradwire.worker.work import Work
 
 log = logging.getLogger(__name__)
 

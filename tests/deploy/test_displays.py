@@ -193,6 +193,14 @@ def test_the_byte_table() -> None:
     assert ["TCP", "bytes", "18", "18", "0.09", "B"] in lines  # downlink, over 100 rounds and 2 processes
 
 
+def test_tcp_bytes_that_a_killed_server_took_with_it_are_not_passed_over() -> None:
+    tcp = {"retransmitted": 0, "connections": 4, "complete": False}
+    lines = [line.split() for line in text_of(byte_table(summary(4, rounds=100, tcp=tcp))).splitlines()]
+    assert ["TCP", "bytes", "18", "≥", "18", "0.09", "B"] in lines
+    unknown = summary(4, rounds=100, tcp={"retransmitted": None, "connections": None, "complete": False})
+    assert "≥" not in text_of(byte_table(unknown))
+
+
 def test_rounds_of_an_earlier_server_are_not_divided_by() -> None:
     lines = text_of(byte_table(summary(4, rounds=100, first_round=99))).splitlines()
     assert lines[2].split() == ["payload", "bits", "24", "24", "6", "bit"]

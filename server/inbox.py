@@ -1,0 +1,50 @@
+"""The messages of one stream from a worker, whole and in order."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+
+from gradwire.common.errors import InvalidArgument, Unavailable
+from gradwire.common.transport.framing import Reassembler
+from gradwire.proto import wire_pb2
+
+GREETING_BYTES = 1 << 16  # Join, Ready, Report, Done: names and numbers, nothing that grows with the model
+
+
+class Inbox:
+    """The messages of a stream, whole and in order."""
+
+    def __init__(self, requests: AsyncIterator[bytes]) -> None:
+        self._requests = aiter(requests)
+        self.assembly = Reassembler(wire_pb2.FromWorker, GREETING_BYTES)
+
+    async def next(self, patience: float | None = None) -> wire_pb2.FromWorker | None:
+        """The next message; None when the worker has closed its side.
+
+        Raises:
+            InvalidArgument: not a message that may come here.
+            Unavailable: nothing came for ``patience`` seconds.
+        """
+        while True:
+            try:
+                async with asyncio.timeout(patience):
+                    raw = await anext(self._requests, None)
+            except TimeoutError as error:
+                raise Unavailable(f"nothing came for {patience:g} s while others wait: join again") from error
+            message = self.assembly.add(raw) if raw is not None else None
+            if raw is None or message is not None:
+                return message
+
+    async def expect(self, kind: str, patience: float | None = None) -> wire_pb2.FromWorker:
+        """The next message, which has to be of that kind.
+
+        Raises:
+            InvalidArgument: it is not.
+            Unavailable: nothing came for ``patience`` seconds.
+        """
+        message = await self.next(patience)
+        got = message.WhichOneof("message") if message is not None else "the end of the stream"
+        if message is None or got != kind:
+            raise InvalidArgument(f"{got} came where {kind} was expected: the peer speaks another protocol")
+        return message
