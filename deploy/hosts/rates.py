@@ -30,10 +30,11 @@ class Rate:
     def tbf(self) -> str:
         """The queueing discipline, tc-tbf(8).
 
-        The bucket holds 4 ms of the rate but at least two frames; the queue, 250 ms but at least 32 frames: about what
-        cheap routers hold, so that TCP's start is not a series of losses.
+        The bucket holds 1 ms of the rate but at least a frame: so much of a message that follows a silence is not
+        slowed down, the least that timers allow. The queue holds 250 ms but at least 32 frames: about what cheap
+        routers hold, so that TCP's start is not a series of losses.
         """
-        burst = max(2 * FRAME, self.bits * 4 // 8000)
+        burst = max(FRAME, self.bits // 8000)
         limit = burst + max(32 * FRAME, self.bits // 32)
         return f"tbf rate {self.bits}bit burst {burst} limit {limit}"
 

@@ -125,6 +125,22 @@ class TestCommand:
         assert "cross_polytope(repeats=50" in done.stdout
         assert networks() == before
 
+    def test_the_same_rounds_over_a_slow_and_a_fast_link(self, tmp_path: Path) -> None:
+        case, out = tmp_path / "dense.toml", tmp_path / "times.json"
+        case.write_text('task = "mlp(digits, hidden=32)"\ncodec = "float32"\ndownlink = "model"\nlr = 0.5\n')
+        words = ("bench", "time-to-loss", "--case", str(case), "--workers", "2", "--target", "1.8", "--window", "2",
+                 "--rate", "500kbit", "--rate", "unshaped", "--json", str(out))  # fmt: skip
+        done = subprocess.run((*GRADWIRE, *words), capture_output=True, text=True, timeout=300, check=False)
+        assert done.returncode == 0, done.stderr
+        slow, fast = json.loads(out.read_text())["laps"]
+        assert slow["case"] == "dense" and slow["rate_bits"] == 500_000 and fast["rate_bits"] is None
+        assert slow["rounds"] == fast["rounds"] and slow["curve"][-1][1] <= 1.8 < slow["curve"][0][1]
+        one = (
+            8 * (4 * 2410 - 1514) / 500_000
+        )  # seconds of float32 parameters; the bucket lets a frame pass at once
+        assert slow["seconds"] > one * (2 * slow["rounds"] - 1)
+        assert "500 kbit/s" in done.stdout and "dense" in done.stdout
+
     @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM, signal.SIGKILL])
     def test_however_it_is_stopped_nothing_is_left(self, how: signal.Signals) -> None:
         before = networks()
