@@ -23,7 +23,7 @@ def hold(path: Path) -> Path:
     Raises:
         ConfigError: another one does, or the file cannot be read.
     """
-    if not _lock(path):
+    if not _lock(path, needed=False):
         raise ConfigError(f"another process on this machine uses {path}: each has a certificate of its own")
     return path
 
@@ -52,7 +52,7 @@ def claim(certs: Path) -> Path:
     )
 
 
-def _lock(path: Path) -> bool:
+def _lock(path: Path, *, needed: bool = True) -> bool:
     try:
         file = path.open("rb")
     except OSError as error:
@@ -64,6 +64,10 @@ def _lock(path: Path) -> bool:
         return False
     except OSError as error:
         file.close()
+        if (
+            not needed
+        ):  # a network's file system may have no locks; two of one name then take turns at the server
+            return True
         raise ConfigError(
             f"cannot lock {path}: {error.strerror}; copy it to a disk of this machine"
         ) from error

@@ -52,7 +52,10 @@ def worker(
     ] = False,
     cert: Annotated[
         Path | None,
-        typer.Option(help="PEM file of this worker's certificate, key and authority; names the process."),
+        typer.Option(
+            help="PEM file of this worker's certificate, key and authority; names the process.",
+            envvar="GRADWIRE_CERT",
+        ),
     ] = None,
     certs: Annotated[
         Path | None,
