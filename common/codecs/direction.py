@@ -45,7 +45,7 @@ class DirectionCodec(Codec[S]):
     @property
     def size(self) -> int:
         """D: coordinates after padding, a power of two."""
-        return max(LEAST_SIZE, next_power_of_two(self.dim))
+        return rotated_size(self.dim)
 
     @property
     def variance_is_bound(self) -> bool:
@@ -84,7 +84,17 @@ class DirectionCodec(Codec[S]):
         yield self._choose(self._rotation(shared).apply(working_precision(vector)), vector, shared), 1.0
 
     def _rotation(self, shared: int) -> Rotation:
-        return Rotation(self.size, 3 if self.size >= LARGE_SIZE else 6, shared)
+        return random_rotation(self.size, shared)
+
+
+def rotated_size(dim: int) -> int:
+    """Coordinates after padding: a power of two from which signs and transforms make random rotations."""
+    return max(LEAST_SIZE, next_power_of_two(dim))
+
+
+def random_rotation(size: int, shared: int) -> Rotation:
+    """A rotation of R^size that passes for a uniformly random one, from a public seed."""
+    return Rotation(size, 3 if size >= LARGE_SIZE else 6, shared)
 
 
 def nearest_float32(value: float) -> float:

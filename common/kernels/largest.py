@@ -19,6 +19,7 @@ _SMALL = 64  # dimensions below which Stirling's series would not do
 # E|G| / sqrt(d) as a series in 1 / d, from that of Gamma(d / 2 + 1 / 2) / Gamma(d / 2).
 _NORM_SERIES = (1, -1 / 4, 1 / 32, 5 / 128, -21 / 2048, -399 / 8192, 869 / 65536, 39325 / 262144)
 _NEGLIGIBLE = 45.0  # -ln of a weight that float64 does not notice beside 1
+_EXACTLY = 12  # counts below which the normal limit is not trusted
 _STEPS = 8  # nodes in the distance at which the bell falls by half a neper
 
 
@@ -63,36 +64,79 @@ def largest_normals(count: int, among: int) -> float:
     >>> round(largest_normals(1, 1024), 6), round(largest_normals(7, 7), 6)
     (3.44187, 5.585192)
     """
-    if count == among:
-        return count * _SQRT_2_OVER_PI
+    return count * _SQRT_2_OVER_PI if count == among else count * _means(count, among)[0]
+
+
+def largest_squares_on_sphere(count: int, among: int, dim: int) -> float:
+    """E of the sum of squares of the ``count`` largest |u_i|, as ``largest_on_sphere``; the square of a length is dim.
+
+    >>> largest_squares_on_sphere(5, 5, 5), round(largest_squares_on_sphere(1, 2, 2), 6)
+    (1.0, 0.81831)
+    """
+    return (count if count == among else count * _means(count, among)[1]) / dim
+
+
+@lru_cache(maxsize=256)
+def _means(count: int, among: int) -> tuple[float, float]:
+    """The mean magnitude and square of one of the largest: given t, 1 / M(t) and 1 + t / M(t)."""
     peak = _peak(count, among)
     top, step = _bell(peak, count, among)[0], _half_neper(peak, count, among) / _STEPS
-    mass = moment = 0.0
+    mass = moment = square = 0.0
     for direction in (1, -1):
         node = 0 if direction == 1 else 1
         while True:
-            log_weight, mills = _bell(peak + direction * node * step, count, among)
+            y = peak + direction * node * step
+            log_weight, mills = _bell(y, count, among)
             if top - log_weight > _NEGLIGIBLE:
                 break
             weight = exp(log_weight - top)
             mass += weight
             moment += weight / mills
+            square += weight * (1 + exp(y) / mills)
             node += 1
-    return count * (moment / mass)
+    return moment / mass, square / mass
+
+
+def best_count(odds: float, among: int) -> int:
+    """How many of the largest to favour: w near the most of (odds - 1) T_w / (w (odds - 1) + 2 among), T_w their sum.
+
+    For many coordinates w is ``among`` times P(|N| > t), T_w ``among`` times 2 phi(t), and the most is where t =
+    (odds - 1) phi(t) (1 - t M(t)); below ``_EXACTLY``, where that is too coarse, neighbours are compared.
+
+    >>> best_count(2.718281828, 1024), best_count(2980.0, 1024)
+    (708, 7)
+    """
+    low, high = 0.0, 12.0
+    for _ in range(64):
+        t = (low + high) / 2
+        density, mills, _ = _beyond(t)
+        low, high = (low, t) if t > (odds - 1) * density / 2 * (1 - t * mills) else (t, high)
+    density, mills, _ = _beyond(high)
+    count = min(among, max(1, round(among * density * mills)))
+    while count <= _EXACTLY:
+        nearby = [n for n in (count, count - 1, count + 1) if 1 <= n <= among]
+        best = max(nearby, key=lambda n: largest_normals(n, among) / (n * (odds - 1) + 2 * among))
+        if best == count:
+            break
+        count = best
+    return count
+
+
+def _beyond(t: float) -> tuple[float, float, float]:
+    """The density 2 phi(t) of |N|, Mills' ratio, and ln P(|N| <= t)."""
+    density = 2 * _normal_density(t)
+    if t < 1.5:
+        inside = density * _series(t)
+        return density, (1 - inside) / density, ln(inside) if inside > 0 else -math.inf
+    mills = _continued_fraction(t)
+    outside = _FINE.multiply(Decimal(density), Decimal(mills))
+    return density, mills, float(_FINE.ln(_FINE.subtract(Decimal(1), outside)))
 
 
 def _bell(y: float, count: int, among: int) -> tuple[float, float]:
     """At t = e^y: ln of the density of y, up to a constant, and Mills' ratio."""
     t = exp(y)
-    density = 2 * _normal_density(t)
-    if t < 1.5:
-        inside = density * _series(t)
-        mills = (1 - inside) / density
-        log_inside = ln(inside)
-    else:
-        mills = _continued_fraction(t)
-        outside = _FINE.multiply(Decimal(density), Decimal(mills))
-        log_inside = float(_FINE.ln(_FINE.subtract(Decimal(1), outside)))
+    _, mills, log_inside = _beyond(t)
     log_density = ln(_SQRT_2_OVER_PI) - t * t / 2
     return count * (log_density + ln(mills)) + (among - count - 1) * log_inside + log_density + y, mills
 
