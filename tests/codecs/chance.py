@@ -64,23 +64,40 @@ def check_counts(counts: NDArray[np.int64], law: NDArray[np.float64], chance: Ch
     )
 
 
+MULTIPLE = 3.6  # of its mean: what a non-negative value exceeds with probability 1 / 3.6 at most (Markov)
+SHARE = 0.75  # of the groups above it, which convicts
+# Chernoff: P(Binomial(K, 1 / MULTIPLE) >= SHARE K) <= exp(-K KL(SHARE || 1 / MULTIPLE)).
+_VOTE = SHARE * math.log(SHARE * MULTIPLE) + (1 - SHARE) * math.log((1 - SHARE) / (1 - 1 / MULTIPLE))
+
+
 def groups_for(rate: float) -> int:
-    """How many groups, each wrong with probability 1/4, make their majority wrong with at most ``rate``."""
+    """How many groups make it at most ``rate`` likely that SHARE of them exceed MULTIPLE times their mean."""
     return math.ceil(math.log(1 / rate) / _VOTE)
 
 
-# Chernoff: P(Binomial(K, 1/4) >= K/2) <= exp(-K KL(1/2 || 1/4)).
-_VOTE = 0.5 * math.log(2) + 0.5 * math.log(2 / 3)
+class Vote:
+    """Whether non-negative independent values have at most the stated mean, by a vote of ``groups_for(rate)`` of them.
 
-
-def check_majority_below(values: NDArray[np.float64], mean: float, chance: Chance, what: str) -> None:
-    """Fail unless non-negative independent values [groups_for(rate)] have at most that mean.
-
-    By Markov's inequality each exceeds four times its mean with probability 1/4 at most; a majority hardly ever does.
+    Few voters are heard where all agree: the vote ends when the rest could not change its outcome. That is the outcome
+    of hearing all, so stopping costs no error of either kind.
     """
-    assert values.size >= groups_for(chance.rate), "too few groups for this false-alarm rate"
-    above = int((values > 4 * mean).sum())
-    assert above < values.size / 2, (
-        f"{what}: {above} of {values.size} groups exceed {4 * mean:.6g}, four times the stated mean; "
-        f"their median is {np.median(values):.6g}; {chance}"
-    )
+
+    def __init__(self, mean: float, chance: Chance, what: str) -> None:
+        self._bound, self._chance, self._what = MULTIPLE * mean, chance, what
+        self._voters = groups_for(chance.rate)
+        self._values: list[float] = []
+        self._above = 0
+
+    @property
+    def is_over(self) -> bool:
+        """Whether so many are below the bound that the rest cannot convict."""
+        return len(self._values) - self._above > (1 - SHARE) * self._voters
+
+    def hear(self, value: float) -> None:
+        """One more group; fails once so many are above the bound that the rest cannot acquit."""
+        self._values.append(value)
+        self._above += value > self._bound
+        assert self._above < SHARE * self._voters, (
+            f"{self._what}: {self._above} of {len(self._values)} groups exceed {self._bound:.6g}, {MULTIPLE} times the "
+            f"stated mean; their median is {np.median(self._values):.6g}; {self._chance}"
+        )

@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.codecs.ball import VertexCodec, _shape
 from gradwire.common.codecs.vector import GradientVector
-from tests.codecs.chance import Chance, check_counts, check_majority_below, groups_for
+from tests.codecs.chance import Chance, Vote, check_counts
 from tests.codecs.coins import coins
 from tests.codecs.examples import shared_seeds
+from tests.codecs.privacy_checks import public_bound
 
 F64 = NDArray[np.float64]
 CELLS = 64  # groups of likely and of unlikely outcomes that a large law is summed up in, beside its likeliest
@@ -95,24 +96,25 @@ def paired(seen: NDArray[np.int64], mass: F64) -> tuple[NDArray[np.int64], F64]:
 # ---- moments -----------------------------------------------------------------------------------------------
 
 
-def check_moments(codec: AnyCodec, x: F64, chance: Chance, each: int = 2) -> None:
-    """Unbiased, and no noisier than stated, by two majority votes of independent groups of ``each`` encodings.
+def check_moments(codec: AnyCodec, x: F64, chance: Chance, each: int = 4) -> None:
+    """Unbiased, and no noisier than stated, by two votes of independent groups of ``each`` encodings.
 
     Markov's inequality on |mean error|^2, whose mean is variance / each, and on the mean of |error|^2: no assumption on
     the law. A fresh public seed every time, so this holds for codecs that are unbiased over shared randomness only.
+    Where the codec clips to a public bound, x is first scaled inside it: clipping is no error of the sampler.
     """
-    rate = chance.rate / 2
-    groups = groups_for(rate)
+    bound, norm = public_bound(codec), float(np.linalg.norm(x))
+    if bound is not None and norm > bound:
+        x = x * x.dtype.type(0.999 * bound / norm)
+    half = dataclasses.replace(chance, rate=chance.rate / 2)
     stated = stated_variance(codec, x)
-    bias, noise = np.empty(groups), np.empty(groups)
-    for g in range(groups):
+    noise = Vote(stated, half, f"{codec}: |error|^2")
+    bias = Vote(stated / each, half, f"{codec}: |mean error|^2 of {each}") if codec.unbiased else None
+    while not noise.is_over or (bias is not None and not bias.is_over):
         errors = np.array([sample_error(codec, x, chance.rng) for _ in range(each)])
-        bias[g] = (errors.mean(axis=0) ** 2).sum()
-        noise[g] = (errors**2).sum(axis=1).mean()
-    check_majority_below(noise, stated, dataclasses.replace(chance, rate=rate), f"{codec}: |error|^2")
-    if codec.unbiased:
-        what = f"{codec}: |mean error|^2 of {each}"
-        check_majority_below(bias, stated / each, dataclasses.replace(chance, rate=rate), what)
+        noise.hear(float((errors**2).sum(axis=1).mean()))
+        if bias is not None:
+            bias.hear(float((errors.mean(axis=0) ** 2).sum()))
 
 
 def stated_variance(codec: AnyCodec, x: F64) -> float:

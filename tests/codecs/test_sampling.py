@@ -1,12 +1,15 @@
 """Encoders draw from the law they state; the false-alarm rate is in every failure message."""
 
+import math
+from collections.abc import Iterable
+
 import numpy as np
 import pytest
 
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.codecs.ball import VertexCodec
 from tests.codecs import sampling_checks
-from tests.codecs.chance import Chance, check_counts, check_majority_below, groups_for, tail
+from tests.codecs.chance import MULTIPLE, SHARE, Chance, Vote, check_counts, groups_for, tail
 from tests.codecs.checks import into_domain, typical
 from tests.codecs.examples import (
     ENUMERABLE,
@@ -53,7 +56,7 @@ def test_moments(codec: AnyCodec, chance: Chance) -> None:
 def test_moments_over_public_seeds(codec: AnyCodec, chance: Chance) -> None:
     for part, shape in enumerate(("ramp", "one_hot", "flat")):
         x = into_domain(codec, SHAPES[shape](codec.dim))
-        sampling_checks.check_moments(codec, x, chance.part(part, 3), each=40)
+        sampling_checks.check_moments(codec, x, chance.part(part, 3), each=72)
 
 
 # ---- the tests of randomness are tested themselves ---------------------------------------------------------
@@ -73,11 +76,32 @@ def _log_choose(n: int, k: int) -> float:
 
 def test_votes_are_large_enough() -> None:
     for rate in (1e-2, 1e-6, 1e-9):
-        n = groups_for(rate)
-        wrong = np.exp(
-            [_log_choose(n, k) + k * np.log(0.25) + (n - k) * np.log(0.75) for k in range(-(-n // 2), n + 1)]
-        )
+        n, p = groups_for(rate), 1 / MULTIPLE
+        convicts = range(math.ceil(SHARE * n), n + 1)
+        wrong = np.exp([_log_choose(n, k) + k * np.log(p) + (n - k) * np.log1p(-p) for k in convicts])
         assert wrong.sum() <= rate
+
+
+def hold(votes: Iterable[float], mean: float) -> int:
+    """Hold a vote to its end; how many were heard."""
+    vote = Vote(mean, Chance(1e-9, 5, "there"), "values")
+    for heard, value in enumerate(votes):
+        if vote.is_over:
+            return heard
+        vote.hear(value)
+    raise AssertionError("the vote did not end")
+
+
+def test_a_vote_sees_what_is_too_large_and_ends_when_it_is_decided() -> None:
+    values, n = Chance(1e-9, 5, "there").rng.exponential(1.0, groups_for(1e-9)), groups_for(1e-9)
+    assert hold(values, 1.0) < n
+    with pytest.raises(AssertionError, match=f"{MULTIPLE} times the stated mean; .* check 1.0e-09"):
+        hold(values, 0.05)
+    # The last voter that matters: one fewer above, and the vote acquits.
+    convicting = math.ceil(SHARE * n)
+    assert hold([9.0] * (convicting - 1) + [0.0] * (n + 2 - convicting), 1.0) == n
+    with pytest.raises(AssertionError, match=f"{convicting} of {n} groups"):
+        hold([0.0] * (n - convicting) + [9.0] * convicting, 1.0)
 
 
 def test_counts_off_by_a_little_are_seen() -> None:
@@ -89,14 +113,6 @@ def test_counts_off_by_a_little_are_seen() -> None:
         check_counts(right, np.array([0.495, 0.305, 0.2]), chance, "a cell off by one part in a hundred")
     with pytest.raises(AssertionError, match=r"expected 0\.00"):
         check_counts(np.array([5, 5, 1]), np.array([0.5, 0.5, 0.0]), chance, "the impossible")
-
-
-def test_majorities_see_what_is_too_large() -> None:
-    chance = Chance(1e-9, 5, "there")
-    values = chance.rng.exponential(1.0, groups_for(1e-9))
-    check_majority_below(values, 1.0, chance, "fair")
-    with pytest.raises(AssertionError, match="four times the stated mean"):
-        check_majority_below(values, 0.1, chance, "unfair")
 
 
 def test_shares_of_the_budget_add_up(chance: Chance, request: pytest.FixtureRequest) -> None:
