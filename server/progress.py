@@ -68,6 +68,11 @@ def _plain_line(event: dict[str, Any]) -> None:
     }[kind]
     if kind == "finished":
         event = _told(event["summary"])
+    elif kind == "metrics":
+        measures = ", ".join(f"{name} {value:.4g}" for name, value in event["metrics"].items())
+        event = {**event, "metrics": measures}
+    elif kind == "round":
+        event = {**event, "loss": "—" if event["loss"] is None else f"{event['loss']:.4g}"}
     print(text.format(**event), flush=True)
 
 
