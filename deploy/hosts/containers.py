@@ -12,7 +12,7 @@ import os
 import tarfile
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path, PurePosixPath
@@ -33,10 +33,11 @@ LARGEST_PREFIX, SMALLEST_PREFIX = 20, 24
 class ContainerChild(Child):
     """A process in a container."""
 
-    def __init__(self, name: str, inbox: Inbox, container: str, environment: dict[str, str]) -> None:
+    def __init__(
+        self, name: str, inbox: Inbox, client: Any, container: str, environment: dict[str, str]
+    ) -> None:
         super().__init__(name, inbox, environment)
-        self._container = container
-        self._client = connect()  # one a thread: streams are read while other requests are made
+        self._client, self._container = client, container
 
     def start(self, command: Sequence[str]) -> None:
         api = self._client.api
@@ -45,7 +46,17 @@ class ContainerChild(Child):
         threading.Thread(target=self._follow, args=(made["Id"], stream), daemon=True).start()
 
     def _follow(self, process: str, stream: Iterator[tuple[bytes | None, bytes | None]]) -> None:
-        """Lines as they come; then the exit code."""
+        """Say lines as they come; then the exit code, or that nobody knows it."""
+        try:
+            self._read_lines(stream)
+            code = self._client.api.exec_inspect(process)["ExitCode"]
+        except Exception as error:  # whatever the engine did: somebody waits for the end
+            self._say(f"the Docker engine broke off: {type(error).__name__}".encode(), True)
+            code = 1
+        self._client.close()
+        self._inbox.put(Ended(self, code))
+
+    def _read_lines(self, stream: Iterator[tuple[bytes | None, bytes | None]]) -> None:
         pending = [b"", b""]
         for parts in stream:
             for is_error, part in enumerate(parts):
@@ -55,9 +66,6 @@ class ContainerChild(Child):
         for is_error, line in enumerate(pending):
             if line:
                 self._say(line, bool(is_error))
-        code = self._client.api.exec_inspect(process)["ExitCode"]
-        self._client.close()
-        self._inbox.put(Ended(self, code))
 
     def _say(self, line: bytes, is_error: bool) -> None:
         text = line.decode(errors="replace")
@@ -77,7 +85,10 @@ class ContainerHost:
         self.child.start(("gradwire", *words))
 
     def kill(self) -> None:
-        self._client.api.kill(self._container)  # the engine has no word for one process
+        import docker
+
+        with suppress(docker.errors.NotFound):  # then it took its processes with it
+            self._client.api.kill(self._container)  # the engine has no word for one process
 
     def carry(self, file: Path, name: str) -> str:
         archive, user = io.BytesIO(), self._user()
@@ -158,9 +169,9 @@ class Containers:
         _send_single_segments(client, container)
         threads = {key: environment_for(workers)[key] for key in THREADS} if worker >= 0 else {}
         environment = threads | ({"GRADWIRE_DATA": DATA} if binds else {})
-        return ContainerHost(
-            name, address, client, container, ContainerChild(name, self.inbox, container, environment)
-        )
+        # A client of its own: its stream is read while others make requests.
+        child = ContainerChild(name, self.inbox, connect(), container, environment)
+        return ContainerHost(name, address, client, container, child)
 
 
 def _start(

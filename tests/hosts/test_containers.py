@@ -10,6 +10,7 @@ import tarfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -17,8 +18,8 @@ import pytest
 from gradwire.common.errors import ConfigError
 from gradwire.deploy.hosts import images
 from gradwire.deploy.hosts.choice import HostKind, rate_for
-from gradwire.deploy.hosts.containers import LABEL, ContainerHost, remove_orphans
-from gradwire.deploy.processes import Child
+from gradwire.deploy.hosts.containers import LABEL, ContainerChild, ContainerHost, remove_orphans
+from gradwire.deploy.processes import Child, Ended, Inbox, Said
 from tests.hosts.engine import engine
 
 GRADWIRE = (sys.executable, "-m", "gradwire.deploy.cli")
@@ -67,6 +68,56 @@ def test_a_file_is_carried_to_the_one_who_runs_there(
         "certs/server/server.pem",
     ]
     assert {(e.uid, e.gid) for e in entries} == {owner} and [e.mode for e in entries] == [0o700, 0o700, 0o600]
+
+
+class FakeEngine:
+    """Streams what it is given; its own client and its own API."""
+
+    def __init__(self, chunks: list[Any], code: int = 0) -> None:
+        self.api, self.chunks, self.code = self, chunks, code
+        self.closed = False
+
+    def exec_create(self, container: str, command: list[str], environment: dict[str, str]) -> dict[str, str]:
+        assert (container, command, environment) == ("id", ["gradwire", "server"], {"OMP_NUM_THREADS": "1"})
+        return {"Id": "process"}
+
+    def exec_start(self, process: str, *, stream: bool, demux: bool) -> Iterator[Any]:
+        assert process == "process" and stream and demux
+        for chunk in self.chunks:
+            if isinstance(chunk, Exception):
+                raise chunk
+            yield chunk
+
+    def exec_inspect(self, process: str) -> dict[str, int]:
+        return {"ExitCode": self.code}
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def follow(engine: FakeEngine) -> tuple[list[tuple[str, bool]], int, ContainerChild]:
+    """What a process says, and its exit code."""
+    inbox: Inbox = SimpleQueue()
+    child = ContainerChild("server", inbox, engine, "id", {"OMP_NUM_THREADS": "1"})
+    child.start(("gradwire", "server"))
+    said = []
+    while isinstance(event := inbox.get(timeout=10), Said):
+        said.append((event.line, event.is_error))
+    assert isinstance(event, Ended) and engine.closed
+    return said, event.code, child
+
+
+def test_lines_are_put_together_from_what_the_engine_sends() -> None:
+    chunks = [(b'{"a"', None), (b": 1}\nb\n", b"oh"), (None, b" no\n\xff"), (b"last", b"")]
+    said, code, child = follow(FakeEngine(chunks, 3))
+    assert said == [('{"a": 1}', False), ("b", False), ("oh no", True), ("last", False), ("\ufffd", True)]
+    assert code == 3 and list(child.last_lines) == ["oh no", "\ufffd"]
+
+
+def test_an_engine_that_breaks_off_is_an_end_too() -> None:
+    said, code, child = follow(FakeEngine([(b"a\n", None), ConnectionResetError()]))
+    assert said[0] == ("a", False) and code == 1
+    assert child.last_lines[-1] == "the Docker engine broke off: ConnectionResetError"
 
 
 def test_containers_have_no_rate() -> None:
