@@ -63,6 +63,7 @@ class Plan:
         spare: logical workers that the run can do without, should their privacy budget be spent.
         grace: seconds that children have to stop when they are asked to.
         ending: seconds that children have to end by themselves once the run is over.
+        late: seconds that workers which the server has not seen have for that once it has left.
     """
 
     server: tuple[str, ...]
@@ -72,6 +73,7 @@ class Plan:
     spare: int = 0
     grace: float = 10.0
     ending: float = 60.0
+    late: float = 5.0
 
 
 @dataclass(frozen=True)
@@ -125,6 +127,7 @@ class Supervisor:
         self._joined: set[str] = set()  # names of workers that the present server has seen
         self._outcome = Outcome()
         self._end_by: float | None = None
+        self._dismiss_at: float | None = None
 
     def run(self) -> Outcome:
         """Start everything, see it through, leave no process behind."""
@@ -176,6 +179,7 @@ class Supervisor:
         elif isinstance(event, Said):
             self._said(event)
         self._display.tick()
+        self._dismiss_the_late()
         if self._end_by is not None and time.monotonic() > self._end_by:
             names = ", ".join(sorted(child.name for child in self._alive))
             message = f"the run is over, but {names} did not end within {self._plan.ending:g} s"
@@ -221,7 +225,7 @@ class Supervisor:
             raise _RunEndsError(Failure(message, FAILED, tuple(child.last_lines)))
         elif code == 0 or by is not None:
             if child is self._server:
-                self._dismiss_the_late()
+                self._dismiss_at = time.monotonic() + self._plan.late
             if child is self._server or not self._alive & self._workers.keys():
                 self._ending()
         elif code == BUDGET_SPENT and self._spares(child):
@@ -236,6 +240,9 @@ class Supervisor:
 
     def _dismiss_the_late(self) -> None:
         """The server has left: a worker that did not come in time would look for it in vain."""
+        if self._dismiss_at is None or time.monotonic() < self._dismiss_at:
+            return
+        self._dismiss_at = None
         for child in self._alive:
             if child.name not in self._joined:
                 self._display.note(f"{child.name} came too late for the run: stopping it")
