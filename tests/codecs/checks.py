@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,6 +32,12 @@ def shared_of(codec: AnyCodec, seed: int = 7) -> int | None:
 def encode(codec: AnyCodec, x: Gradient, start: int = 0) -> bytes:
     """Encode with the replayed coins from ``start`` on."""
     return codec.encode(x, ReplayCoins(start), shared=shared_of(codec))
+
+
+@cache
+def typical_payload(codec: AnyCodec) -> bytes:
+    """One true payload of a codec, for tests that damage or count it: equal coins give equal bytes, so made once."""
+    return encode(codec, typical(codec))
 
 
 def decode(codec: AnyCodec, payload: bytes) -> NDArray[np.float64]:
