@@ -21,6 +21,7 @@ from typing import Any
 from gradwire.common.errors import ConfigError
 from gradwire.common.transport.interfaces import InterfaceCounters
 from gradwire.deploy.hosts.base import BENCHMARKING, INTERFACE, Hosts
+from gradwire.deploy.hosts.failure import heed_signals
 from gradwire.deploy.hosts.images import Images, connect
 from gradwire.deploy.processes import THREADS, Child, Ended, Inbox, Said, environment_for
 
@@ -165,6 +166,7 @@ class Containers:
         name = "server" if worker < 0 else f"worker-{worker}"
         image = self.images.server if worker < 0 else self.images.worker
         binds = {} if self.data is None or worker < 0 else {str(self.data): {"bind": DATA, "mode": "ro"}}
+        heed_signals(self.inbox)  # each takes seconds where the machine is busy
         container = _start(client, stack, image, network, address, name, binds)
         _send_single_segments(client, container)
         threads = {key: environment_for(workers)[key] for key in THREADS} if worker >= 0 else {}

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 
 from gradwire.deploy.edge import complain
-from gradwire.deploy.hosts.training import TrainingFailed
+from gradwire.deploy.hosts.failure import TrainingFailed
 from gradwire.deploy.processes import Inbox, signals_into
 
 

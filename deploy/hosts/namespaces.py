@@ -20,6 +20,7 @@ from subprocess import PIPE, Popen
 from gradwire.common.errors import ConfigError
 from gradwire.common.transport.interfaces import InterfaceCounters, read_interfaces
 from gradwire.deploy.hosts.base import BENCHMARKING, INTERFACE, Hosts, addresses
+from gradwire.deploy.hosts.failure import heed_signals
 from gradwire.deploy.hosts.rates import Rate
 from gradwire.deploy.processes import PROGRAM, Child, Inbox, environment_for
 
@@ -143,6 +144,7 @@ class Namespaces:
             named += [(f"worker-{i}", address, self.rate) for i, address in enumerate(others)]
             hosts = []
             for port, (name, address, rate) in enumerate(named):
+                heed_signals(self.inbox)
                 namespace = _namespace(stack)
                 _plug(switch, f"port{port}", namespace, address, rate)
                 environment = environment_for(workers) if port else None

@@ -8,31 +8,19 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from queue import Empty
-from signal import Signals
 from typing import Any
 
 from gradwire.common.errors import ByteMismatchError, DivergenceError
 from gradwire.common.transport.interfaces import InterfaceCounters
 from gradwire.deploy.edge import FAILED
 from gradwire.deploy.hosts.base import Host, Hosts, Network
+from gradwire.deploy.hosts.failure import TrainingFailed, stopped_by
 from gradwire.deploy.hosts.links import Links, links_for
 from gradwire.deploy.processes import Child, Ended, Event, Inbox, Said, Signalled, killer
 
 PORT = 50051
 ENDING = 60.0  # seconds that processes have to end once the run is over
 TICK = 0.2
-
-
-class TrainingFailed(Exception):
-    """A process ended before its time, or somebody asked for the end; the message is for the user.
-
-    Attributes:
-        lines: the last lines of the process to blame.
-    """
-
-    def __init__(self, message: str, code: int = FAILED, lines: Sequence[str] = ()) -> None:
-        super().__init__(message)
-        self.code, self.lines = code, tuple(lines)
 
 
 @dataclass(frozen=True)
@@ -124,7 +112,7 @@ class _Run:
     def _step(self) -> None:
         event = self._next()
         if isinstance(event, Signalled):
-            raise TrainingFailed(f"stopped by {Signals(event.number).name}", 128 + event.number)
+            raise stopped_by(event)
         if isinstance(event, Said):
             self._said(event)
         elif isinstance(event, Ended):

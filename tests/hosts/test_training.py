@@ -14,8 +14,9 @@ from gradwire.common.errors import ByteMismatchError, DivergenceError
 from gradwire.deploy.hosts import training
 from gradwire.deploy.hosts.base import Host
 from gradwire.deploy.hosts.edge import concluded
-from gradwire.deploy.hosts.training import Trained, Trainer, TrainingFailed
-from gradwire.deploy.processes import Signalled
+from gradwire.deploy.hosts.failure import TrainingFailed, heed_signals
+from gradwire.deploy.hosts.training import Trained, Trainer
+from gradwire.deploy.processes import Inbox, Signalled
 from tests.deploy.stage import program
 from tests.hosts.local import LocalNetwork
 
@@ -110,6 +111,15 @@ def test_a_signal_stops_everything(tmp_path: Path) -> None:
         train(net, watch=interrupt)
     assert caught.value.code == 130 and net.torn_down
     assert_nothing_runs(net)
+
+
+def test_a_signal_is_heard_while_hosts_are_made() -> None:
+    inbox: Inbox = SimpleQueue()
+    heed_signals(inbox)
+    inbox.put(Signalled(signal.SIGTERM))
+    with pytest.raises(TrainingFailed, match="stopped by SIGTERM") as caught:
+        heed_signals(inbox)
+    assert caught.value.code == 143
 
 
 def test_processes_that_stay_are_not_waited_for_forever(
