@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from gradwire.common.codecs import parse
 from gradwire.common.errors import ByteMismatchError, ConfigError
 from gradwire.common.transport.interfaces import InterfaceCounters
 from gradwire.deploy.hosts.training import Trained
@@ -144,9 +145,23 @@ def _direction(trained: Trained, name: str) -> Direction:
                 f"{trained.summary['codec']}: {measured[layer]:,} {LAYERS[layer]} in the {name}, predicted were "
                 f"{predicted[layer]:,}: compression or counting failed, do not trust these numbers"
             )
+    if name == "uplink":
+        _check_bits(trained.summary)
     if measured["tcp_bytes"] is None or measured["interface_bytes"] is None:
         raise ConfigError("this kernel does not count TCP bytes and frames: measure on Linux 4.19 or newer")
     return Direction(**{f.name: measured[f.name] for f in fields(Direction)})
+
+
+def _check_bits(summary: Mapping[str, Any]) -> None:
+    """Every push has exactly the bits of its codec, whatever the server says that it predicted."""
+    codec = parse(summary["codec"], summary["dim"])
+    expected = codec.nbits * summary["workers"] * summary["rounds"]
+    measured = summary["uplink"]["payload_bits"]
+    if codec.fixed_length and measured != expected:
+        raise ByteMismatchError(
+            f"{codec.spec}: {measured:,} payload bits in the uplink, expected {codec.nbits:,} of each of "
+            f"{summary['workers']} workers in {summary['rounds']} rounds: {expected:,}"
+        )
 
 
 def _joining(trained: Trained, name: str) -> Direction:

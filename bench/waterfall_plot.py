@@ -18,7 +18,7 @@ STEPS = {
     "interface": "interface_bytes",
 }
 BEFORE, ADDED = "#4c78a8", "#f58518"  # what the step above carries, and what this one adds
-SHORT = 60  # characters of a title
+SHORT = 44  # characters of a title
 
 
 def draw(path: Path, rows: Sequence[Waterfall]) -> None:

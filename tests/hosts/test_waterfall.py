@@ -73,6 +73,14 @@ def test_one_byte_that_was_not_predicted_fails(name: str, layer: str, which: int
         waterfall(*runs)
 
 
+def test_a_server_that_predicts_what_it_measured_is_not_believed() -> None:
+    run = trained(21)
+    for side in (run.summary["uplink"], run.summary["predicted"]["uplink"]):
+        side["payload_bits"] += 8
+    with pytest.raises(ByteMismatchError, match="expected 2,132 of each of 2 workers in 21 rounds: 89,544"):
+        waterfall(run, trained(1))
+
+
 @pytest.mark.parametrize("layer", ["tcp_bytes", "interface_bytes"])
 def test_a_kernel_that_does_not_count_is_named(layer: str) -> None:
     run = trained(1)
