@@ -112,7 +112,7 @@ def test_wheel_states_its_metadata(wheel: Path) -> None:
     assert (metadata["Name"], metadata["License-Expression"]) == ("gradwire", "Apache-2.0")
     assert "licenses/LICENSE" in info
     assert metadata["Version"] == PYPROJECT["project"]["version"]
-    assert "gradwire = gradwire.deploy.cli:main" in scripts
+    assert "gradwire = gradwire.deploy.start:main" in scripts
 
 
 @pytest.mark.slow
