@@ -22,6 +22,7 @@ DIM = 795_010  # an MNIST network with one hidden layer of 1000 units
 def codecs(
     dim: Annotated[int, typer.Option(help="Coordinates of the gradient.", min=1)] = DIM,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_markdown: Annotated[bool, typer.Option("--markdown", help="Write docs/codecs.md.")] = False,
 ) -> None:
     """List the codecs: exact payload bits, variance and privacy of each.
 
@@ -30,7 +31,9 @@ def codecs(
     privacy of one payload.
     """
     rows = [describe(cls, dim) for _, cls in sorted(registered().items())]
-    if as_json:
+    if as_markdown:
+        print(page(rows, dim), end="")
+    elif as_json:
         print(json.dumps(rows, indent=2))
     else:
         _print(rows, dim)
@@ -86,6 +89,32 @@ def _print(rows: list[dict[str, Any]], dim: int) -> None:
         console = Console(width=1000)  # a file has no width: keep each codec on one line
     console.print(f"{dim:,} coordinates", markup=False, highlight=False)
     console.print(table, markup=False, highlight=False)
+
+
+PAGE = """# Every codec
+
+Made by `gradwire codecs --dim {dim} --markdown`: each with its default parameters, or those of its first example, for
+{dim:,} coordinates. `variance` is the largest E|Q(x) - x|² for |x| = 1, `epsilon` the local differential privacy of
+one payload. Formula, guarantees and source stand in each codec's docstring. Lengths are tested against theory in
+[formulas.py](../tests/codecs/formulas.py); errors at equal lengths were [measured](../bench/results/variance.md),
+and so was [speed](../bench/results/codecs.md).
+
+"""
+
+
+def page(rows: list[dict[str, Any]], dim: int) -> str:
+    """The table as docs/codecs.md has it."""
+    head = ("codec", "bits", "a coordinate", "variance", "epsilon", "unbiased", "length", "source")
+    lines = [head, ("---", "--:", "--:", "--:", "--:", "---", "---", "---")]
+    for row in rows:
+        name = f"[`{row['spec']}`](../{_module(row['name'])})"
+        lines.append((name, *(cell.replace("|", "\\|") for cell in _cells(row)[1:])))
+    return PAGE.format(dim=dim) + "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _module(name: str) -> str:
+    """The file of a codec, in the repository."""
+    return registered()[name].__module__.removeprefix("gradwire.").replace(".", "/") + ".py"
 
 
 def _cells(row: dict[str, Any]) -> list[str]:

@@ -228,6 +228,10 @@ FORMULAS: dict[str, dict[str, Formula]] = {
         "private(oue(2.0), simplex)": lambda d: d + 1,
         "private(subset_selection(2.0, 2), cross_polytope(repeats=3))": lambda d: 3 * choose_bits(2 * d, 2),
     },
+    "private_top": {
+        "private_top(4.0)": lambda d: ceil_log2(2 * max(64, power_of_two(d))),
+        "private_top(4.0, axes=3, repeats=5)": lambda d: 5 * ceil_log2(6),
+    },
     # baselines
     "qsgd": {
         "qsgd(coding=fixed)": lambda d: NORM + 2 * d,

@@ -73,3 +73,13 @@ def test_fetch_says_where_the_data_are() -> None:
     folders = rows("data", "fetch", "digits")
     assert Path(folders["digits"]).is_dir()
     assert runner.invoke(app, ["data", "fetch", "digits"]).output == f"digits  {folders['digits']}\n"
+
+
+def test_the_page_of_codecs_is_what_the_command_writes() -> None:
+    path = Path(__file__).parents[2] / "docs" / "codecs.md"
+    written = runner.invoke(app, ["codecs", "--markdown"])
+    assert written.exit_code == 0
+    assert path.read_text(encoding="utf-8") == written.output, (
+        "docs/codecs.md is behind: gradwire codecs --markdown > docs/codecs.md"
+    )
+    assert all(f"[`{name}" in written.output for name in codecs())
