@@ -5,6 +5,7 @@ from __future__ import annotations
 from gradwire.bench.codecs import speeds
 from gradwire.bench.encode import encode
 from gradwire.bench.hadamard import hadamard
+from gradwire.bench.private_run import private_run
 from gradwire.bench.server_round import server_round
 from gradwire.bench.time_to_loss import time_to_loss
 from gradwire.bench.variance import variance
@@ -23,3 +24,6 @@ bench.command("wire", epilog=example("gradwire bench wire --hosts netns --worker
 bench.command(
     "time-to-loss", epilog=example("gradwire bench time-to-loss --rate 1mbit --rate 10mbit --plot t.svg")
 )(time_to_loss)
+bench.command("private-run", epilog=example("gradwire bench private-run --epsilon 8 --epsilon 2"))(
+    private_run
+)

@@ -40,6 +40,10 @@ def templates(cls: type[Codec[Any]]) -> Iterator[str]:
         return
     names = [f.name for f in parameter_fields(cls)]
     yield cls.name
+    if "epsilon" in names:
+        yield f"{cls.name}(epsilon={{epsilon}})"
+        if "repeats" in names:
+            yield from (f"{cls.name}(epsilon={{epsilon}}, repeats={k})" for k in (2, 4, 8, 16, 64, 256))
     size = next((name for name in SIZES if name in names), None)
     if size is not None:
         yield f"{cls.name}({size}={{n}})"
