@@ -23,6 +23,7 @@ from gradwire.common.privacy.accounting import check_delta, check_epsilon, epsil
 from gradwire.common.randomness import SystemCoins
 from gradwire.common.results import to_json
 from gradwire.common.spec import Spec, parse_spec
+from gradwire.deploy.units import counted
 from gradwire.worker.tasks import kind_of
 
 TIMED = 3  # encodings and decodings of which the fastest counts
@@ -235,7 +236,7 @@ def _print(rows: list[dict[str, Any]], wanted: Wanted) -> None:
     table.add_column("codec", overflow="fold", min_width=24)
     titles = ["bits", "variance", "x bound"]
     private = any(row["epsilon_per_push"] is not None for row in rows)
-    titles += ["epsilon a push", f"in {wanted.rounds:,} rounds"] if private else []
+    titles += ["epsilon a push", f"in {counted(wanted.rounds, 'round')}"] if private else []
     for title in (*titles, "encode", "decode"):
         table.add_column(title, justify="right", no_wrap=True)
     table.add_column("", no_wrap=True)
