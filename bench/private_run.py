@@ -59,7 +59,7 @@ def private_run(
     workers: Annotated[int, typer.Option(help="Logical workers.", min=1)] = 20,
     rounds: Annotated[int, typer.Option(help="Rounds of every run.", min=1)] = 100,
     runs: Annotated[int, typer.Option(help="Runs of each scheme, with coins of their own.", min=1)] = 3,
-    bound: Annotated[float, typer.Option(help="Public bound that gradients are clipped to.")] = 1.0,
+    bound: Annotated[float, typer.Option(help="Public bound that gradients are clipped to.")] = 0.5,
     radius: Annotated[float, typer.Option(help="Public guess of the solution's length, for the rate.")] = 4.0,
     as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
 ) -> None:

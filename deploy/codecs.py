@@ -105,7 +105,7 @@ and so was [speed](../bench/results/codecs.md).
 def page(rows: list[dict[str, Any]], dim: int) -> str:
     """The table as docs/codecs.md has it."""
     head = ("codec", "bits", "a coordinate", "variance", "epsilon", "unbiased", "length", "source")
-    lines = [head, ("---", "--:", "--:", "--:", "--:", "---", "---", "---")]
+    lines: list[tuple[str, ...]] = [head, ("---", "--:", "--:", "--:", "--:", "---", "---", "---")]
     for row in rows:
         name = f"[`{row['spec']}`](../{_module(row['name'])})"
         lines.append((name, *(cell.replace("|", "\\|") for cell in _cells(row)[1:])))

@@ -28,7 +28,7 @@ def test_rows_are_of_runs_that_kept_their_budget(
     assert private["epsilon_spent"]["pure"] > 8.0
     for row in rows:
         assert len(row["test_errors"]) == 2 and 0 <= row["test_error"] <= 1
-        rate = 4 / math.sqrt(5 * (1 + row["variance"] / 2))
+        rate = 4 / (0.5 * math.sqrt(5 * (1 + row["variance"] / 2)))
         assert row["lr"] == pytest.approx(rate)
     assert plain["test_error"] < 0.8  # of ten classes, after five rounds, with coins from the seed
     bench._print(report, rows)
