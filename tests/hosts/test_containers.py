@@ -18,7 +18,8 @@ import pytest
 from gradwire.common.errors import ConfigError
 from gradwire.deploy.hosts import images
 from gradwire.deploy.hosts.choice import HostKind, rate_for
-from gradwire.deploy.hosts.containers import LABEL, ContainerChild, ContainerHost, remove_orphans
+from gradwire.deploy.hosts.container import ContainerChild, ContainerHost
+from gradwire.deploy.hosts.containers import LABEL, remove_orphans
 from gradwire.deploy.processes import Child, Ended, Inbox, Said
 from tests.hosts.engine import engine
 
