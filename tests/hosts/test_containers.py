@@ -153,17 +153,21 @@ class TestForReal:
         """Mutual TLS adds 22 bytes a record, gRPC and HTTP/2 40 a message; nothing else is between the layers."""
         out = tmp_path / "wire.json"
         words = ("bench", "wire", "--hosts", "docker", "--workers", "2", "--rounds", "10", "--task", "synthetic(20000)",
-                 "--codec", "cross_polytope(repeats=50)", "--json", str(out))  # fmt: skip
+                 "--codec", "cross_polytope(repeats=50)", "--codec", "float32", "--json", str(out))  # fmt: skip
         done = subprocess.run(
             (*GRADWIRE, *words), capture_output=True, text=True, timeout=PATIENCE, check=False
         )
         assert done.returncode == 0, done.stderr
-        (row,) = json.loads(out.read_text())["rows"]
+        row, dense = json.loads(out.read_text())["rows"]
         up = row["uplink"]["per_worker_and_round"]
         assert up["payload_bits"] == 32 + 50 * 16 and up["payload_bytes"] == 104
         assert up["message_bytes"] < up["tcp_bytes"] < up["message_bytes"] + 80
         assert up["tcp_bytes"] + 40 < up["interface_bytes"] < up["tcp_bytes"] + 250
         assert row["ends_differ_by"] < 2000
+        for way in ("uplink", "downlink"):  # real packets, not 64 KiB with one header
+            total = dense[way]["total"]
+            assert total["payload_bytes"] == 10 * 2 * 80_000
+            assert total["interface_bytes"] / total["interface_packets"] < 1514
         assert not [name for name in self.left(client) if str(os.getpid()) in name]
 
     @pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGKILL])
