@@ -57,6 +57,15 @@ def test_without_files_it_is_plaintext() -> None:
     assert server_tls() is None and worker_tls() is None
 
 
+def test_the_servers_folder_may_have_been_carried_alone(files: Path) -> None:
+    alone = server_tls(files)
+    (files / "server").mkdir()
+    (files / "server.pem").rename(files / "server/server.pem")
+    whole = server_tls(files)
+    assert alone is not None and whole is not None
+    assert alone.identity.chain == whole.identity.chain and alone.worker_authorities == CA
+
+
 def test_a_server_that_asks_nobody_who_they_are(files: Path) -> None:
     tls = server_tls(certificate=files / "server.pem")
     assert tls is not None and tls.worker_authorities is None
@@ -93,7 +102,7 @@ def test_an_authority_that_is_none(files: Path) -> None:
         ({"certs": "", "certificate": "server.pem"}, "--certs names everything"),
         ({"key": "server.pem"}, "go with --tls-cert"),
         ({"client_ca": "ca.crt"}, "go with --tls-cert"),
-        ({"certs": ""}, "server/server.pem: No such file"),
+        ({"certs": "nowhere"}, "nowhere/server/server.pem: No such file"),
     ],
 )
 def test_a_servers_flags(files: Path, arguments: dict[str, str], message: str) -> None:

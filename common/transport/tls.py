@@ -58,7 +58,7 @@ def server_tls(
     """What the server's flags ask for; None is plaintext.
 
     Args:
-        certs: a folder of ``gradwire certs``: mutual TLS with what stands in its ``server/server.pem``.
+        certs: a folder of ``gradwire certs``, or its folder ``server``: mutual TLS with what stands in ``server.pem``.
         certificate: PEM file of the certificate, with the key in it or in ``key``.
         key: PEM file of the private key.
         client_ca: PEM file of the authority that signed the workers' certificates: mutual TLS.
@@ -71,7 +71,8 @@ def server_tls(
             raise ConfigError(
                 "--certs names everything: give it alone, or --tls-cert and its like without it"
             )
-        identity = read_identity(certs / SERVER_FILE)
+        alone = certs / SERVER_FILE.name  # the inner folder alone was carried here
+        identity = read_identity(alone if alone.exists() else certs / SERVER_FILE)
         return ServerTls(identity, _own_authorities(identity, "--tls-client-ca"))
     if certificate is None:
         if key or client_ca:

@@ -4,6 +4,7 @@ import functools
 import os
 import shutil
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -31,6 +32,25 @@ def output(*words: str, timeout: float = 900.0, **environment: str) -> str:
     done = command(*words, timeout=timeout, **environment)
     assert done.returncode == 0, f"{' '.join(words)}\n{done.stdout}"
     return done.stdout
+
+
+def follow_until(text: str, container: str, patience: float = 120.0) -> None:
+    """Read a container's log as it comes, until a line holds the text."""
+    words = ("docker", "logs", "--follow", container)
+    with subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as log:
+        too_late = threading.Timer(patience, log.kill)
+        too_late.start()
+        try:
+            assert log.stdout is not None
+            seen = []
+            for line in log.stdout:
+                seen.append(line)
+                if text in line:
+                    return
+            raise AssertionError(f"no {text!r} in {patience:g} s:\n{''.join(seen)}")
+        finally:
+            too_late.cancel()
+            log.kill()
 
 
 @functools.cache

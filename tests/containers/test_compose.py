@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.containers.engine import command, compose, output, require_engine, require_images
+from tests.containers.engine import command, compose, follow_until, output, require_engine, require_images
 
 pytestmark = [pytest.mark.slow, pytest.mark.docker]
 
@@ -82,12 +82,6 @@ def test_a_killed_server_goes_on_from_its_volume(project: tuple[str, ...]) -> No
     log = output("docker", "logs", server)
     assert code == "0", log
     assert log.count("listening on") == 2 and "finished: 300 rounds" in log and "replicas agree: yes" in log
-
-
-def follow_until(text: str, container: str) -> None:
-    """Read a container's log as it comes, until a line holds the text."""
-    script = f"docker logs --follow {container} 2>&1 | grep --max-count 1 --line-buffered '{text}'"
-    assert text in output("bash", "-c", script, timeout=120.0)
 
 
 @pytest.mark.parametrize("target", ["server", "worker"])

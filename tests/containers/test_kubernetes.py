@@ -10,8 +10,7 @@ from typing import Any
 import pytest
 
 from gradwire.deploy import cli
-from tests.containers.engine import command, output, require_images
-from tests.containers.test_compose import follow_until
+from tests.containers.engine import command, follow_until, output, require_images
 from tests.deploy.test_manifests import PODS, SERVICE
 
 pytestmark = [pytest.mark.slow, pytest.mark.docker]
