@@ -67,7 +67,7 @@ ROOMS = {
     ),
     "bench": Room(
         ("gradwire.common", "gradwire.worker", "gradwire.server", "gradwire.deploy"),
-        (*ARRAYS, *TERMINAL, "sklearn", "matplotlib"),
+        (*ARRAYS, *TERMINAL, "scipy", "sklearn", "matplotlib"),
     ),
 }
 FOLDERS = sorted({path.partition("/")[0] for path in ROOMS})

@@ -1,0 +1,244 @@
+"""Variances under pure local differential privacy: real payloads of every mechanism, beside theory's formulas."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Annotated, Any
+
+import numpy as np
+import typer
+from numpy.typing import NDArray
+
+from gradwire.bench.timing import machine
+from gradwire.common.codecs import AnyCodec, parse
+from gradwire.common.randomness import SystemCoins
+
+DIMS, EPSILONS = (128, 1024), (1.0, 4.0, 8.0)
+Formula = Callable[[int, float], float]
+
+
+def _likeliest(d: int) -> float:
+    """A: the largest probability of a cross-polytope's vertex."""
+    return (1 - 1 / (2 * d)) / math.sqrt(d) + 1 / (2 * d)
+
+
+def _nominal(d: int, e: float) -> float:
+    return d * ((math.exp(e) + 2 * d - 1) / math.expm1(e)) ** 2 - 1
+
+
+def _exact(d: int, e: float) -> float:
+    return d * (1 + 2 * d * _likeliest(d) / math.expm1(e)) ** 2 - 1
+
+
+def _rappor(d: int, e: float) -> float:
+    t = math.exp(e / 2)
+    return d - 1 + 2 * d * d * t / (t - 1) ** 2
+
+
+def _oue(d: int, e: float) -> float:
+    q = 1 / (math.exp(e) + 1)
+    return d - 1 + d * (0.25 + (2 * d - 1) * q * (1 - q)) / (0.5 - q) ** 2
+
+
+def _subset(d: int, e: float) -> float:
+    """Ye and Barg's: w of K = 2d, p and q the chances of the true index and of another."""
+    k, w = 2 * d, max(1, round(2 * d / (math.exp(e) + 1)))
+    p = w * math.exp(e) / (w * math.exp(e) + k - w)
+    q = (w - p) / (k - 1)
+    both = p * (w - 1) / (k - 1)
+    others = (p * (w - 1) * (w - 2) + (1 - p) * w * (w - 1)) / ((k - 1) * (k - 2))
+    square = p + q * (k - 1) - 2 * both + others * (2 - k)  # E|sum of the named|^2 / d, opposites cancelling
+    return d * square / (p - q) ** 2 - 1
+
+
+def _hadamard(d: int, e: float) -> float:
+    return (d / math.tanh(e / 2)) ** 2 - 1
+
+
+def _mean_coordinate(d: int) -> float:
+    """E|u_1| of a random unit vector."""
+    return math.exp(math.lgamma(d / 2) - math.lgamma((d + 1) / 2)) / math.sqrt(math.pi)
+
+
+def _hyperplane(d: int, e: float) -> float:
+    return 1 / (math.tanh(e / 2) * _mean_coordinate(d)) ** 2 - 1
+
+
+def _top(d: int, e: float) -> float:
+    """1 / m^2 - 1 for the best w: E of the k-th largest |normal| is the integral of P(k of d are above t)."""
+    from scipy import integrate, special
+
+    t, rank = np.linspace(0, 9, 1801), np.arange(1, d + 1)[:, None]
+    above = special.betainc(rank, d - rank + 1, special.erfc(t / math.sqrt(2)))
+    length = math.sqrt(2) * math.exp(math.lgamma((d + 1) / 2) - math.lgamma(d / 2))
+    sums = np.cumsum(integrate.simpson(above, x=t, axis=1)) / length
+    mean = math.expm1(e) * sums / (rank[:, 0] * math.expm1(e) + 2 * d)
+    return float(1 / mean.max() ** 2 - 1)
+
+
+def _privunit(d: int, e: float) -> float:
+    """PrivUnit with its best cap (Bhowmick et al. 2018; Asi, Feldman, Talwar 2022: no mechanism is better)."""
+    from scipy import special
+
+    cap = np.linspace(1e-4, 0.6, 6000)
+    a = (d - 1) / 2
+    tail = special.betainc(a, 0.5, 1 - cap**2) / 2
+    inside = (1 - cap**2) ** a / ((d - 1) * special.beta(a, 0.5))
+    with np.errstate(divide="ignore", invalid="ignore"):
+        p = math.exp(e) * tail / (1 + math.expm1(e) * tail)
+        mean = p * inside / tail - (1 - p) * inside / (1 - tail)
+    return float(1 / np.nanmax(mean) ** 2 - 1)
+
+
+@dataclass(frozen=True)
+class Row:
+    """A scheme: its codec's spec for {e}, the formula for (d, epsilon), and theory's numbers for both dimensions."""
+
+    title: str
+    spec: str | None
+    formula: Formula
+    theory: tuple[str, str]
+
+
+ROWS = (
+    Row(
+        "cross-polytope, rr, nominal epsilon (vqSGD)",
+        "private(rr({e}, nominal=true))",
+        _nominal,
+        ("2.88e6 / 4270 / 150", "1.46e9 / 1.57e6 / 2914"),
+    ),
+    Row(
+        "cross-polytope, rr, exact epsilon",
+        "private(rr({e}))",
+        _exact,
+        ("27655 / 264 / 129", "1.54e6 / 5010 / 1068"),
+    ),
+    Row(
+        "cross-polytope, RAPPOR (vqSGD)",
+        "private(rappor({e}))",
+        _rappor,
+        ("1.29e5 / 6059 / 750", "8.2e6 / 3.8e5 / 40880"),
+    ),
+    Row(
+        "cross-polytope, OUE",
+        "private(oue({e}))",
+        _oue,
+        ("1.21e5 / 2746 / 299", "7.7e6 / 1.6e5 / 4863"),
+    ),
+    Row(
+        "cross-polytope, subset selection, nominal",
+        "private(subset_selection({e}, nominal=true))",
+        _subset,
+        ("1.20e5 / 2485 / 150", "7.7e6 / 1.6e5 / 2914"),
+    ),
+    Row(
+        "Hadamard set, kappa = coth(epsilon / 2)",
+        "private(rr({e}), hadamard(1))",
+        _hadamard,
+        ("76720 / 17629 / 16405", "4.9e6 / 1.1e6 / 1.05e6"),
+    ),
+    Row(
+        "random hyperplane, one bit",
+        "private_top({e}, axes=1)",
+        _hyperplane,
+        ("937 / 215 / 200", "7527 / 1729 / 1609"),
+    ),
+    Row(
+        "rotated cross-polytope, private top",
+        "private_top({e})",
+        _top,
+        ("808 / 54.9 / 17.7", "6482 / 445 / 138"),
+    ),
+    Row("PrivUnit (the reference, by formula)", None, _privunit, ("807 / 55.0 / 16.5", "6478 / 445 / 136")),
+)
+
+
+def privacy(
+    dim: Annotated[list[int] | None, typer.Option(help="Coordinates; default: 128 and 1024.", min=2)] = None,
+    epsilon: Annotated[
+        list[float] | None, typer.Option(help="Default: 1, 4 and 8.", min=0.01, max=20)
+    ] = None,
+    samples: Annotated[int, typer.Option(help="Payloads of each.", min=2)] = 400,
+    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+) -> None:
+    """Measure E|decode(encode(x)) - x|^2 for |x| = 1 under pure local differential privacy, beside theory's formulas.
+
+    x is a random unit vector; every payload has private coins from the operating system and a public seed of its own.
+    ``exact`` is the epsilon that the payload really has. Formulas are those of the papers, errata applied, computed
+    apart from the codecs.
+    """
+    cells = [(d, e) for d in dim or DIMS for e in epsilon or EPSILONS]
+    rows = [measure(row, d, e, samples) for d, e in cells for row in ROWS]
+    if as_json:
+        print(json.dumps({"machine": machine(), "samples": samples, "rows": rows}, indent=2))
+        return
+    for d, e in cells:
+        _print_table(d, e, [row for row in rows if (row["dim"], row["nominal"]) == (d, e)])
+
+
+def measure(row: Row, dim: int, epsilon: float, samples: int) -> dict[str, Any]:
+    """One row at one dimension and epsilon: bits, epsilons, and variances measured, stated and by formula."""
+    found: dict[str, Any] = {"scheme": row.title, "dim": dim, "nominal": epsilon, "codec": None}
+    found["formula"] = row.formula(dim, epsilon)
+    found["theory"] = _theory(row, dim, epsilon)
+    if row.spec is None:
+        return found
+    codec = parse(row.spec.format(e=epsilon), dim)
+    errors = squared_errors(codec, samples)
+    return found | {
+        "codec": row.spec.format(e=f"{epsilon:g}"),
+        "spec": codec.spec,
+        "nbits": codec.nbits,
+        "nbytes": codec.nbytes,
+        "epsilon": codec.epsilon,
+        "stated": codec.variance(),
+        "measured": float(errors.mean()),
+        "standard_error": float(errors.std(ddof=1)) / math.sqrt(samples),
+    }
+
+
+def squared_errors(codec: AnyCodec, samples: int) -> NDArray[np.float64]:
+    """|decode(encode(x)) - x|^2 of real payloads [samples] of one random unit vector x."""
+    rng, coins, errors = np.random.default_rng(1), SystemCoins(), np.empty(samples)
+    x = rng.standard_normal(codec.dim)
+    x /= np.linalg.norm(x)
+    for k in range(samples):
+        shared = int(rng.integers(1 << 62))
+        payload = codec.encode(x, coins, shared=shared)
+        if len(payload) != codec.nbytes:
+            raise AssertionError(f"{codec} sent {len(payload)} bytes, its spec says {codec.nbytes}")
+        errors[k] = ((codec.decode(payload, shared=shared) - x) ** 2).sum()
+    return errors
+
+
+def _theory(row: Row, dim: int, epsilon: float) -> str | None:
+    if dim not in DIMS or epsilon not in EPSILONS:
+        return None
+    return row.theory[DIMS.index(dim)].split(" / ")[EPSILONS.index(epsilon)]
+
+
+def _print_table(dim: int, epsilon: float, rows: list[dict[str, Any]]) -> None:
+    print(f"\n{dim:,} coordinates, epsilon {epsilon:g}")
+    print(
+        f"{'scheme':44}{'bits':>6}{'exact':>8}{'measured':>11}{'± ':>9}{'stated':>11}{'formula':>11}   theory"
+    )
+    for row in rows:
+        formula = _short(row["formula"])
+        if row["codec"] is None:
+            print(
+                f"{row['scheme']:44}{'':>6}{'':>8}{'':>11}{'':>9}{'':>11}{formula:>11}   {row['theory'] or ''}"
+            )
+            continue
+        numbers = [_short(row[key]) for key in ("measured", "standard_error", "stated")]
+        print(
+            f"{row['scheme']:44}{row['nbits']:>6,}{row['epsilon']:>8.3f}{numbers[0]:>11}{numbers[1]:>9}{numbers[2]:>11}"
+            f"{formula:>11}   {row['theory'] or ''}"
+        )
+
+
+def _short(value: float) -> str:
+    """Three digits or more."""
+    return f"{value:.3e}" if value >= 1e6 else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"
