@@ -109,7 +109,7 @@ def lower_bound(hits: int, misses: int, samples: int, rate: float) -> float:
     """The bound on epsilon that counts of an event prove, wrong with probability ``rate`` at most.
 
     >>> round(lower_bound(1000, 100, 2000, 0.01), 2)
-    1.94
+    2.0
     """
     from scipy.special import betaincinv
 
