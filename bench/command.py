@@ -6,8 +6,8 @@ from gradwire.bench.audit import audit_command
 from gradwire.bench.codecs import speeds
 from gradwire.bench.encode import encode
 from gradwire.bench.hadamard import hadamard
-from gradwire.bench.private_run import private_run
 from gradwire.bench.privacy import privacy
+from gradwire.bench.private_run import private_run
 from gradwire.bench.server_round import server_round
 from gradwire.bench.time_to_loss import time_to_loss
 from gradwire.bench.variance import variance
