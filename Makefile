@@ -6,6 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ROOMS := $(filter-out tests,$(patsubst %/__init__.py,%,$(wildcard */__init__.py)))
 TYPING := build/typing/gradwire
+# Idle processes take tests over from busy ones; PARALLEL= runs them in one process.
+PARALLEL ?= -n auto --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-slow check lint types proto generate clean
@@ -30,7 +32,7 @@ demo: install ## train a small network through 100 quantized rounds on this mach
 	  --workers 4 --processes 4 --rounds 100 --lr 0.1
 
 test: install ## the quick tests
-	$(BIN)/pytest -m 'not slow'
+	$(BIN)/pytest -m 'not slow' $(PARALLEL)
 
 test-slow: install ## the slow tests
 	$(BIN)/pytest -m slow

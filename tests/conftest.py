@@ -7,6 +7,7 @@ is wrong. The rates of all collected tests add up to BUDGET, so one run in a mil
 import secrets
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -31,7 +32,14 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     given = config.getoption("--seed")
-    config.stash[_seed] = secrets.randbits(32) if given is None else given
+    drawn = secrets.randbits(32) if given is None else given
+    config.stash[_seed] = getattr(config, "workerinput", {}).get("seed", drawn)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """One seed for all processes of a parallel run: the header names it."""
+    node.workerinput["seed"] = node.config.stash[_seed]
 
 
 def pytest_report_header(config: pytest.Config) -> str:
