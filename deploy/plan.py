@@ -5,9 +5,8 @@ from __future__ import annotations
 import math
 import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import partial
 from typing import Annotated, Any
 
 import numpy as np
@@ -16,13 +15,14 @@ from rich.console import Console
 from rich.table import Table
 
 from gradwire.common.bounds import variance_lower_bound
-from gradwire.common.codecs import AnyCodec, codecs, parse
+from gradwire.common.codecs import AnyCodec, codecs
 from gradwire.common.codecs.fitting import fitted
 from gradwire.common.errors import ConfigError, GradwireError
 from gradwire.common.privacy.accounting import check_delta, check_epsilon, epsilon_for, pure, tightest
 from gradwire.common.randomness import SystemCoins
 from gradwire.common.results import to_json
 from gradwire.common.spec import Spec, parse_spec
+from gradwire.deploy.spelling import shortest_spec
 from gradwire.deploy.units import counted
 from gradwire.worker.tasks import kind_of
 
@@ -148,41 +148,6 @@ def _row(codec: AnyCodec, variance: float, cost: tuple[float, float], wanted: Wa
         "source": codec.source,
         "command": _command(spec, codec, wanted),
     }
-
-
-def shortest_spec(codec: AnyCodec) -> str:
-    """A codec's spec without the arguments that change nothing, at any depth.
-
-    >>> shortest_spec(parse("rotated(rounds=3, inner=cross_polytope(repeats=100, coding=tuple))", 1000))
-    'rotated(rounds=3, inner=cross_polytope(repeats=100))'
-    """
-
-    def same(spec: Spec) -> bool:
-        try:
-            return parse(spec, codec.dim) == codec
-        except GradwireError:
-            return False
-
-    spec = parse_spec(codec.spec)
-    return str(_shortened(spec, same))
-
-
-def _shortened(spec: Spec, same: Callable[[Spec], bool]) -> Spec:
-    """Drop one argument after the other, those inside an argument that has to stay included."""
-    kept = dict(spec.kwargs)
-    for name, value in spec.kwargs:
-        without = {key: item for key, item in kept.items() if key != name}
-        if same(Spec(spec.name, spec.args, tuple(without.items()))):
-            kept = without
-        elif isinstance(value, Spec):
-            kept[name] = _shortened(value, partial(_same_with, same, spec, kept, name))
-    return Spec(spec.name, spec.args, tuple(kept.items()))
-
-
-def _same_with(
-    same: Callable[[Spec], bool], spec: Spec, kept: dict[str, Any], name: str, inner: Spec
-) -> bool:
-    return same(Spec(spec.name, spec.args, tuple({**kept, name: inner}.items())))
 
 
 def _command(spec: str, codec: AnyCodec, wanted: Wanted) -> str:

@@ -21,7 +21,6 @@ from pathlib import Path
 
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.errors import PrivacyError
-from gradwire.common.privacy.accounting import MAX_PUSHES
 from gradwire.common.privacy.budget import Budget, Run
 from gradwire.common.privacy.ledger import Ledger
 from gradwire.proto import wire_pb2
@@ -94,9 +93,13 @@ class Privacy:
         """What a person should know of a run that was admitted; None where it is not private."""
         if self._ledger is None or not codec.private:
             return None
-        left, budget = self._ledger.left, self.limits.budget
-        means = f"{left:,} more pushes" if budget is not None and left < MAX_PUSHES else "no limit is set"
-        return f"each push is {codec.epsilon:.4g}-private; of {budget or 'the ledger'}: {means}"
+        budget, totals = self.limits.budget, self._ledger.totals
+        each = f"each push costs epsilon {codec.epsilon:.4g}"
+        so_far = f"in {totals.pushes:,} pushes over all runs"
+        if budget is None:
+            return f"{each}; {totals.pure:.4g} is spent {so_far}, no limit is set"
+        spent = totals.epsilon(budget.delta)
+        return f"{each}; of {budget}, {spent:.4g} is spent {so_far}, {self._ledger.left:,} more fit"
 
 
 def check_assignment(asked: wire_pb2.Join, assigned: Collection[int]) -> None:

@@ -14,8 +14,9 @@ from gradwire.common.privacy.accounting import affordable, epsilon_for
 from gradwire.common.spec import parse_spec
 from gradwire.deploy import cli
 from gradwire.deploy.launch import Request
-from gradwire.deploy.plan import plan, shortest_spec
+from gradwire.deploy.plan import plan
 from gradwire.deploy.preflight import check, resolve
+from gradwire.deploy.spelling import shortest_spec
 from gradwire.worker.gradients import Encoder
 from gradwire.worker.tasks import build_spec
 from tests.codecs.toys import PrivateToy

@@ -18,7 +18,7 @@ from gradwire.common.transport.address import parse_address
 from gradwire.proto import wire_pb2
 from gradwire.server.log import RunLog
 from gradwire.worker.gradients import Encoder
-from gradwire.worker.privacy import Limits, check_assignment
+from gradwire.worker.privacy import Limits, Privacy, check_assignment
 from gradwire.worker.process import WorkerOptions, WorkerProcess
 from gradwire.worker.replica import Replica
 from gradwire.worker.tasks.registry import build_spec
@@ -176,6 +176,21 @@ def test_a_run_beyond_the_limits_is_not_joined(
     error, committed = asyncio.run(main())
     assert isinstance(error, PrivacyError) and message in str(error)
     assert committed == 0
+
+
+def test_a_worker_says_what_its_data_have_cost_so_far() -> None:
+    run, codec = wire_pb2.Run(run_id=b"run"), parse("private_toy", 24)
+    for limits, told in (
+        (Limits(Budget(100.0)), "of epsilon 100, 4.901 is spent in 2 pushes over all runs, 38 more fit"),
+        (Limits(), "4.901 is spent in 2 pushes over all runs, no limit is set"),
+    ):
+        privacy = Privacy(limits, None)
+        ledger = privacy.admit(run, codec, (0, 1))
+        assert ledger is not None
+        for round_ in range(2):
+            ledger.spend(round_, {0: b"a", 1: b"b"})
+        assert privacy.notice(codec) == f"each push costs epsilon {EPSILON:.4g}; {told}"
+        assert privacy.notice(parse("cross_polytope", 24)) is None
 
 
 def test_coins_are_the_operating_systems() -> None:
