@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from gradwire.common.codecs import AnyCodec, Example
+from gradwire.common.codecs.private_top import PrivateTop
 from tests.codecs import checks
 from tests.codecs.examples import LARGE, every_codec, is_buildable, parameters
 
@@ -14,7 +15,7 @@ torch = pytest.importorskip("torch")
 from tests.codecs.fake_device import DEVICE, FakeDevice  # noqa: E402
 
 MANY = 1 << 18  # coordinates: so many that what a codec may fetch is small beside them
-WHOLE = 0.25  # of the gradient, in bytes: block sums, and the blocks that are drawn from
+SHARE = 1 / 8  # of the gradient's bytes: block sums, and the blocks that are drawn from
 # As many draws as coordinates: every block is looked into, and every draw comes to the host.
 EVERYWHERE = [
     Example("simq_plus", 3 << 16),
@@ -24,6 +25,11 @@ EVERYWHERE = [
 for_many_coordinates = pytest.mark.parametrize(
     "codec", parameters([e for e in (e._replace(dim=MANY) for e in LARGE) if is_buildable(e)])
 )
+
+
+def favoured_bytes(codec: AnyCodec) -> int:
+    """The numbers and signs of the axes among which private_top's secret coins choose, on the host."""
+    return 9 * codec._favoured if isinstance(codec, PrivateTop) else 0
 
 
 @every_codec
@@ -40,9 +46,8 @@ def test_same_bytes_and_few_of_the_gradients(codec: AnyCodec) -> None:
         payload = checks.encode(codec, device.put(x))
         fetched = device.fetched
     assert payload == checks.encode(codec, x)
-    assert 0 < fetched <= codec.nbytes + WHOLE * x.nbytes / 2, (
-        f"{fetched} bytes of {x.nbytes} came to the host"
-    )
+    allowed = codec.nbytes + SHARE * x.nbytes + favoured_bytes(codec)
+    assert 0 < fetched <= allowed, f"{fetched} bytes of {x.nbytes} came to the host"
 
 
 @pytest.mark.parametrize("codec", parameters(EVERYWHERE))
