@@ -57,9 +57,9 @@ def _try(address: Address, tls: WorkerTls | None) -> Unauthenticated | None:
     except ssl.SSLCertVerificationError as error:
         return Unauthenticated(f"the server's certificate is not accepted: {_verification(error, address)}")
     except (ssl.SSLEOFError, ConnectionResetError):
-        if shaken or tls is not None:  # TLS 1.2: the server has seen our certificate before our side is done
+        if shaken:
             raise _HungUpError from None
-        return None
+        return None  # as a port that is forwarded to nobody does
     except ssl.SSLError as error:
         return _told(error, address, tls)
     except OSError:  # nobody there, or too slow: not a matter of certificates

@@ -71,12 +71,12 @@ def test_a_run_that_fails_is_a_failure_of_compose(project: tuple[str, ...]) -> N
 
 
 def test_a_killed_server_goes_on_from_its_volume(project: tuple[str, ...]) -> None:
-    run = {**RUN, "ROUNDS": "300", "RESTART": "on-failure"}
-    output(*project, "up", "--detach", "--scale", "worker=2", "server", "worker", **run)
+    run = {**RUN, "PROCESSES": "1", "COUNT": "2", "ROUNDS": "300", "RESTART": "on-failure"}
+    output(*project, "up", "--detach", "server", "worker", **run)
     (server,) = ids(project, "server")
     follow_until("round 1", server)
     output("docker", "kill", "--signal", "KILL", server)
-    output(*project, "up", "--detach", "--scale", "worker=2", "server", "worker", **run)
+    output(*project, "up", "--detach", "server", "worker", **run)
     (server,) = ids(project, "server")
     code = output("docker", "wait", server).strip()
     log = output("docker", "logs", server)

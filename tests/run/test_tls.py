@@ -1,8 +1,10 @@
 """Runs over TLS: the same bits as in plaintext, counted bytes, and one clear line for whoever may not take part."""
 
 import asyncio
+import socket
+import threading
 from collections.abc import Awaitable, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +14,10 @@ import pytest
 from gradwire.common.config import RunConfig
 from gradwire.common.errors import PermissionDenied, Unauthenticated
 from gradwire.common.transport import protocol
+from gradwire.common.transport.address import Address
 from gradwire.common.transport.pem import Identity
 from gradwire.common.transport.tls import ServerTls, WorkerTls
+from gradwire.common.transport.tls_probe import why_refused
 from gradwire.deploy.authority import Authority, certificate_pem
 from gradwire.proto import wire_pb2
 from tests.run.harness import TIMEOUT, RawWorker, Run, simulate
@@ -195,3 +199,25 @@ def test_an_impostor_leaves_the_owners_stream_alone(tmp_path: Path) -> None:
             await eve.close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("secret", [True, False], ids=["tls", "plaintext"])
+def test_a_port_that_is_forwarded_to_nobody_is_not_a_matter_of_certificates(
+    secret: bool, tmp_path: Path
+) -> None:
+    """Whatever forwards ports may accept a connection, find nobody behind, and hang up: the worker is to try again."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = listener.getsockname()[1]
+
+        def hang_up() -> None:
+            with suppress(OSError):  # the listener is closed at the end
+                while True:
+                    listener.accept()[0].close()
+
+        forwarding = threading.Thread(target=hang_up, daemon=True)
+        forwarding.start()
+        tls = worker(tmp_path, "alice") if secret else None
+        assert why_refused(Address("127.0.0.1", port), tls) is None
+        listener.shutdown(socket.SHUT_RDWR)
+        forwarding.join(TIMEOUT)
+    assert not forwarding.is_alive()
