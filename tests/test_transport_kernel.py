@@ -42,9 +42,9 @@ def sockaddr(family: int, port: int, address: str) -> bytes:
 @pytest.mark.parametrize(
     ("raw", "endpoint"),
     [
-        (sockaddr(socket.AF_INET, 50051, "10.1.2.3"), Endpoint("10.1.2.3", 50051)),
+        (sockaddr(socket.AF_INET, 50051, "198.18.2.3"), Endpoint("198.18.2.3", 50051)),
         (sockaddr(socket.AF_INET6, 50051, "2001:db8::7"), Endpoint("2001:db8::7", 50051)),
-        (sockaddr(socket.AF_INET6, 1, "::ffff:10.1.2.3"), Endpoint("10.1.2.3", 1)),
+        (sockaddr(socket.AF_INET6, 1, "::ffff:198.18.2.3"), Endpoint("198.18.2.3", 1)),
         (struct.pack("=H", socket.AF_UNIX) + b"/run/some.sock", None),
         (b"", None),
         (sockaddr(socket.AF_INET6, 1, "::1")[:20], None),
@@ -210,21 +210,21 @@ def test_a_ledger_leaves_out_what_is_others() -> None:
     assert ledger.totals() == TcpBytes(100, 200, 2, 1)
 
 
-LOCAL = Endpoint("10.0.0.1", 40000)
+LOCAL = Endpoint("198.18.0.1", 40000)
 
 
 @pytest.mark.parametrize(
     ("host", "address", "counts"),
     [
-        ("10.0.0.2", "10.0.0.2", True),
-        ("10.0.0.2", "10.0.0.3", False),
-        ("::ffff:10.0.0.2", "10.0.0.2", True),
+        ("198.18.0.2", "198.18.0.2", True),
+        ("198.18.0.2", "198.18.0.3", False),
+        ("::ffff:198.18.0.2", "198.18.0.2", True),
         ("2001:db8:0::7", "2001:db8::7", True),
         ("localhost", "127.0.0.1", True),
         ("localhost", "::1", True),
-        ("localhost", "10.0.0.2", False),
+        ("localhost", "198.18.0.2", False),
         ("0.0.0.0", "127.0.0.1", True),
-        ("server.example", "10.0.0.2", True),  # what a name means may change while the run lasts
+        ("server.example", "198.18.0.2", True),  # what a name means may change while the run lasts
     ],
 )
 def test_a_peers_host(host: str, address: str, counts: bool) -> None:
@@ -235,5 +235,5 @@ def test_a_peers_host(host: str, address: str, counts: bool) -> None:
 
 def test_a_port_of_ours() -> None:
     rule = TcpRule(local_port=40000)
-    assert rule.counts(LOCAL, Endpoint("10.0.0.2", 1))
-    assert not rule.counts(Endpoint("10.0.0.1", 1), Endpoint("10.0.0.2", 40000))
+    assert rule.counts(LOCAL, Endpoint("198.18.0.2", 1))
+    assert not rule.counts(Endpoint("198.18.0.1", 1), Endpoint("198.18.0.2", 40000))
