@@ -88,7 +88,7 @@ def test_bounds_of_nothing() -> None:
 def test_honest_codecs_pass(spec: str, chance: Chance) -> None:
     """No bound is above the stated epsilon."""
     codec = parse(spec, 4)
-    bounds = [f.bound for f in audit(codec, 800, 1 - chance.rate, coins(chance.rng))]
+    bounds = [f.bound for f in audit(codec, 400, 1 - chance.rate, coins(chance.rng))]
     assert max(bounds) <= codec.epsilon, f"{codec}: {bounds}; {chance}"
 
 
@@ -108,7 +108,7 @@ def test_codecs_that_promise_too_much_are_found(
     mutant: Callable[[], AnyCodec], fault: str, chance: Chance
 ) -> None:
     codec = mutant()
-    bounds = [f.bound for f in audit(codec, 600, 1 - chance.rate, coins(chance.rng))]
+    bounds = [f.bound for f in audit(codec, 300, 1 - chance.rate, coins(chance.rng))]
     assert max(bounds) > codec.epsilon, f"{fault}: {bounds}"
 
 
