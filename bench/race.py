@@ -17,7 +17,7 @@ from gradwire.deploy.hosts.rates import Rate
 from gradwire.deploy.hosts.training import Trained, Trainer
 from gradwire.deploy.processes import Inbox
 
-# The codec, what comes back, and the step that each allows: the largest of a few that still converges.
+# The codec, what comes back, and a step with which it converges.
 CASES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("float32, model", {"codec": "float32", "downlink": "model", "lr": 0.5}),
     ("QSGD 4 bits, log", {"codec": "qsgd(levels=7, coding=fixed)", "downlink": "log", "lr": 0.2}),

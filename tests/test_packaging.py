@@ -17,7 +17,7 @@ SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
 ROOMS = SETUPTOOLS["package-dir"]  # gradwire.common -> common
 SHIPPED = ["*.py", *SETUPTOOLS["package-data"]["*"]]
 # Used from a checkout: images, overlays, manifests, certificates' recipes, measurement scripts.
-FROM_CHECKOUT = ["deploy/*", "*.md"]
+FROM_CHECKOUT = ["bench/results/*", "deploy/*", "*.md"]
 
 
 def files_in_rooms(root: Path) -> set[str]:
