@@ -1,7 +1,8 @@
 """The ledger: what it counts, what it refuses, and that nothing makes it forget."""
 
-import multiprocessing
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -137,23 +138,25 @@ def test_nothing_is_made_before_a_run_is_admitted() -> None:
 # ---- the file ----------------------------------------------------------------------------------------------
 
 
-def hold(directory: Path, ready: object, stop: object) -> None:
-    ledger = Ledger(directory)
-    ready.set()  # type: ignore[attr-defined]
-    stop.wait(60)  # type: ignore[attr-defined]
-    ledger.close()
+HOLD = """
+import sys
+from pathlib import Path
+from gradwire.common.privacy.ledger import Ledger
+ledger = Ledger(Path(sys.argv[1]))
+print("open", flush=True)
+sys.stdin.read()
+"""
 
 
 def test_two_processes_do_not_share_a_ledger(tmp_path: Path) -> None:
-    context = multiprocessing.get_context("spawn")
-    ready, stop = context.Event(), context.Event()
-    other = context.Process(target=hold, args=(tmp_path, ready, stop))
-    other.start()
-    assert ready.wait(60)
-    with pytest.raises(LogError, match="in use by another worker"):
-        Ledger(tmp_path)
-    stop.set()
-    other.join(60)
+    command = [sys.executable, "-c", HOLD, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+        assert other.stdin is not None and other.stdout is not None
+        assert other.stdout.readline() == "open\n"
+        with pytest.raises(LogError, match="in use by another worker"):
+            Ledger(tmp_path)
+        other.stdin.close()
+        assert other.wait(60) == 0  # without closing the ledger: the lock goes with the process
     Ledger(tmp_path).close()
 
 
