@@ -21,7 +21,7 @@ from gradwire.deploy.hosts.choice import HostKind, rate_for
 from gradwire.deploy.hosts.container import ContainerChild, ContainerHost
 from gradwire.deploy.hosts.containers import LABEL, remove_orphans
 from gradwire.deploy.processes import Child, Ended, Inbox, Said
-from tests.hosts.engine import engine
+from tests.containers.engine import require_engine
 
 GRADWIRE = (sys.executable, "-m", "gradwire.deploy.cli")
 PATIENCE = 600.0  # seconds: the first build installs everything
@@ -29,7 +29,8 @@ PATIENCE = 600.0  # seconds: the first build installs everything
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
-    client = engine()
+    require_engine()
+    client = images.connect()
     yield client
     client.close()
 
