@@ -208,6 +208,35 @@ def test_dimensions_that_are_too_large() -> None:
         parse("private(rr(0.001, nominal=true))", 1 << 22)
 
 
+def simplex_log_odds(d: int, weight: float) -> float:
+    """The largest ln of P(report, given v) / P(report, given v') over vertices and the ball, by theory's masses."""
+    r, s = math.sqrt(9 - 8 / d), math.sqrt(d)
+    ranges = ((4 - r) / (6 * d), (4 + r) / (6 * d)), ((2 * s - 1) / (6 * s), (2 * s + 1) / (6 * s))
+    return max(math.log1p((weight - 1) * (b - a) / (1 + (weight - 1) * a)) for a, b in ranges)
+
+
+@pytest.mark.parametrize("dim", [100, 1000, 65_536, 300_000, 795_010, 1 << 24])
+@pytest.mark.parametrize("epsilon", [0.01, 1.0, 1.9])
+def test_vertices_of_very_different_likelihood(dim: int, epsilon: float) -> None:
+    """A simplex's -4·1 has a third of the mass, an axis 1 / d: what the axes have to hide still decides."""
+    codec = parse(f"private(rr({epsilon}), simplex(repeats=7))", dim)
+    k = codec._response.informed
+    weight = 1 + k.probability / k.complement * (dim + 1)
+    assert simplex_log_odds(dim, weight) == pytest.approx(epsilon, rel=2e-9)
+    assert codec.epsilon == 7 * epsilon
+
+
+def test_vertices_that_are_nearly_as_private_as_asked() -> None:
+    """ln 3 less 10^-6 is below what Hadamard's vertices have, by less than the least that a mechanism takes away."""
+    epsilon = math.log(3) - 1e-6
+    nearly = (
+        "1.09861 by themselves, too little more for a mechanism to take away: take them without a mechanism"
+    )
+    with pytest.raises(SpecError, match=nearly):
+        parse(f"private(rr({epsilon!r}), hadamard)", 100)
+    assert parse(f"private(rr({math.log(3) - 1e-3!r}), hadamard)", 100).private
+
+
 @pytest.mark.parametrize("name", sorted(MECHANISMS))
 def test_seeded_coins_are_refused(name: str) -> None:
     codec, x = parse(f"private({name}(1.0))", 10), ramp(10)

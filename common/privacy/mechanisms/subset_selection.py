@@ -124,8 +124,9 @@ def subset_response(
     over_ball, odds = masses(size), mechanism.odds
     need = Fraction(1)
     if not nominal:
-        need = max(Fraction(most) - odds * Fraction(least) for least, most in over_ball.ranges)
-        if need <= LEAST_NEED * max(most for _, most in over_ball.ranges):
+        # The kind of set with most to hide decides, and how much of its own mass that is: others may be far likelier.
+        need, most = max((Fraction(m) - odds * Fraction(least), m) for least, m in over_ball.ranges)
+        if need <= LEAST_NEED * most:
             raise _private_already(mechanism, over_ball)
     ratio = (odds - 1) * size / (vertices * need)  # k / (1 - k)
     informed = Threshold.below(ratio / (1 + ratio))
@@ -139,9 +140,11 @@ def subset_response(
 
 
 def _private_already(mechanism: Mechanism, over_ball: Masses) -> SpecError:
+    alone = over_ball.log_odds()
+    nearly = "" if alone <= mechanism.epsilon else ", too little more for a mechanism to take away"
     return SpecError(
-        f"{mechanism.name}: epsilon is {mechanism.epsilon}, but these vertices have {over_ball.log_odds():.6g} by "
-        f"themselves: take them without a mechanism, under gain=bound(B), or ask for a smaller epsilon"
+        f"{mechanism.name}: epsilon is {mechanism.epsilon}, but these vertices have {alone:.6g} by themselves{nearly}: "
+        f"take them without a mechanism, under gain=bound(B), or ask for a smaller epsilon"
     )
 
 
