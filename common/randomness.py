@@ -65,9 +65,8 @@ def as_coins(rng: Coins | np.random.Generator) -> Coins:
 def _derive(purpose: str, *parts: int) -> int:
     """A 128-bit seed that differs for every purpose and every tuple of parts."""
     text = ",".join(str(int(p)) for p in parts).encode()
-    return int.from_bytes(
-        hashlib.blake2b(text, digest_size=16, person=purpose.encode()[:16]).digest(), "little"
-    )
+    # BLAKE2b refuses a purpose beyond 16 bytes; cut off, two purposes would have one seed.
+    return int.from_bytes(hashlib.blake2b(text, digest_size=16, person=purpose.encode()).digest(), "little")
 
 
 def worker_coins(run_seed: int, round_: int, worker: int) -> SeededCoins:
@@ -86,9 +85,15 @@ def shared_seed(run_seed: int, round_: int, worker: int) -> int:
     return _derive("gradwire-shared", run_seed, round_, worker)
 
 
-def derived_seed(seed: int, purpose: str) -> int:
-    """A public 128-bit seed for one use of another: parts of a codec, and codecs in codecs, draw from streams apart."""
-    return _derive(f"gradwire-{purpose}", seed)
+def derived_seed(seed: int, purpose: str, *numbers: int) -> int:
+    """A public 128-bit seed for one use of another: parts of a codec, and codecs in codecs, draw from streams apart.
+
+    Args:
+        seed: the seed it is derived from.
+        purpose: a word of at most seven letters.
+        numbers: which of several of that purpose.
+    """
+    return _derive(f"gradwire-{purpose}", seed, *numbers)
 
 
 def check_seed(seed: int) -> int:

@@ -171,7 +171,7 @@ class PrivateTop(Codec[I64]):
     # ---- reports -------------------------------------------------------------------------------------------
 
     def _rotation(self, shared: int, report: int) -> Rotation:
-        return random_rotation(self.size, derived_seed(shared, f"report {report}") if report else shared)
+        return random_rotation(self.size, derived_seed(shared, "report", report) if report else shared)
 
     def _nearest(self, y: Array) -> I64:
         """The w signed axes with the largest inner products with y [D], increasing; i for +e_i, n + i for -e_i."""

@@ -124,6 +124,7 @@ def test_reports_have_rotations_of_their_own() -> None:
     assert codec.variance() == pytest.approx(one.variance() / 2)
     y = [codec._rotation(7, k).apply(np.eye(64)[0]) for k in (0, 1)]
     assert abs(float(y[0] @ y[1])) < 0.7
+    assert len({codec._rotation(7, k).seed for k in range(20)}) == 20
 
 
 def test_reports_follow_the_law_at_many_axes() -> None:

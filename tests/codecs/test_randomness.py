@@ -11,6 +11,7 @@ from gradwire.common.randomness import (
     SystemCoins,
     as_coins,
     check_seed,
+    derived_seed,
     shared_seed,
     worker_coins,
 )
@@ -30,6 +31,14 @@ def test_streams_of_shifted_arguments_differ() -> None:
     """1, 12 and 11, 2 must not be the same text."""
     assert shared_seed(1, 12, 3) != shared_seed(11, 2, 3) != shared_seed(1, 1, 23)
     assert worker_coins(1, 12, 3).words(2).tolist() != worker_coins(11, 2, 3).words(2).tolist()
+
+
+def test_uses_of_a_seed_differ() -> None:
+    """By purpose and by number; a purpose that would be cut off, and be like another, is refused."""
+    uses = [("inner",), ("report",), *((p, k) for p in ("report", "attempt") for k in range(12))]
+    assert len({derived_seed(5, *use) for use in uses} | {5}) == len(uses) + 1
+    with pytest.raises(ValueError, match="person"):
+        derived_seed(5, "report 12")
 
 
 def test_streams_are_reproducible() -> None:
