@@ -79,4 +79,5 @@ SCHEMES = (
     Scheme("rotated 1 bit, a part (EDEN)", "eden({share})", ("1520", "106", "9.3", ".305"), 4 * DIM),
     Scheme("rotated, largest of each block", "nearest({n})", ("870", "64", "6.2", ".57"), DIM),
     Scheme("rotated, signs of the largest", "top_signs({n})", ("935", "66", "6.5", ".234"), 35_000),
+    Scheme("the best of 8 such rotations", "top_signs({n}, rotations=8)", ("", "", "", ""), 35_000),
 )

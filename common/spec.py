@@ -171,10 +171,23 @@ T = TypeVar("T")
 def parameter_fields(cls: type[Any]) -> tuple[Field[Any], ...]:
     """The fields of a dataclass that a spec may set, in positional order.
 
-    Metadata: ``spec=False`` hides a field; ``first=True`` puts it before the inherited ones.
+    Metadata: ``spec=False`` hides a field; ``first=True`` puts it before the inherited ones; ``later=True`` says that
+    specs without it are older, see ``spelled``.
     """
     shown = [f for f in fields(cls) if f.init and f.metadata.get("spec", True)]
     return tuple(sorted(shown, key=lambda f: not f.metadata.get("first", False)))
+
+
+def spelled(built: Any) -> dict[str, Any]:
+    """The parameters of a built object by name, for its canonical spelling.
+
+    Those that came ``later`` are left out at their defaults: an older spec is still the same, and so its fingerprint.
+    """
+    return {
+        f.name: value
+        for f in parameter_fields(type(built))
+        if (value := getattr(built, f.name)) != f.default or not f.metadata.get("later", False)
+    }
 
 
 def bind_arguments(spec: Spec, cls: type[Any]) -> dict[str, Any]:
@@ -233,7 +246,7 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
 
 
 def canonical(name: str, values: Mapping[str, Any]) -> str:
-    """The one spelling of a built object: every parameter by name, defaults included."""
+    """The one spelling of a built object: every parameter by name, defaults included (but see ``spelled``)."""
     return str(Spec(name, (), tuple(values.items())))
 
 

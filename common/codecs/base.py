@@ -28,7 +28,7 @@ from gradwire.common.errors import DomainError, PayloadError, SpecError
 from gradwire.common.kernels.arrays import F64, U8, Array
 from gradwire.common.kernels.bits import BitReader, BitWriter
 from gradwire.common.randomness import Coins, as_coins
-from gradwire.common.spec import Spec, bind_arguments, canonical, fingerprint, parameter_fields
+from gradwire.common.spec import Spec, bind_arguments, canonical, fingerprint, parameter_fields, spelled
 from gradwire.common.update import Terms, Vector, as_dense
 
 MAX_DIM = 1 << 40  # coordinates; more cannot be meant, and indices stay exact in every width we use
@@ -242,7 +242,7 @@ class Codec(ABC, Generic[S]):
     @cached_property
     def spec(self) -> str:
         """The canonical spelling, every parameter by name; ``parse(codec.spec, dim)`` is an equal codec."""
-        return canonical(self.name, {f.name: getattr(self, f.name) for f in parameter_fields(type(self))})
+        return canonical(self.name, spelled(self))
 
     @cached_property
     def fingerprint(self) -> bytes:

@@ -73,18 +73,26 @@ class DirectionCodec(Codec[S]):
     def _rotated_estimate(self, symbols: S, shared: int) -> F64:
         """What the symbols stand for before the rotation is undone: float64 [D]."""
 
-    def _quantize(self, vector: GradientVector, coins: Coins, shared: int) -> S:
-        return self._choose(self._rotation(shared).apply(working_precision(vector)), vector, shared)
+    def _chosen(self, vector: GradientVector, shared: int) -> S:
+        """The symbols for a gradient."""
+        return self._choose(
+            random_rotation(self.size, shared).apply(working_precision(vector)), vector, shared
+        )
 
-    def _reconstruct(self, symbols: S, shared: int) -> NDArray[np.float64]:
-        x: NDArray[np.float64] = self._rotation(shared).invert(self._rotated_estimate(symbols, shared))
-        return x[: self.dim]
+    def _seed(self, symbols: S, shared: int) -> int:
+        """The seed of the rotation that the symbols are in."""
+        return shared
+
+    def _quantize(self, vector: GradientVector, coins: Coins, shared: int) -> S:
+        return self._chosen(vector, shared)
 
     def _law(self, vector: GradientVector, shared: int) -> Iterator[tuple[S, float]]:
-        yield self._choose(self._rotation(shared).apply(working_precision(vector)), vector, shared), 1.0
+        yield self._chosen(vector, shared), 1.0
 
-    def _rotation(self, shared: int) -> Rotation:
-        return random_rotation(self.size, shared)
+    def _reconstruct(self, symbols: S, shared: int) -> NDArray[np.float64]:
+        rotation = random_rotation(self.size, self._seed(symbols, shared))
+        x: NDArray[np.float64] = rotation.invert(self._rotated_estimate(symbols, shared))
+        return x[: self.dim]
 
 
 def rotated_size(dim: int) -> int:

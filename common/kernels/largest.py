@@ -10,6 +10,7 @@ from __future__ import annotations
 import math
 from decimal import Context, Decimal
 from functools import lru_cache
+from typing import NamedTuple
 
 from gradwire.common.kernels.logarithms import exp, ln
 
@@ -64,7 +65,7 @@ def largest_normals(count: int, among: int) -> float:
     >>> round(largest_normals(1, 1024), 6), round(largest_normals(7, 7), 6)
     (3.44187, 5.585192)
     """
-    return count * _SQRT_2_OVER_PI if count == among else count * _means(count, among)[0]
+    return count * _SQRT_2_OVER_PI if count == among else count * _means(count, among).magnitude
 
 
 def largest_squares_on_sphere(count: int, among: int, dim: int) -> float:
@@ -73,15 +74,38 @@ def largest_squares_on_sphere(count: int, among: int, dim: int) -> float:
     >>> largest_squares_on_sphere(5, 5, 5), round(largest_squares_on_sphere(1, 2, 2), 6)
     (1.0, 0.81831)
     """
-    return (count if count == among else count * _means(count, among)[1]) / dim
+    return (count if count == among else count * _means(count, among).square) / dim
+
+
+def largest_spread_on_sphere(count: int, among: int, dim: int) -> float:
+    """Var T / (E T)^2 of the sum T of the ``count`` largest |u_i|, as ``largest_on_sphere``.
+
+    Given t the magnitudes are independent, so the square of their sum is on average that of one, ``count`` times, and
+    the square of their mean, ``count`` (``count`` - 1) times.
+
+    >>> round(largest_spread_on_sphere(1, 2, 2), 6), round(largest_spread_on_sphere(1219, 65_536, 65_536) ** 0.5, 5)
+    (0.009549, 0.00397)
+    """
+    one = count == among
+    means = _Means(_SQRT_2_OVER_PI, 1.0, _SQRT_2_OVER_PI**2) if one else _means(count, among)
+    square = (count * means.square + count * (count - 1) * means.product) / dim
+    return max(0.0, square / largest_on_sphere(count, among, dim) ** 2 - 1)
+
+
+class _Means(NamedTuple):
+    """Of the largest magnitudes: the mean of one, of the square of one, and of the product of two."""
+
+    magnitude: float
+    square: float
+    product: float
 
 
 @lru_cache(maxsize=256)
-def _means(count: int, among: int) -> tuple[float, float]:
-    """The mean magnitude and square of one of the largest: given t, 1 / M(t) and 1 + t / M(t)."""
+def _means(count: int, among: int) -> _Means:
+    """Given t, the mean magnitude is 1 / M(t), the mean square 1 + t / M(t), and the mean product 1 / M(t)^2."""
     peak = _peak(count, among)
     top, step = _bell(peak, count, among)[0], _half_neper(peak, count, among) / _STEPS
-    mass = moment = square = 0.0
+    mass = moment = square = product = 0.0
     for direction in (1, -1):
         node = 0 if direction == 1 else 1
         while True:
@@ -93,8 +117,9 @@ def _means(count: int, among: int) -> tuple[float, float]:
             mass += weight
             moment += weight / mills
             square += weight * (1 + exp(y) / mills)
+            product += weight / mills**2
             node += 1
-    return moment / mass, square / mass
+    return _Means(moment / mass, square / mass, product / mass)
 
 
 def best_count(odds: float, among: int) -> int:

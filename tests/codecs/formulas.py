@@ -119,8 +119,8 @@ def nearest(d: int, blocks: int) -> int:
     return NORM + ceil_log2(math.prod(2 * m for m in sizes))
 
 
-def top_signs(d: int, count: int) -> int:
-    return NORM + choose_bits(max(64, power_of_two(d)), count) + count
+def top_signs(d: int, count: int, rotations: int = 1) -> int:
+    return NORM + choose_bits(max(64, power_of_two(d)), count) + count + ceil_log2(rotations)
 
 
 def eden(d: int, bits: float) -> int:
@@ -274,5 +274,6 @@ FORMULAS: dict[str, dict[str, Formula]] = {
     "top_signs": {
         "top_signs(40)": lambda d: top_signs(d, 40),
         "top_signs(64)": lambda d: top_signs(d, 64),
+        "top_signs(40, rotations=5)": lambda d: top_signs(d, 40, 5),
     },
 }

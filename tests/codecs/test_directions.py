@@ -11,12 +11,13 @@ from numpy.typing import NDArray
 
 from gradwire.common.bounds import variance_lower_bound
 from gradwire.common.codecs import AnyCodec, direction, parse
-from gradwire.common.codecs.direction import DirectionCodec
+from gradwire.common.codecs.direction import DirectionCodec, random_rotation
 from gradwire.common.codecs.eden import ENERGY, LEVELS
 from gradwire.common.errors import DomainError, PayloadError, SpecError
 from gradwire.common.kernels.bits import BitWriter
 from gradwire.common.kernels.largest import largest_on_sphere
 from gradwire.common.kernels.rotation import Rotation
+from gradwire.common.randomness import derived_seed
 from tests.codecs.checks import encode
 from tests.codecs.coins import ReplayCoins
 from tests.codecs.refusal_checks import check_refuses_gains, with_field
@@ -52,6 +53,9 @@ def test_bits(dim: int) -> None:
         assert parse(f"nearest({blocks})", dim).nbits == 32 + bits_of(count)
     for count in (1, 7, 60):
         assert parse(f"top_signs({count})", dim).nbits == 32 + bits_of(math.comb(size, count)) + count
+        for rotations, more in ((1, 0), (2, 1), (5, 3), (64, 6)):
+            codec = parse(f"top_signs({count}, {rotations})", dim)
+            assert codec.nbits == 32 + bits_of(math.comb(size, count)) + count + more
     assert parse("eden(1.5)", dim).nbits == 32 + size + size // 2
     assert parse("eden(4)", dim).nbits == 32 + 4 * size
     assert parse("drive", dim).nbits == parse("eden", dim).nbits == 32 + size
@@ -59,7 +63,17 @@ def test_bits(dim: int) -> None:
 
 @pytest.mark.parametrize(
     "spec",
-    ["nearest(0)", "nearest(65)", "top_signs(0)", "top_signs(65)", "eden(0)", "eden(4.01)", "drive(2)"],
+    [
+        *(
+            "nearest(0)",
+            "nearest(65)",
+            "top_signs(0)",
+            "top_signs(65)",
+            "top_signs(3, 0)",
+            "top_signs(3, 65)",
+        ),
+        *("eden(0)", "eden(4.01)", "drive(2)"),
+    ],
 )
 def test_parameters(spec: str) -> None:
     with pytest.raises(SpecError):
@@ -77,6 +91,7 @@ def test_parameters(spec: str) -> None:
         ("nearest(1559)", 10_000, 1.5, 6.2),
         ("top_signs(80)", 1000, 1.5, 66),
         ("top_signs(1219)", 10_000, 1.52, 6.5),
+        ("top_signs(1219, rotations=8)", 10_000, 1.49, 6.5),
         ("top_signs(34585)", 100_000, 1.8, 0.234),
         ("eden(0.001037597)", 100, 2.1, 1520),
         ("eden(0.01477050781)", 1000, 2.2, 106),
@@ -108,7 +123,24 @@ def test_variances_are_those_of_the_scales() -> None:
     assert [round(parse(f"eden({b})", D).variance(), 4) for b in (2, 3, 4)] == [0.1331, 0.0358, 0.0096]
 
 
-@pytest.mark.parametrize("spec", ["nearest(40)", "top_signs(60)", "eden(0.5)", "drive"])
+@pytest.mark.parametrize("dim", [64, 1024])
+@pytest.mark.parametrize("rotations", [2, 3, 8])
+@pytest.mark.parametrize("share", [1 / 64, 1 / 8, 5 / 8, 1.0])
+def test_variance_of_the_best_rotation(share: float, rotations: int, dim: int) -> None:
+    """E[count / T^2] - 1 with T the largest of several, by 8,000 directions and draws among their sums: to 4 %."""
+    count, rng = max(1, int(share * dim)), np.random.default_rng(3)
+    directions = np.abs(rng.standard_normal((8000, dim)))
+    sums = np.partition(directions, dim - count, axis=1)[:, dim - count :].sum(axis=1)
+    sums /= np.linalg.norm(directions, axis=1)
+    best = sums[rng.integers(0, sums.size, (200_000, rotations))].max(axis=1)
+    stated = parse(f"top_signs({count}, {rotations})", dim).variance()
+    assert stated == pytest.approx((count / best**2).mean() - 1, rel=0.04)
+    assert stated < parse(f"top_signs({count})", dim).variance()
+
+
+@pytest.mark.parametrize(
+    "spec", ["nearest(40)", "top_signs(60)", "top_signs(60, rotations=4)", "eden(0.5)", "drive"]
+)
 def test_padding_lowers_the_variance(spec: str) -> None:
     """At d = 600 of D = 1024: what ``variance`` states, which is above what happens by a part in d."""
     codec, x = parse(spec, 600), ramp(600)
@@ -127,7 +159,9 @@ SPARSE = {
 
 
 @pytest.mark.parametrize("shape", ["one", "two", "half", "ramp", "wide"])
-@pytest.mark.parametrize("spec", ["nearest(4)", "top_signs(8)", "eden(0.5)", "eden(2)", "drive"])
+@pytest.mark.parametrize(
+    "spec", ["nearest(4)", "top_signs(8)", "top_signs(8, rotations=4)", "eden(0.5)", "eden(2)", "drive"]
+)
 @pytest.mark.parametrize("dim", [5, 64])
 def test_mean_over_seeds(spec: str, dim: int, shape: str) -> None:
     """The mean over 600 seeds, the same in every run, is x but for what 600 of that variance leave."""
@@ -149,13 +183,40 @@ def test_too_few_rounds_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.mark.parametrize("dim", [1, 3, 64, 100, 5000])
-@pytest.mark.parametrize("spec", ["drive", "eden(1)", "eden(1.75)", "eden(3)"])
+@pytest.mark.parametrize("spec", ["drive", "eden(1)", "eden(1.75)", "eden(3)", "top_signs(7, rotations=3)"])
 def test_component_along_the_gradient(spec: str, dim: int) -> None:
-    """EDEN's scale: <x, estimate> = |x|^2 for every rotation, up to the float32 it is sent as."""
+    """EDEN's scale, and that of the best rotation: <x, estimate> = |x|^2 for each, up to the float32 that is sent."""
     codec = parse(spec, dim)
     for seed, shape in enumerate(("ramp", "one_hot", "flat", "wide")):
         x = SHAPES[shape](dim)
         assert estimate(codec, x, seed) @ x == pytest.approx(x @ x, rel=1e-6)
+
+
+@pytest.mark.parametrize("dim", [5, 200])
+def test_the_best_rotation_is_named(dim: int) -> None:
+    """Of the attempts one by one, that with the largest sum; the first for zero, where all are alike."""
+    codec, x = parse("top_signs(9, rotations=5)", dim), ramp(dim)
+    named = set()
+    for seed in range(40):
+        sums = []
+        for attempt in range(5):
+            own = derived_seed(seed, "attempt", attempt) if attempt else seed
+            y = random_rotation(codec.size, own).apply(x)
+            sums.append(np.sort(np.abs(y))[-9:].sum())
+        symbols = codec._symbols(codec.encode(x, ReplayCoins(), shared=seed))
+        assert symbols.attempt == int(np.argmax(sums))
+        assert symbols.length == pytest.approx(x @ x * codec._mean / max(sums), rel=1e-6)
+        named.add(symbols.attempt)
+    assert named == set(range(5))
+    assert codec._symbols(codec.encode(np.zeros(dim), ReplayCoins(), shared=1)).attempt == 0
+
+
+def test_one_rotation_is_spelled_as_before() -> None:
+    """Payloads of ``rotations=1`` are those of specs that do not know of it, and so are names and fingerprints."""
+    assert parse("top_signs(3, rotations=1)", 8).spec == "top_signs(count=3)"
+    assert parse("top_signs(3, rotations=1)", 8).fingerprint == parse("top_signs(3)", 8).fingerprint
+    several = parse("top_signs(3, rotations=2)", 8)
+    assert several.spec == "top_signs(count=3, rotations=2)" and parse(several.spec, 8) == several
 
 
 def test_workers_need_seeds_of_their_own() -> None:
@@ -185,7 +246,7 @@ def test_levels_are_lloyd_max() -> None:
 def test_ties_go_to_the_first() -> None:
     """One coordinate, rotated once more than once, makes many equal magnitudes; torch agrees on all of them."""
     torch = pytest.importorskip("torch")
-    for spec in ("nearest(3)", "top_signs(5)", "top_signs(33)", "eden(1.5)"):
+    for spec in ("nearest(3)", "top_signs(5)", "top_signs(33)", "top_signs(5, rotations=6)", "eden(1.5)"):
         codec = parse(spec, 64)
         for shape in ("one_hot", "flat", "alternating"):
             x = SHAPES[shape](64)
@@ -215,6 +276,15 @@ def test_scales_of_gradients(name: str, dtype: type) -> None:
 def test_headers(name: str) -> None:
     codec = parse(name, 100)
     check_refuses_gains(codec, encode(codec, ramp(100)))
+
+
+def test_rotations_beyond_the_last_are_refused() -> None:
+    """Three rotations in two bits: the last code stands for none."""
+    codec = parse("top_signs(2, rotations=3)", 50)
+    payload = encode(codec, ramp(50))
+    codec.validate(with_field(payload, codec.nbits - 2, 2, 2))
+    with pytest.raises(PayloadError, match="the rotation is 3, expected below 3: it is corrupt"):
+        codec.validate(with_field(payload, codec.nbits - 2, 2, 3))
 
 
 def test_vertices_are_read_as_written_or_refused() -> None:
