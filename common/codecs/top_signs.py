@@ -64,7 +64,7 @@ class TopSigns(DirectionCodec[Signs]):
     ceil(log2 m) bits. Unbiased over the rotations (see ``DirectionCodec``). Variance for every x, where d = D: (count /
     E^2 - 1) |x|^2 for m = 1; else (E[count / T^2] - 1) |x|^2 with T the largest of m, evaluated for a T^2 / count that
     has a beta law with the exact mean, and the variance that the exact one of T gives. That is no bound, but within
-    2.5 % of simulations for m up to 8, and where D >= 1,024 and count >= 64 within 0.5 %, for m up to 32.
+    3 % of simulations for m up to 8, and where D >= 1,024 and count >= 64 within 0.5 %, for m up to 32.
 
     >>> from gradwire.common.codecs import parse
     >>> top = parse("top_signs(1219, rotations=8)", dim=65_536)
