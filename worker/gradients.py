@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.errors import GradwireError, NotFiniteError, TaskError
-from gradwire.common.kernels.arrays import Array, all_finite
+from gradwire.common.kernels.arrays import Array, all_finite, namespace
 from gradwire.common.privacy.ledger import Ledger
 from gradwire.common.randomness import Coins, SystemCoins, shared_seed, worker_coins
 from gradwire.worker.memories import Memories
-from gradwire.worker.tasks import Task
+from gradwire.worker.tasks import Gradient, Task
+
+log = logging.getLogger(__name__)
 
 LATE_ROUNDS = 8  # batches that are remembered in case they turn out to have come too late
 
@@ -38,7 +41,9 @@ class Encoder:
     """Computes and encodes the gradients of a process's workers.
 
     The last batch is kept: a retry re-sends the same bytes instead of drawing new ones. With a ledger, every round's
-    payloads are paid for before they are returned, and a round that is paid for gives the same ones for ever.
+    payloads are paid for before they are returned, and a round that is paid for gives the same ones for ever; a
+    gradient that cannot be encoded then counts as zero. A worker that stopped there would tell its server something of
+    the data that no mechanism randomised, and the server chooses the parameters at which gradients are taken.
     """
 
     def __init__(
@@ -66,7 +71,7 @@ class Encoder:
         Raises:
             TaskError: the task returned something that cannot be encoded.
             BudgetError: the privacy budget does not pay for the round.
-            NotFiniteError: its gradient is not of finite numbers.
+            NotFiniteError: its gradient is not of finite numbers, or its loss is none; never with a ledger.
         """
         if self._last is None or self._last.round != round_:
             self._last = self._paid(round_) or self._encode(params, round_)
@@ -115,14 +120,40 @@ class Encoder:
             return self._memories.encode(worker, value, round_, coins, shared)
         return self._codec.encode(value, coins, shared=shared)
 
+    def _encoded(self, params: NDArray[np.float32], round_: int, worker: int) -> tuple[bytes, Gradient]:
+        """One worker's payload, and the gradient that it is of."""
+        try:
+            gradient = self._task.gradient(params, round=round_, worker=worker)
+        except NotFiniteError as error:
+            if self._ledger is None:
+                raise
+            self._say_zero(str(error))
+            gradient = Gradient(np.zeros(self._task.dim, np.float32), None, 1)
+        where = f"worker {worker}, round {round_}"
+        try:
+            return self._payload(worker, round_, gradient.value), gradient
+        except ValueError as error:
+            refused = _refused(gradient.value, f"{where}: {error}")
+            if self._ledger is None:
+                raise refused from error
+        try:  # wrong shapes and types are refused again: they are the task's, not the data's
+            zeros = namespace(gradient.value).zeros_like(gradient.value)
+            payload = self._payload(worker, round_, zeros)
+        except ValueError as error:
+            raise TaskError(f"{where}: {error}") from error
+        self._say_zero(str(refused))
+        return payload, replace(gradient, loss=None)
+
+    @staticmethod
+    def _say_zero(why: str) -> None:
+        """Tell this machine's user, and nobody else."""
+        log.warning("%s (a private worker goes on, with zero in this gradient's place)", why)
+
     def _encode(self, params: NDArray[np.float32], round_: int) -> Batch:
         payloads, losses, examples = [], [], []
         for worker in self.workers:
-            gradient = self._task.gradient(params, round=round_, worker=worker)
-            try:
-                payloads.append(self._payload(worker, round_, gradient.value))
-            except ValueError as error:
-                raise _refused(gradient.value, f"worker {worker}, round {round_}: {error}") from error
+            payload, gradient = self._encoded(params, round_, worker)
+            payloads.append(payload)
             losses.append(gradient.loss)
             examples.append(gradient.examples)
         if self._ledger is not None:

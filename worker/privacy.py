@@ -6,7 +6,8 @@ The server names codec, task and weights; the worker's owner set the limits. In 
 - sends nothing of its data but payloads: no loss and no metrics unless its owner opted in, and no example counts: as
   weights they would be data that no mechanism randomised, so they are refused;
 - has paid for a round in its ledger before a payload of it leaves, and answers for that round with the same bytes ever
-  after: through lost connections, restarts, and a server that asks again after it sent another model.
+  after: through lost connections, restarts, and a server that asks again after it sent another model;
+- answers every round alike, with zero in place of a gradient that cannot be encoded: to stop would tell of the data.
 
 Error feedback keeps the guarantee: a private codec clips whatever it is given, so a payload's epsilon holds for
 gradient plus memory, and the memory is a function of the data and of payloads that are paid for. A codec that does not
