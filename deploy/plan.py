@@ -155,9 +155,14 @@ def _command(spec: str, codec: AnyCodec, wanted: Wanted) -> str:
     if not codec.unbiased and codec.variance(1.0) < 1:
         words += ["--feedback", "error"]
     if wanted.epsilon is not None:
-        words += ["--rounds", str(wanted.rounds), "--max-epsilon", f"{wanted.epsilon:g}"]
-        words += ["--delta", f"{wanted.delta:g}"] if wanted.delta else []
+        words += ["--rounds", str(wanted.rounds), "--max-epsilon", _exact(wanted.epsilon)]
+        words += ["--delta", _exact(wanted.delta)] if wanted.delta else []
     return shlex.join(words)
+
+
+def _exact(number: float) -> str:
+    """All its digits: a budget that was rounded down does not pay for what was planned with it."""
+    return repr(float(number)).removesuffix(".0")
 
 
 def _cost(codec: AnyCodec) -> tuple[float, float] | None:

@@ -139,6 +139,19 @@ def test_private_rows_run_and_the_budget_pays_for_every_round(
         assert len(payload) == codec.nbytes
 
 
+@pytest.mark.parametrize("epsilon", ["2.3456749", "0.1234567891", "8", "1234.5674"])
+@pytest.mark.parametrize("delta", [None, "1.23456749e-5"])
+def test_a_budget_of_many_digits_pays_for_every_round(
+    epsilon: str, delta: str | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = ["--dim", "64", "--bits", "64", "--rounds", "3", "--epsilon", epsilon]
+    words += ["--delta", delta] if delta else []
+    for row in planned(*words, capsys=capsys)["rows"]:
+        config = runs(row["command"], monkeypatch)
+        assert (config.max_epsilon, config.delta) == (float(epsilon), float(delta or 0))
+        assert affordable(config.max_epsilon, parse(config.codec, 64).epsilon, config.delta) >= 3
+
+
 @pytest.mark.parametrize(
     ("spec", "short"),
     [
