@@ -137,16 +137,16 @@ def load_config(path: Path | None, flags: Mapping[str, Any]) -> RunConfig:
     }
     for key in COMMAND_KEYS.keys() & values.keys() - flags.keys():
         del values[key]  # the commands have taken them: see config_file
-    if "task" not in values:
-        raise ConfigError(
-            "no task: pass --task, e.g. 'mlp(digits, hidden=64)', or write task = \"…\" in the file"
-        )
     for key, value in values.items():
         if key not in KINDS:
             raise ConfigError(
                 f"unknown setting {key!r}{did_you_mean(key, {**KINDS, **COMMAND_KEYS, 'lr': ''})}"
             )
         values[key] = typed(key, value, KINDS[key])
+    if "task" not in values:  # after the keys: a misspelt task is a misspelling
+        raise ConfigError(
+            "no task: pass --task, e.g. 'mlp(digits, hidden=64)', or write task = \"…\" in the file"
+        )
     _check_given(values)
     return RunConfig(**values)
 

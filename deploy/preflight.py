@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gradwire.common.codecs import AnyCodec, codecs, parse
-from gradwire.common.config import KINDS, RunConfig, load_config
+from gradwire.common.config import KINDS, RunConfig, load_config, read_toml
 from gradwire.common.errors import BudgetError, ConfigError, PrivacyError, SpecError, TaskError
 from gradwire.common.memory import require_fits
 from gradwire.common.privacy.accounting import affordable, require_accountant
@@ -22,13 +22,19 @@ def resolve(config_file: Path | None, flags: Mapping[str, Any], state_dir: Path 
         ConfigError: none was given, or one that cannot be used.
         LogError: the stored run cannot be read.
     """
-    if config_file is None and not flags and state_dir is not None:
-        from gradwire.server.log import RunLog
+    from gradwire.server.log import RunLog
 
-        if RunLog.exists(state_dir):
-            with RunLog.open(state_dir) as log:
-                return log.config
-    return load_config(config_file, flags)
+    named = "task" in flags or "task" in read_toml(config_file)
+    if named or state_dir is None or not RunLog.exists(state_dir):
+        return load_config(config_file, flags)
+    with RunLog.open(state_dir) as log:
+        stored = log.config
+    if config_file is None and not flags:
+        return stored
+    load_config(config_file, {**flags, "task": stored.task})  # what else is wrong with them comes first
+    raise ConfigError(
+        f"{state_dir} holds a run of {stored.task}: give no settings to go on with it, or its own, --task too"
+    )
 
 
 def check(config: RunConfig, allow_task: Collection[str]) -> None:

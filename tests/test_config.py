@@ -34,6 +34,7 @@ def test_flags_override_the_file_whichever_way_the_rate_is_spelt(tmp_path: Path)
         ({**TASK, "lr": "fast"}, "lr is 'fast', expected a number"),
         ({}, "no task"),
         ({**TASK, "rouns": 3}, "did you mean rounds"),
+        ({"tsk": "synthetic(dim=3)"}, "did you mean task"),
         ({**TASK, "quorum": 2}, "set deadline"),
         ({**TASK, "seed": -1}, "seed is -1"),
     ],

@@ -51,6 +51,17 @@ def test_flags_stand_beside_a_stored_run(tmp_path: Path) -> None:
     assert config.workers == 2
 
 
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [({"rounds": 50}, r"run holds a run of mlp\(digits\): give no settings"), ({"rounds": 0}, "rounds is 0")],
+)
+def test_settings_without_a_task_beside_a_stored_run(
+    tmp_path: Path, flags: dict[str, int], words: str
+) -> None:
+    with pytest.raises(ConfigError, match=words):
+        resolve(None, flags, stored_run(tmp_path / "run"))
+
+
 def test_a_new_folder_needs_a_task(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no task"):
         resolve(None, {}, tmp_path / "run")
