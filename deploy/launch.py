@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 import sys
 import tempfile
@@ -79,7 +80,8 @@ def launch(request: Request) -> int:
                 f"{counted(len(workers), 'process')}, {counted(config.rounds, 'round')}"
             )
             outcome = Supervisor(plan, display).run()
-    return _conclude(outcome, request, view, console)
+    kept = folder if request.state_dir is not None or request.keep_state else None
+    return _conclude(outcome, request, kept, view, console)
 
 
 def server_arguments(request: Request) -> tuple[str, ...]:
@@ -162,26 +164,29 @@ def _state_dir(request: Request, console: Console) -> Iterator[Path]:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _conclude(outcome: Outcome, request: Request, view: View, console: Console) -> int:
+def _conclude(outcome: Outcome, request: Request, kept: Path | None, view: View, console: Console) -> int:
     summary = outcome.summary
     if summary is not None:
         summary = {**summary, "restarts": outcome.restarts}
         print_report(console, summary)
         _write_json(summary, request.json_to)
     if outcome.failure is not None:
-        return _tell(outcome.failure, request, view)
-    kept = summary is not None and summary["predicted_equals_measured"] and summary["replicas_agree"]
-    return 0 if kept else FAILED
+        return _tell(outcome.failure, kept, view)
+    passed = summary is not None and summary["predicted_equals_measured"] and summary["replicas_agree"]
+    return 0 if passed else FAILED
 
 
-def _tell(failure: Failure, request: Request, view: View) -> int:
-    """Say why the run ended, and how it can go on."""
+def _tell(failure: Failure, kept: Path | None, view: View) -> int:
+    """Say why the run ended, and how it can go on from the folder that was kept."""
     for line in failure.lines:
         print(f"  {line}", file=sys.stderr)
     hint = ""
     if failure.can_go_on and view.round:
-        kept = request.state_dir
-        how = f"`gradwire run --state-dir {kept}` goes on" if kept else "pass --state-dir to be able to go on"
+        how = (
+            f"`gradwire run --state-dir {shlex.quote(str(kept))}` goes on"
+            if kept
+            else "pass --state-dir to be able to go on"
+        )
         hint = f" after round {view.round} of {view.rounds}; {how}"
     complain(f"{failure.message}{hint}")
     return failure.code

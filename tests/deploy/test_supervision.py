@@ -185,6 +185,18 @@ def test_a_stopped_run_says_how_it_goes_on(tmp_path: Path) -> None:
     )
 
 
+def test_a_stopped_run_whose_folder_is_kept_goes_on_there(temporary: Path) -> None:
+    with stage("run has no end", "--keep-state") as run:
+        run.await_children()
+        os.kill(run.children["server"][0], signal.SIGKILL)  # the next one takes up at round 1
+        run.await_children(4)
+        run.read_until("round 1")
+        run.process.send_signal(signal.SIGINT)
+        assert run.end() == 130
+    (folder,) = temporary.iterdir()
+    assert run.lines[-1].endswith(f"after round 1 of 100; `gradwire run --state-dir {folder}` goes on\n")
+
+
 def test_a_second_signal_does_not_wait() -> None:
     with stage("run has no end") as run:
         run.await_children()
