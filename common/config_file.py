@@ -7,13 +7,6 @@ from typing import Any
 
 from gradwire.common.config import COMMAND_KEYS, read_toml, typed
 
-_KINDS = {
-    "integer": (int, "a whole number"),
-    "float": (float | int, "a number"),
-    "boolean": (bool, "true or false"),
-}
-_TEXT = (str, "text")
-
 
 def take_flags(context: Any, path: Path | None) -> Path | None:
     """What the option ``--config`` calls back, before other options are read: the file's values become their defaults.

@@ -10,12 +10,6 @@ from gradwire.common.errors import FailedPrecondition, SpecError
 from gradwire.common.spec import MAX_DEPTH, Spec, parse_spec
 from gradwire.proto import wire_pb2
 
-DOWNLINK = {
-    "log": wire_pb2.DOWNLINK_LOG,
-    "sum": wire_pb2.DOWNLINK_SUM,
-    "model": wire_pb2.DOWNLINK_MODEL,
-}
-
 
 def spec_to_message(spec: Spec) -> wire_pb2.Spec:
     """A spec as a message; every value keeps its type."""

@@ -20,7 +20,6 @@ from gradwire.worker.data.idx import scaled_images
 ARCHIVE = "cifar-10-binary.tar.gz"
 TRAIN = tuple(f"data_batch_{i}.bin" for i in range(1, 6))
 TEST = "test_batch.bin"
-RECORDS_A_BATCH = 10_000
 PIXELS = 3 * 32 * 32
 
 
