@@ -14,7 +14,7 @@ from gradwire.bench.variance import variance
 from gradwire.bench.wire import wire
 from gradwire.deploy.lazy import example, plain_typer
 
-bench = plain_typer(no_args_is_help=True, help="Measure speed, variances and bytes.")
+bench = plain_typer(no_args_is_help=True, help="Measure speed, variances, privacy, and bytes on the wire.")
 bench.command("audit", epilog=example("gradwire bench audit --codec 'private_top(4)' --dim 1024"))(
     audit_command
 )

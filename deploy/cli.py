@@ -119,7 +119,7 @@ COMMANDS = {
         _plan,
     ),
     "bench": Listed(
-        "Measure speed, variances and bytes.",
+        "Measure speed, variances, privacy, and bytes on the wire.",
         ("gradwire bench encode --dim 12332010", "gradwire bench wire --hosts netns --workers 4"),
         _bench,
     ),
