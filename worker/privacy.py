@@ -24,6 +24,8 @@ from gradwire.common.codecs import AnyCodec
 from gradwire.common.errors import PrivacyError
 from gradwire.common.privacy.budget import Budget, Run
 from gradwire.common.privacy.ledger import Ledger
+from gradwire.common.spec import fingerprint
+from gradwire.common.transport.specs import spec_from_message
 from gradwire.proto import wire_pb2
 
 
@@ -72,7 +74,7 @@ class Privacy:
         """Take part in a run as those workers; the ledger that pays for its payloads, None where none are private.
 
         Raises:
-            PrivacyError: the run asks for more than the limits allow.
+            PrivacyError: the run asks for more than the limits allow, or is not what it was when it was joined first.
             BudgetError: its first push would exceed the budget.
             LogError: the ledger cannot be used.
         """
@@ -81,7 +83,7 @@ class Privacy:
             return None
         if self._ledger is None:
             self._ledger = Ledger(self._state_dir, self.limits.budget)
-        self._ledger.admit(Run(run.run_id, codec.fingerprint, codec.epsilon, frozenset(workers)))
+        self._ledger.admit(as_paid_for(run, codec, workers))
         return self._ledger
 
     def close(self) -> None:
@@ -101,6 +103,19 @@ class Privacy:
             return f"{each}; {totals.pure:.4g} is spent {so_far}, no limit is set"
         spent = totals.epsilon(budget.delta)
         return f"{each}; of {budget}, {spent:.4g} is spent {so_far}, {self._ledger.left:,} more fit"
+
+
+def as_paid_for(run: wire_pb2.Run, codec: AnyCodec, workers: Collection[int]) -> Run:
+    """A run as a ledger knows it: its fingerprint says all that decides whose data a payload is of.
+
+    A run costs what its busiest worker sent, because its workers hold disjoint data. A server that dealt the data anew
+    under the id of the same run would leave some in the memory of one worker and in the gradients of another.
+    """
+    dealt = (
+        f"{spec_from_message(run.task)} workers={run.workers} seed={run.seed} feedback={run.error_feedback}"
+    )
+    mark = fingerprint(f"{codec.spec} dim={codec.dim} {dealt}")
+    return Run(run.run_id, mark, codec.epsilon, frozenset(workers))
 
 
 def check_assignment(asked: wire_pb2.Join, assigned: Collection[int]) -> None:

@@ -42,7 +42,11 @@ class Budget:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run tells a ledger of itself: its id, the codec's fingerprint and epsilon a payload, the hosted ids."""
+    """What a run tells a ledger of itself: its id, what it is, epsilon a payload, the hosted ids.
+
+    Attributes:
+        fingerprint: of codec, task, and whatever else decides how the data are dealt to workers.
+    """
 
     run_id: bytes
     fingerprint: bytes

@@ -62,13 +62,13 @@ class Ledger:
         """Take part in a run; returns how many more pushes of it the budget pays for (a bound where there is none).
 
         Raises:
-            PrivacyError: the run was here before, with another codec or for other workers.
+            PrivacyError: the run was here before, with another codec or task, or for other workers.
             BudgetError: its first push would exceed the budget.
         """
         stored = self._rows("SELECT fingerprint, workers FROM runs WHERE run = ?", run.run_id)
         if stored and stored[0][0] != run.fingerprint:
             raise PrivacyError(
-                "the run changed its codec after this worker took part: its server is not to be trusted"
+                "the run changed its codec, task or seed after this worker took part: its server is not to be trusted"
             )
         if stored and stored[0][1] != _packed(run.workers):
             raise PrivacyError(

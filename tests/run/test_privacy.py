@@ -12,13 +12,13 @@ from gradwire.common.codecs import parse, registry
 from gradwire.common.config import RunConfig
 from gradwire.common.errors import BudgetError, PrivacyError
 from gradwire.common.privacy.budget import Budget
-from gradwire.common.privacy.budget import Run as LedgerRun
 from gradwire.common.privacy.ledger import Ledger
 from gradwire.common.transport.address import parse_address
+from gradwire.common.transport.specs import run_to_message
 from gradwire.proto import wire_pb2
 from gradwire.server.log import RunLog
 from gradwire.worker.gradients import Encoder
-from gradwire.worker.privacy import Limits, Privacy, check_assignment
+from gradwire.worker.privacy import Limits, Privacy, as_paid_for, check_assignment
 from gradwire.worker.process import WorkerOptions, WorkerProcess
 from gradwire.worker.replica import Replica
 from gradwire.worker.tasks.registry import build_spec
@@ -84,10 +84,10 @@ def test_what_was_sent_is_what_was_paid_for(tmp_path: Path) -> None:
     codec = parse(CONFIG.codec, 24)
     with RunLog.open(tmp_path) as log:
         records = list(log.read(0, 12))
-        run_id = log.run_id
+        message = run_to_message(CONFIG, log.run_id)
     for name, ids in (("a", (0, 1)), ("b", (2,))):
         ledger = Ledger(tmp_path / name)
-        ledger.admit(LedgerRun(run_id, codec.fingerprint, codec.epsilon, frozenset(ids)))
+        ledger.admit(as_paid_for(message, codec, ids))
         for record in records:
             sent = dict(zip(record.workers, record.payloads, strict=True))
             assert ledger.kept(record.round) == {worker: sent[worker] for worker in ids}
@@ -179,7 +179,7 @@ def test_a_run_beyond_the_limits_is_not_joined(
 
 
 def test_a_worker_says_what_its_data_have_cost_so_far() -> None:
-    run, codec = wire_pb2.Run(run_id=b"run"), parse("private_toy", 24)
+    run, codec = run_to_message(CONFIG, b"run"), parse("private_toy", 24)
     for limits, told in (
         (Limits(Budget(100.0)), "of epsilon 100, 4.901 is spent in 2 pushes over all runs, 38 more fit"),
         (Limits(), "4.901 is spent in 2 pushes over all runs, no limit is set"),
@@ -202,6 +202,32 @@ def test_coins_are_the_operating_systems() -> None:
     assert len(drawn) == 3
     plain = parse("cross_polytope(repeats=20)", task.dim)
     assert len({Encoder(task, plain, 0, (0,)).batch(task.initial(), 0).payloads for _ in range(3)}) == 1
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"seed": 1},
+        {"workers": 4},
+        {"task": "least_squares(samples=96, dim=24)"},
+        {"codec": "private_toy(repeats=2)"},
+        {"feedback": "error"},
+    ],
+)
+def test_a_server_cannot_deal_the_data_anew_within_a_run(tmp_path: Path, change: dict[str, Any]) -> None:
+    def join(config: RunConfig) -> None:
+        privacy = Privacy(Limits(Budget(100.0)), tmp_path)
+        try:
+            ledger = privacy.admit(run_to_message(config, b"run"), parse(config.codec, 24), (0, 1))
+            assert ledger is not None
+            ledger.spend(ledger.totals.pushes, {0: b"a", 1: b"b"})
+        finally:
+            privacy.close()
+
+    join(CONFIG)
+    join(replace(CONFIG, evaluate_every=5, rounds=20))  # says nothing of whose data a payload is
+    with pytest.raises(PrivacyError, match="changed its codec, task or seed"):
+        join(replace(CONFIG, **change))
 
 
 @pytest.mark.parametrize(
