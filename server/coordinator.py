@@ -173,8 +173,10 @@ class Coordinator:
         self._losses.update(losses)
 
     async def note_metrics(self, round_: int, metrics: dict[str, float]) -> None:
-        """What a worker evaluated at the parameters before that round."""
+        """What a worker evaluated at the parameters before that round; heard again, it counts once."""
         point = self.tally.point(round_)
+        if point.metrics.items() >= metrics.items():
+            return
         point.metrics.update(metrics)
         await self._on_disk(self.log.record_metrics, round_, point.to_notes())
         self._progress({"event": "metrics", "round": round_, "metrics": metrics})

@@ -38,6 +38,9 @@ class Stream:
         self._received = wire_pb2.Traffic()
         self._mark: int | None = None  # by which the server knows this stream
         self._told = False  # it knows our counts
+        self._earlier_report: wire_pb2.Report | None = (
+            None  # that the stream before may not have brought home
+        )
         self._open = False  # the server takes pushes from here
         self._due: frozenset[int] | None = None  # workers to leave out of the push that is due; None: none is
 
@@ -69,6 +72,7 @@ class Stream:
         if notice is not None:
             self._progress(notice)
         self._mark = welcome.stream
+        self._earlier_report = self._work.report if 0 in welcome.workers else None
         await self._ready(earlier=tuple(self._work.broken))
 
     async def _take_part(self) -> None:
@@ -118,6 +122,7 @@ class Stream:
             self._open, self._due = True, frozenset(message.open.pushed)
             self._work.broken.clear()  # it has read our Ready
             self._work.evaluated = max(self._work.evaluated, self._work.replica.round - 1)
+            await self._report_again()
         elif kind == "snapshot":
             await self._restore(message.snapshot)
         elif kind == "upload":
@@ -189,14 +194,22 @@ class Stream:
         values = await asyncio.to_thread(work.task.evaluate, work.model.reported)
         if values:
             metrics = [wire_pb2.Metric(name=name, value=value) for name, value in values.items()]
-            report = wire_pb2.Report(round=work.replica.round, metrics=metrics)
-            await self._send(wire_pb2.FromWorker(report=report))
+            work.report = wire_pb2.Report(round=work.replica.round, metrics=metrics)
+            self._earlier_report = None
+            await self._send(wire_pb2.FromWorker(report=work.report))
         work.evaluated = work.replica.round
+
+    async def _report_again(self) -> None:
+        """Say again, once a stream, what the stream before may have lost on its way: the server takes it once."""
+        report, self._earlier_report = self._earlier_report, None
+        if report is not None:
+            await self._send(wire_pb2.FromWorker(report=report))
 
     async def _finish(self, rounds: int) -> None:
         work = self._work
         if work.replica.round != rounds:
             raise DivergenceError(f"the run has {rounds} rounds, this replica folded {work.replica.round}")
+        await self._report_again()
         if 0 in work.encoder.workers:
             await self._report()
         if not await asyncio.to_thread(work.model.verify):

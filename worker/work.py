@@ -34,6 +34,7 @@ class Work:
         self._contact = False
         self.finished = False  # the server was told how this replica ended, though it may not have heard it
         self.evaluated = -1  # the round that was evaluated last
+        self.report: wire_pb2.Report | None = None  # what came of it
         # What was counted on streams that broke, until a server has heard of it.
         self.broken: deque[wire_pb2.StreamCount] = deque(maxlen=TOLD_STREAMS)
         self.run: wire_pb2.Run | None = None
@@ -57,7 +58,7 @@ class Work:
             self.codec = parse(spec_from_message(run.codec), self.task.dim)
             optimizer = parse_optimizer(spec_from_message(run.optimizer))
             self.replica = Replica(self.task.initial(), self.codec, optimizer, run)
-            self.run = run
+            self.run, self.report = run, None
             self.encoder = self._encoder(run, workers)
         elif self.encoder.workers != workers:
             self.encoder = self._encoder(run, workers)

@@ -46,7 +46,7 @@ class Simplex(VertexCodec):
 
     name = "simplex"
     source = "vqSGD 6, Prop. 13 (V5)"
-    private_dim = 1 << 24
+    private_dim = 1 << 22  # the coin between axes and -4·1 has a grid of 2^-53, and an axis 1 / d of the mass
 
     @property
     def vertices(self) -> int:

@@ -202,8 +202,8 @@ def test_dimensions_that_are_too_large() -> None:
         SpecError, match="dim is 4294967297, at most 4294967296 coordinates of cross_polytope"
     ):
         parse("private(rr(1))", (1 << 32) + 1)
-    with pytest.raises(SpecError, match="at most 16777216 coordinates of simplex"):
-        parse("private(rr(1), simplex)", (1 << 24) + 1)
+    with pytest.raises(SpecError, match="at most 4194304 coordinates of simplex"):
+        parse("private(rr(1), simplex)", (1 << 22) + 1)
     with pytest.raises(SpecError, match="too small for so many vertices"):
         parse("private(rr(0.001, nominal=true))", 1 << 22)
 
@@ -215,7 +215,7 @@ def simplex_log_odds(d: int, weight: float) -> float:
     return max(math.log1p((weight - 1) * (b - a) / (1 + (weight - 1) * a)) for a, b in ranges)
 
 
-@pytest.mark.parametrize("dim", [100, 1000, 65_536, 300_000, 795_010, 1 << 24])
+@pytest.mark.parametrize("dim", [100, 1000, 65_536, 300_000, 795_010, 1 << 22])
 @pytest.mark.parametrize("epsilon", [0.01, 1.0, 1.9])
 def test_vertices_of_very_different_likelihood(dim: int, epsilon: float) -> None:
     """A simplex's -4·1 has a third of the mass, an axis 1 / d: what the axes have to hide still decides."""

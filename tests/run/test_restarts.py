@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 
 from gradwire.common.config import RunConfig
+from gradwire.common.errors import Unavailable
+from gradwire.server.coordinator import Coordinator
 from gradwire.server.outgoing import OutgoingEntry
 from gradwire.server.serving import Interrupted
 from gradwire.server.session import Session
@@ -65,6 +67,23 @@ def test_a_summary_is_of_the_whole_run(
     assert summary["reconnects"] == 3 and summary["streams"] == 6
     assert summary["tcp"]["complete"] is (end is stopped)
     assert summary["seconds"] > 0 and summary["rounds_per_second"] == 12 / summary["seconds"]
+
+
+def test_metrics_that_were_lost_with_their_stream_come_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = whole_run(CONFIG, tmp_path / "undisturbed", [(0,), (1,), (2,)])
+    note, lost = Coordinator.note_metrics, [4, 8]
+
+    async def lose(self: Coordinator, round_: int, metrics: dict[str, float]) -> None:
+        if round_ in lost:
+            lost.remove(round_)
+            raise Unavailable("the connection broke")
+        await note(self, round_, metrics)
+
+    monkeypatch.setattr(Coordinator, "note_metrics", lose)
+    summary = whole_run(CONFIG, tmp_path / "run", [(0,), (1,), (2,)])
+    assert summary["history"] == undisturbed["history"] and summary["reconnects"] == 2 and not lost
 
 
 def test_a_stream_that_broke_is_checked_once_its_worker_is_back(
