@@ -1,22 +1,10 @@
 from google.protobuf.internal import containers as _containers
-from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
 from typing import ClassVar as _ClassVar, Optional as _Optional, Union as _Union
 
 DESCRIPTOR: _descriptor.FileDescriptor
-
-class Downlink(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
-    __slots__ = ()
-    DOWNLINK_UNSPECIFIED: _ClassVar[Downlink]
-    DOWNLINK_LOG: _ClassVar[Downlink]
-    DOWNLINK_SUM: _ClassVar[Downlink]
-    DOWNLINK_MODEL: _ClassVar[Downlink]
-DOWNLINK_UNSPECIFIED: Downlink
-DOWNLINK_LOG: Downlink
-DOWNLINK_SUM: Downlink
-DOWNLINK_MODEL: Downlink
 
 class Spec(_message.Message):
     __slots__ = ("name", "arguments")
