@@ -171,25 +171,29 @@ def _conclude(outcome: Outcome, request: Request, kept: Path | None, view: View,
         print_report(console, summary)
         _write_json(summary, request.json_to)
     if outcome.failure is not None:
-        return _tell(outcome.failure, kept, view)
+        return _tell(outcome.failure, request, kept, view)
     passed = summary is not None and summary["predicted_equals_measured"] and summary["replicas_agree"]
     return 0 if passed else FAILED
 
 
-def _tell(failure: Failure, kept: Path | None, view: View) -> int:
+def _tell(failure: Failure, request: Request, kept: Path | None, view: View) -> int:
     """Say why the run ended, and how it can go on from the folder that was kept."""
     for line in failure.lines:
         print(f"  {line}", file=sys.stderr)
     hint = ""
     if failure.can_go_on and view.round:
-        how = (
-            f"`gradwire run --state-dir {shlex.quote(str(kept))}` goes on"
-            if kept
-            else "pass --state-dir to be able to go on"
-        )
+        how = f"`{_resuming(request, kept)}` goes on" if kept else "pass --state-dir to be able to go on"
         hint = f" after round {view.round} of {view.rounds}; {how}"
     complain(f"{failure.message}{hint}")
     return failure.code
+
+
+def _resuming(request: Request, folder: Path) -> str:
+    """The command that goes on: what the log does not hold, and the workers' own folders need, is said again."""
+    words = ["gradwire", "run", "--state-dir", str(folder)]
+    words += [] if request.processes is None else ["--processes", str(request.processes)]
+    words += [word for target in request.allow_task for word in ("--allow-task", target)]
+    return shlex.join(words)
 
 
 def _write_json(summary: Mapping[str, Any], json_to: str | None) -> None:

@@ -176,12 +176,13 @@ def test_a_stopped_run_says_how_it_goes_on(tmp_path: Path) -> None:
     folder = tmp_path / "run"
     folder.mkdir()
     (folder / "starts").write_text("1")  # the fake server takes up at round 1
-    with stage("run has no end", "--state-dir", str(folder)) as run:
+    with stage("run has no end", "--state-dir", str(folder), "--allow-task", "mine:Median") as run:
         run.await_children()
         run.process.send_signal(signal.SIGINT)
         assert run.end() == 130
     assert run.lines[-1] == (
-        f"gradwire: stopped by SIGINT after round 1 of 100; `gradwire run --state-dir {folder}` goes on\n"
+        "gradwire: stopped by SIGINT after round 1 of 100; "
+        f"`gradwire run --state-dir {folder} --processes 2 --allow-task mine:Median` goes on\n"
     )
 
 
@@ -194,7 +195,9 @@ def test_a_stopped_run_whose_folder_is_kept_goes_on_there(temporary: Path) -> No
         run.process.send_signal(signal.SIGINT)
         assert run.end() == 130
     (folder,) = temporary.iterdir()
-    assert run.lines[-1].endswith(f"after round 1 of 100; `gradwire run --state-dir {folder}` goes on\n")
+    assert run.lines[-1].endswith(
+        f"after round 1 of 100; `gradwire run --state-dir {folder} --processes 2` goes on\n"
+    )
 
 
 def test_a_second_signal_does_not_wait() -> None:
