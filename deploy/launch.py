@@ -6,6 +6,7 @@ import shlex
 import shutil
 import sys
 import tempfile
+from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -108,11 +109,12 @@ def worker_arguments(request: Request, config: RunConfig, folder: Path) -> tuple
     """One tuple of arguments a worker process.
 
     Raises:
-        ConfigError: more processes than workers, or none.
+        ConfigError: more processes than workers, or none, or not those that have the workers' memories.
     """
     processes = min(config.workers, cores()) if request.processes is None else request.processes
     if not 1 <= processes <= config.workers:
         raise ConfigError(f"processes is {processes}, expected 1 to {config.workers}, the number of workers")
+    _check_memories(folder, config.workers, processes)
     allowed = [word for target in request.allow_task for word in ("--allow-task", target)]
     return tuple(
         (
@@ -129,6 +131,23 @@ def worker_arguments(request: Request, config: RunConfig, folder: Path) -> tuple
         )
         for i, ids in enumerate(shares(config.workers, processes))
     )
+
+
+def _check_memories(folder: Path, workers: int, processes: int) -> None:
+    """Error feedback is kept by the process that hosts a worker: another one would begin without it.
+
+    Raises:
+        ConfigError: a memory in the folder belongs to a worker that another process would host now.
+    """
+    edges = _edges(workers, processes)
+    for memory in sorted(folder.glob("worker-*/feedback-*")):
+        process = memory.parent.name
+        worker = memory.name.removeprefix("feedback-")
+        if worker.isdecimal() and process != f"worker-{bisect_right(edges, int(worker)) - 1}":
+            raise ConfigError(
+                f"the error feedback of worker {worker} is with {process}, which would not host it as one of "
+                f"{counted(processes, 'process')}: pass --processes as when the run began"
+            )
 
 
 def shares(workers: int, processes: int) -> list[str]:

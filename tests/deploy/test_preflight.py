@@ -241,3 +241,18 @@ def test_the_budget_reaches_the_workers(tmp_path: Path) -> None:
     assert server_arguments(request)[2:] == ("--max-epsilon=4.0", "--no-report-metrics")
     (arguments,) = worker_arguments(request, config, tmp_path)
     assert arguments[-3:] == ("--max-epsilon=4.0", "--delta=1e-05", "--report-metrics")
+
+
+def test_memories_stay_with_the_process_that_hosts_the_worker(tmp_path: Path) -> None:
+    config = RunConfig(task="mlp(digits)", codec="top_k(k=3)", feedback="error", workers=4)
+    for process, worker in ((0, 0), (0, 1), (1, 2), (1, 3)):
+        (tmp_path / f"worker-{process}").mkdir(exist_ok=True)
+        (tmp_path / f"worker-{process}" / f"feedback-{worker}").touch()
+    assert len(worker_arguments(Request(processes=2), config, tmp_path)) == 2
+    for processes, lost in (
+        (1, "worker 2 is with worker-1"),
+        (3, "worker 3 is with worker-1"),
+        (4, "worker 1 is"),
+    ):
+        with pytest.raises(ConfigError, match=f"{lost}.*pass --processes"):
+            worker_arguments(Request(processes=processes), config, tmp_path)
