@@ -19,7 +19,9 @@ data = plain_typer(help="List the data sets and fetch them.")
 AsJson = Annotated[bool, typer.Option("--json", help="Write JSON.")]
 
 
-@data.command("list", epilog=example("gradwire data list"))
+@data.command(
+    "list", short_help="Say what data sets there are, and where.", epilog=example("gradwire data list")
+)
 def list_(as_json: AsJson = False) -> None:
     """List the data sets and where they are; reads no data and needs no network."""
     from gradwire.worker.data import available
@@ -42,7 +44,9 @@ def list_(as_json: AsJson = False) -> None:
     (console if console.is_terminal else Console(width=200)).print(table, markup=False, highlight=False)
 
 
-@data.command(epilog=example("gradwire data fetch mnist a9a"))
+@data.command(
+    short_help="Have data sets at hand, checksums verified.", epilog=example("gradwire data fetch mnist a9a")
+)
 def fetch(
     names: Annotated[list[str], typer.Argument(metavar="NAME…", help="Data sets of `gradwire data list`.")],
     as_json: AsJson = False,

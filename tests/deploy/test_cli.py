@@ -84,6 +84,13 @@ def test_help_lists_every_command() -> None:
         assert f"{name} " in output and entry.summary in output
 
 
+@pytest.mark.parametrize("group", ["bench", "data"])
+def test_no_line_of_a_list_is_cut(group: str) -> None:
+    output = runner.invoke(cli.app, [group, "--help"]).output
+    lines = output[output.index("Commands:") : output.index("Example")].splitlines()[1:]
+    assert lines and not [line for line in lines if line.endswith("...")]
+
+
 def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.call([]) == 2
     assert "Commands:" in capsys.readouterr().out
