@@ -37,7 +37,7 @@ class Request:
 
     Attributes:
         flags: the run's own settings that were given, by name.
-        processes: None for one a core.
+        processes: None for one a core, or as many as have the workers' error feedback.
         json_to: a file, ``-`` for standard output, or None.
         state_dir: None for a temporary folder.
         program: the command that takes the arguments of ``gradwire server`` and ``gradwire worker``.
@@ -111,7 +111,9 @@ def worker_arguments(request: Request, config: RunConfig, folder: Path) -> tuple
     Raises:
         ConfigError: more processes than workers, or none, or not those that have the workers' memories.
     """
-    processes = min(config.workers, cores()) if request.processes is None else request.processes
+    processes = request.processes
+    if processes is None:
+        processes = len({memory.parent for memory in _memories(folder)}) or min(config.workers, cores())
     if not 1 <= processes <= config.workers:
         raise ConfigError(f"processes is {processes}, expected 1 to {config.workers}, the number of workers")
     _check_memories(folder, config.workers, processes)
@@ -133,6 +135,11 @@ def worker_arguments(request: Request, config: RunConfig, folder: Path) -> tuple
     )
 
 
+def _memories(folder: Path) -> list[Path]:
+    """The error feedback of an earlier start: ``PROCESS/feedback-WORKER``."""
+    return sorted(folder.glob("worker-*/feedback-*"))
+
+
 def _check_memories(folder: Path, workers: int, processes: int) -> None:
     """Error feedback is kept by the process that hosts a worker: another one would begin without it.
 
@@ -140,7 +147,7 @@ def _check_memories(folder: Path, workers: int, processes: int) -> None:
         ConfigError: a memory in the folder belongs to a worker that another process would host now.
     """
     edges = _edges(workers, processes)
-    for memory in sorted(folder.glob("worker-*/feedback-*")):
+    for memory in _memories(folder):
         process = memory.parent.name
         worker = memory.name.removeprefix("feedback-")
         if worker.isdecimal() and process != f"worker-{bisect_right(edges, int(worker)) - 1}":

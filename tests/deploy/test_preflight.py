@@ -16,7 +16,7 @@ from gradwire.common.errors import (
     SpecError,
     TaskError,
 )
-from gradwire.deploy import cli
+from gradwire.deploy import cli, launch
 from gradwire.deploy.launch import Request, server_arguments, worker_arguments
 from gradwire.deploy.preflight import check, check_names, resolve
 from gradwire.server.log import RunLog
@@ -243,12 +243,17 @@ def test_the_budget_reaches_the_workers(tmp_path: Path) -> None:
     assert arguments[-3:] == ("--max-epsilon=4.0", "--delta=1e-05", "--report-metrics")
 
 
-def test_memories_stay_with_the_process_that_hosts_the_worker(tmp_path: Path) -> None:
+def test_memories_stay_with_the_process_that_hosts_the_worker(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     config = RunConfig(task="mlp(digits)", codec="top_k(k=3)", feedback="error", workers=4)
     for process, worker in ((0, 0), (0, 1), (1, 2), (1, 3)):
         (tmp_path / f"worker-{process}").mkdir(exist_ok=True)
         (tmp_path / f"worker-{process}" / f"feedback-{worker}").touch()
     assert len(worker_arguments(Request(processes=2), config, tmp_path)) == 2
+    monkeypatch.setattr(launch, "cores", lambda: 3)
+    assert len(worker_arguments(Request(), config, tmp_path)) == 2
+    assert len(worker_arguments(Request(), config, tmp_path / "new")) == 3
     for processes, lost in (
         (1, "worker 2 is with worker-1"),
         (3, "worker 3 is with worker-1"),
