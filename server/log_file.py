@@ -73,6 +73,8 @@ class LogFile:
         Raises:
             LogError: the directory holds a run, is in use or cannot be written.
         """
+        if directory.exists() and not directory.is_dir():
+            raise LogError(f"{directory} is a file, expected a folder for the run: pass another --state-dir")
         with _named(directory):
             if not directory.is_dir():
                 directory.mkdir(parents=True, exist_ok=True)
