@@ -59,7 +59,7 @@ class Ending:
     def look(self) -> None:
         """Someone has come, gone or ended in a finished run: leave now, or wait so much longer."""
         self.stop()
-        if any(not session.done for session in self._sessions.values()):
+        if any(session.process not in self._digests for session in self._sessions.values()):
             self._wait(LAST_WORDS_WAIT)
         elif missing := self.unchecked():
             self._progress({"event": "waiting", "seconds": FINISH_WAIT, "workers": sorted(missing)})

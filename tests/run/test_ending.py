@@ -10,7 +10,9 @@ import pytest
 
 from gradwire.common.config import RunConfig
 from gradwire.common.errors import Unavailable
+from gradwire.server.coordinator import Coordinator
 from gradwire.server.service import ParameterServer
+from gradwire.server.session import Session
 from gradwire.server.summary import failed_check
 from gradwire.worker.stream import Stream
 from tests.run.harness import Run, simulate, whole_run
@@ -192,3 +194,26 @@ def test_a_worker_of_a_finished_run_does_not_look_for_its_server_for_ever(
     monkeypatch.setattr(ParameterServer, "_done", gone)
     summary = whole_run(CONFIG, tmp_path, [(0, 1)])  # the worker ends without an error
     assert not summary["replicas_agree"]
+
+
+def test_an_end_that_is_being_written_down_is_not_called_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done, seen = Coordinator.done, []
+
+    async def look_meanwhile(self: Coordinator, session: Session, digest: int) -> None:
+        self._look_at_the_end()  # as if somebody left while this one's last word is on its way to the disk
+        await done(self, session, digest)
+
+    monkeypatch.setattr(Coordinator, "done", look_meanwhile)
+
+    async def main() -> dict[str, Any]:
+        run = Run(CONFIG, tmp_path, lambda event: seen.append(event["event"]))
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            server = group.create_task(run.serve())
+            for i in range(2):
+                group.create_task(run.work(f"process-{i}", (i,)))
+        return server.result()
+
+    assert asyncio.run(main())["replicas_checked"] == 2
+    assert "left" in seen and "waiting" not in seen
