@@ -6,8 +6,8 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ROOMS := $(filter-out tests,$(patsubst %/__init__.py,%,$(wildcard */__init__.py)))
 TYPING := build/typing/gradwire
-# Idle processes take tests over from busy ones; PARALLEL= runs them in one process.
-PARALLEL ?= -n auto --dist worksteal
+# One process more than cores, as many tests wait for others; idle ones take tests over. PARALLEL= runs a single one.
+PARALLEL ?= -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist worksteal
 
 .DEFAULT_GOAL := help
 .PHONY: help install demo test test-slow check lint types proto generate clean
