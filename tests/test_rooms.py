@@ -13,8 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# Words that every part of common speaks: errors, specs, coins, updates. They import NumPy and each other alone.
-WORDS = tuple(f"gradwire.common.{word}" for word in ("errors", "randomness", "spec", "update"))
+# Words that every part of common speaks: errors, specs, names, coins, updates. They import NumPy and each other alone.
+WORDS = tuple(f"gradwire.common.{word}" for word in ("errors", "randomness", "registry", "spec", "update"))
 ARRAYS = ("numpy", "torch", "array_api_compat")
 WIRE = ("grpc", "google.protobuf")
 TERMINAL = ("typer", "click", "rich")
@@ -44,6 +44,7 @@ ROOMS = {
     "proto": Room(others=WIRE),
     "common/errors.py": Room(never=PURE),
     "common/spec.py": Room(WORDS, never=PURE),
+    "common/registry.py": Room(WORDS, never=PURE),
     "common/update.py": Room(WORDS, ("numpy",), PURE),
     "common/randomness.py": Room(WORDS, ("numpy",), PURE - {"secrets"}),
     "common/kernels": Room(WORDS, ARRAYS, PURE),
@@ -190,6 +191,7 @@ FORBIDDEN = [
     ("common/kernels/x.py", "import numba"),
     ("common/errors.py", "from gradwire.common.spec import Spec"),
     ("common/spec.py", "from gradwire.common import codecs"),
+    ("common/registry.py", "from gradwire.common import codecs"),
     ("common/config.py", "import grpc"),
     ("common/config.py", "import socket"),
     ("common/config.py", "import gradwire.server"),

@@ -6,10 +6,10 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import ClassVar
 
-from gradwire.common.errors import PayloadError, SpecError
+from gradwire.common.errors import PayloadError
 from gradwire.common.kernels.arrays import I64
 from gradwire.common.kernels.bits import BitReader, BitWriter
-from gradwire.common.spec import did_you_mean
+from gradwire.common.registry import Registry
 
 
 @dataclass(frozen=True)
@@ -45,26 +45,9 @@ class Coding(ABC):
         """
 
 
-CODINGS: dict[str, type[Coding]] = {}
-
-
-def register_coding(cls: type[Coding]) -> type[Coding]:
-    """Class decorator: make a coding known under its name."""
-    if cls.name in CODINGS:
-        raise SpecError(f"two codings are called {cls.name!r}")
-    CODINGS[cls.name] = cls
-    return cls
-
-
-def coding_class(name: str) -> type[Coding]:
-    """A coding by name.
-
-    Raises:
-        SpecError: unknown name.
-    """
-    if name not in CODINGS:
-        raise SpecError(f"unknown coding {name!r}{did_you_mean(name, CODINGS)}")
-    return CODINGS[name]
+CODINGS: Registry[Coding] = Registry("coding")
+register_coding = CODINGS.register
+coding_class = CODINGS.find
 
 
 @register_coding

@@ -11,7 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import ClassVar, NamedTuple, TypeVar
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
@@ -19,7 +19,8 @@ from gradwire.common.errors import DomainError, PayloadError, SpecError
 from gradwire.common.kernels.arrays import F64
 from gradwire.common.kernels.bits import BitReader, BitWriter
 from gradwire.common.randomness import Coins
-from gradwire.common.spec import Spec, bind_arguments, did_you_mean, parameter_fields
+from gradwire.common.registry import Registry
+from gradwire.common.spec import Spec, spelled
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 FLOAT32_TINY = float(np.finfo(np.float32).tiny)
@@ -116,25 +117,11 @@ class Gain(ABC):
     @property
     def spec(self) -> Spec:
         """The canonical spec."""
-        return Spec(
-            self.name, (), tuple((f.name, getattr(self, f.name)) for f in parameter_fields(type(self)))
-        )
+        return Spec(self.name, (), tuple(spelled(self).items()))
 
 
-GAINS: dict[str, type[Gain]] = {}
-G = TypeVar("G", bound=type[Gain])
-
-
-def register_gain(cls: G) -> G:
-    """Class decorator: make a gain known under its name.
-
-    Raises:
-        SpecError: the name is taken; nothing is ever overwritten.
-    """
-    if cls.name in GAINS:
-        raise SpecError(f"two gains are called {cls.name!r}")
-    GAINS[cls.name] = cls
-    return cls
+GAINS: Registry[Gain] = Registry("gain")
+register_gain = GAINS.register
 
 
 @register_gain
@@ -199,7 +186,4 @@ def build_gain(spec: Spec) -> Gain:
     Raises:
         SpecError: unknown name or bad argument.
     """
-    if spec.name not in GAINS:
-        raise SpecError(f"unknown gain {spec.name!r}{did_you_mean(spec.name, GAINS)}")
-    cls = GAINS[spec.name]
-    return cls(**bind_arguments(spec, cls))
+    return GAINS.build(spec)

@@ -20,7 +20,7 @@ from gradwire.common.errors import SpecError
 from gradwire.common.kernels.arrays import F64
 from gradwire.common.kernels.bits import BitReader, BitWriter
 from gradwire.common.randomness import Coins
-from gradwire.common.spec import Spec, parameter_fields
+from gradwire.common.spec import Spec, parameter_fields, spelled
 from gradwire.common.update import Terms, Vector
 
 
@@ -55,10 +55,9 @@ class GainShape(Codec[Any]):
             raise SpecError(
                 f"{self.name}: {built.name} has no gain to set, expected a codec that has, as ratq or simq"
             )
-        parameters = tuple(
-            (f.name, getattr(built, f.name)) for f in parameter_fields(type(built)) if f.name != "gain"
-        )
-        object.__setattr__(self, "shape", Spec(built.name, (), parameters))
+        parameters = spelled(built)
+        del parameters["gain"]
+        object.__setattr__(self, "shape", Spec(built.name, (), tuple(parameters.items())))
         object.__setattr__(self, "gain", build_gain(self.gain).spec)
         for flag in FLAGS:
             object.__setattr__(self, flag, getattr(self._inner, flag))

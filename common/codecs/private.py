@@ -24,7 +24,7 @@ from gradwire.common.kernels.bits import BitReader, BitWriter
 from gradwire.common.privacy.mechanisms import Mechanism, Moments, Response, build_mechanism
 from gradwire.common.privacy.mechanisms.base import Reports
 from gradwire.common.randomness import Coins
-from gradwire.common.spec import Spec, parameter_fields
+from gradwire.common.spec import Spec, parameter_fields, spelled
 from gradwire.common.update import Terms, Vector, as_dense, concatenate
 
 
@@ -108,13 +108,14 @@ class Private(Codec[Reported]):
             raise self._refusal(set_, "private by itself" if set_.private else "it draws no vertices")
         if not set_.independent_draws:
             raise self._refusal(set_, "systematic draws make some counts impossible, so no epsilon holds")
-        parameters = {f.name: getattr(set_, f.name) for f in parameter_fields(type(set_))}
-        given = {*list(parameters)[: len(self.codec.args)], *(key for key, _ in self.codec.kwargs)}
+        positional = [f.name for f in parameter_fields(type(set_))]
+        given = {*positional[: len(self.codec.args)], *(key for key, _ in self.codec.kwargs)}
         if "gain" in given and set_.gain != Bound(self.bound).spec:
             raise SpecError(
                 f"{self.name}: gain={set_.gain} of {set_.name} has no place here, a length that depends on the "
                 f"gradient gives it away: drop it, {self.name}(…, bound=B) clips to a public bound"
             )
+        parameters = spelled(set_)
         del parameters["gain"]
         return Spec(set_.name, (), tuple(parameters.items()))
 

@@ -6,29 +6,14 @@ import importlib
 import pkgutil
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, TypeVar
+from typing import Any
 
 from gradwire.common.codecs.base import Codec
-from gradwire.common.errors import SpecError
-from gradwire.common.spec import Spec, bind_arguments, did_you_mean, parse_spec
+from gradwire.common.registry import Registry
+from gradwire.common.spec import Spec, parse_spec
 
-C = TypeVar("C", bound=type[Codec[Any]])
-
-_REGISTRY: dict[str, type[Codec[Any]]] = {}
-
-
-def register(cls: C) -> C:
-    """Class decorator: make a codec known under its ``name``.
-
-    Raises:
-        SpecError: the name is taken; nothing is ever overwritten.
-    """
-    if cls.name in _REGISTRY:
-        raise SpecError(
-            f"two codecs are called {cls.name!r}: {_REGISTRY[cls.name].__qualname__} and {cls.__qualname__}"
-        )
-    _REGISTRY[cls.name] = cls
-    return cls
+_REGISTRY: Registry[Codec[Any]] = Registry("codec")
+register = _REGISTRY.register
 
 
 def codecs() -> Mapping[str, type[Codec[Any]]]:
@@ -46,10 +31,7 @@ def parse(text: str | Spec, dim: int) -> Codec[Any]:
     267
     """
     spec = parse_spec(text) if isinstance(text, str) else text
-    if spec.name not in _REGISTRY:
-        raise SpecError(f"unknown codec {spec.name!r}{did_you_mean(spec.name, _REGISTRY)}")
-    cls = _REGISTRY[spec.name]
-    return cls(dim=dim, **bind_arguments(spec, cls))
+    return _REGISTRY.build(spec, dim=dim)
 
 
 def import_family_modules(package: str, path: list[str]) -> None:

@@ -6,13 +6,13 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
-from typing import ClassVar, TypeAlias, TypeVar
+from typing import ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradwire.common.errors import SpecError
-from gradwire.common.spec import Spec, bind_arguments, canonical, did_you_mean, parameter_fields, parse_spec
+from gradwire.common.registry import Registry
+from gradwire.common.spec import Spec, canonical, parse_spec, spelled
 from gradwire.common.update import Vector
 
 F32: TypeAlias = NDArray[np.float32]
@@ -53,19 +53,11 @@ class Optimizer(ABC):
     @property
     def spec(self) -> str:
         """The canonical spelling."""
-        return canonical(self.name, {f.name: getattr(self, f.name) for f in parameter_fields(type(self))})
+        return canonical(self.name, spelled(self))
 
 
-_REGISTRY: dict[str, type[Optimizer]] = {}
-O = TypeVar("O", bound=type[Optimizer])  # noqa: E741
-
-
-def register(cls: O) -> O:
-    """Class decorator: make an optimizer known under its name."""
-    if cls.name in _REGISTRY:
-        raise SpecError(f"two optimizers are called {cls.name!r}")
-    _REGISTRY[cls.name] = cls
-    return cls
+_REGISTRY: Registry[Optimizer] = Registry("optimizer")
+register = _REGISTRY.register
 
 
 def optimizers() -> Mapping[str, type[Optimizer]]:
@@ -79,7 +71,4 @@ def parse_optimizer(text: str | Spec) -> Optimizer:
     Raises:
         SpecError: unknown name, unknown argument or a value outside its range.
     """
-    spec = parse_spec(text) if isinstance(text, str) else text
-    if spec.name not in _REGISTRY:
-        raise SpecError(f"unknown optimizer {spec.name!r}{did_you_mean(spec.name, _REGISTRY)}")
-    return _REGISTRY[spec.name](**bind_arguments(spec, _REGISTRY[spec.name]))
+    return _REGISTRY.build(parse_spec(text) if isinstance(text, str) else text)

@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
-from typing import Any, ClassVar, NamedTuple, TypeAlias, TypeVar
+from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +24,8 @@ from gradwire.common.kernels.decisions import ROUNDING
 from gradwire.common.kernels.logarithms import exp_fraction
 from gradwire.common.privacy.mechanisms.masses import Masses
 from gradwire.common.randomness import Coins
-from gradwire.common.spec import Spec, bind_arguments, did_you_mean, parameter_fields
+from gradwire.common.registry import Registry
+from gradwire.common.spec import Spec, spelled
 
 MAX_EPSILON = 20.0  # e^20 is half a billion: nobody's odds are hidden by that
 
@@ -169,9 +170,7 @@ class Mechanism(ABC):
     @property
     def spec(self) -> Spec:
         """The canonical spec."""
-        return Spec(
-            self.name, (), tuple((f.name, getattr(self, f.name)) for f in parameter_fields(type(self)))
-        )
+        return Spec(self.name, (), tuple(spelled(self).items()))
 
     def too_coarse(self) -> SpecError:
         return SpecError(
@@ -180,20 +179,8 @@ class Mechanism(ABC):
         )
 
 
-MECHANISMS: dict[str, type[Mechanism]] = {}
-M = TypeVar("M", bound=type[Mechanism])
-
-
-def register_mechanism(cls: M) -> M:
-    """Class decorator: make a mechanism known under its name.
-
-    Raises:
-        SpecError: the name is taken; nothing is ever overwritten.
-    """
-    if cls.name in MECHANISMS:
-        raise SpecError(f"two mechanisms are called {cls.name!r}")
-    MECHANISMS[cls.name] = cls
-    return cls
+MECHANISMS: Registry[Mechanism] = Registry("mechanism")
+register_mechanism = MECHANISMS.register
 
 
 def build_mechanism(spec: Spec) -> Mechanism:
@@ -202,10 +189,7 @@ def build_mechanism(spec: Spec) -> Mechanism:
     Raises:
         SpecError: unknown name or bad argument.
     """
-    if spec.name not in MECHANISMS:
-        raise SpecError(f"unknown mechanism {spec.name!r}{did_you_mean(spec.name, MECHANISMS)}")
-    cls = MECHANISMS[spec.name]
-    return cls(**bind_arguments(spec, cls))
+    return MECHANISMS.build(spec)
 
 
 def stated(epsilon: float) -> float:
