@@ -25,35 +25,26 @@ FLAGS = (
 )
 
 
-class Composite(Codec[S]):
-    """A map of the gradient in front of a codec ``inner``, whose guarantees it takes over where it keeps them.
+class Wrapper(Codec[S]):
+    """A codec whose payloads are those of another one, ``_inner``, and give away as much.
 
-    Families are dataclasses, declare ``inner: Spec`` among their parameters, and say how the inner gradient is made
-    (``_quantize``, ``_law``) and undone (``_reconstruct``).
+    Families are dataclasses; whatever guarantee they do not keep they override, a flag in ``_flags``.
     """
-
-    inner: Spec  # no field here: this class is no dataclass
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._resolve()
-        object.__setattr__(
-            self, "inner", parse_spec(self._inner.spec)
-        )  # canonical: equal codecs compare equal
         for flag, value in self._flags().items():
             object.__setattr__(self, flag, value)
 
+    @abstractmethod
     def _resolve(self) -> None:
-        """Settle parameters that the inner dimension depends on."""
-
-    @cached_property
-    def _inner(self) -> AnyCodec:
-        return parse(self.inner, self.inner_dim)
+        """Settle the parameters, so that equal codecs have equal ones."""
 
     @property
     @abstractmethod
-    def inner_dim(self) -> int:
-        """Coordinates of the inner codec."""
+    def _inner(self) -> AnyCodec:
+        """The codec inside, which follows from the settled parameters."""
 
     def _flags(self) -> dict[str, bool]:
         """Class attributes of a codec that for this one follow from the inner codec."""
@@ -79,16 +70,39 @@ class Composite(Codec[S]):
     def domain(self) -> str:
         return self._inner.domain
 
-    @property
-    def variance_is_bound(self) -> bool:
-        return True
-
     def _pack(self, symbols: S, out: BitWriter) -> None:
         self._inner._pack(symbols, out)
 
     def _unpack(self, bits: BitReader) -> S:
         symbols: S = self._inner._unpack(bits)
         return symbols
+
+
+class Composite(Wrapper[S]):
+    """A map of the gradient in front of a codec ``inner``, whose guarantees it takes over where it keeps them.
+
+    Families declare ``inner: Spec`` among their parameters, and say how the inner gradient is made (``_quantize``,
+    ``_law``) and undone (``_reconstruct``).
+    """
+
+    inner: Spec  # no field here: this class is no dataclass
+
+    def _resolve(self) -> None:
+        """Spell ``inner`` canonically; families first settle what its dimension depends on."""
+        object.__setattr__(self, "inner", parse_spec(self._inner.spec))
+
+    @cached_property
+    def _inner(self) -> AnyCodec:
+        return parse(self.inner, self.inner_dim)
+
+    @property
+    @abstractmethod
+    def inner_dim(self) -> int:
+        """Coordinates of the inner codec."""
+
+    @property
+    def variance_is_bound(self) -> bool:
+        return True
 
     def _inner_seed(self, shared: int) -> int:
         """The public seed of the inner codec: none of its streams is one of ours."""

@@ -10,15 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from gradwire.common.codecs.base import AnyCodec, Codec, Example
-from gradwire.common.codecs.composite import FLAGS
+from gradwire.common.codecs.base import AnyCodec, Example
+from gradwire.common.codecs.composite import Wrapper
 from gradwire.common.codecs.gain import build_gain
 from gradwire.common.codecs.gain_aguq import Aguq
 from gradwire.common.codecs.registry import parse, register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
 from gradwire.common.kernels.arrays import F64
-from gradwire.common.kernels.bits import BitReader, BitWriter
 from gradwire.common.randomness import Coins
 from gradwire.common.spec import Spec, parameter_fields, spelled
 from gradwire.common.update import Terms, Vector
@@ -26,7 +25,7 @@ from gradwire.common.update import Terms, Vector
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class GainShape(Codec[Any]):
+class GainShape(Wrapper[Any]):
     """The codec ``shape`` with this ``gain``: Q_g(|x|) Q_s(x / |x|), drawn independently, |x| in the norm of its ball.
 
     For oracles of which only the mean square is bounded, E |x|^2 <= B^2, with the gain ``aguq(B, rounds)`` ([S] section
@@ -48,8 +47,7 @@ class GainShape(Codec[Any]):
     source = "SimQ 7; A-RATQ"
     plans = ("gain_shape(aguq(1.0, 1000000), simq_plus(repeats={n}))", "gain_shape(aguq(1.0, 1000000), ratq)")
 
-    def __post_init__(self) -> None:
-        super().__post_init__()
+    def _resolve(self) -> None:
         built = parse(self.shape, self.dim)
         if "gain" not in [field.name for field in parameter_fields(type(built))] or built.name == self.name:
             raise SpecError(
@@ -59,33 +57,11 @@ class GainShape(Codec[Any]):
         del parameters["gain"]
         object.__setattr__(self, "shape", Spec(built.name, (), tuple(parameters.items())))
         object.__setattr__(self, "gain", build_gain(self.gain).spec)
-        for flag in FLAGS:
-            object.__setattr__(self, flag, getattr(self._inner, flag))
 
     @cached_property
     def _inner(self) -> AnyCodec:
         shape = self.shape
         return parse(Spec(shape.name, shape.args, (*shape.kwargs, ("gain", self.gain))), self.dim)
-
-    @property
-    def nbits(self) -> int:
-        return self._inner.nbits
-
-    @property
-    def epsilon(self) -> float:
-        return self._inner.epsilon
-
-    @property
-    def epsilon_is_bound(self) -> bool:
-        return self._inner.epsilon_is_bound
-
-    @property
-    def secret_coins(self) -> bool:
-        return self._inner.secret_coins
-
-    @property
-    def domain(self) -> str:
-        return self._inner.domain
 
     @property
     def variance_is_bound(self) -> bool:
@@ -110,12 +86,6 @@ class GainShape(Codec[Any]):
 
     def _quantize(self, vector: GradientVector, coins: Coins, shared: int) -> Any:
         return self._inner._quantize(vector, coins, shared)
-
-    def _pack(self, symbols: Any, out: BitWriter) -> None:
-        self._inner._pack(symbols, out)
-
-    def _unpack(self, bits: BitReader) -> Any:
-        return self._inner._unpack(bits)
 
     def _reconstruct(self, symbols: Any, shared: int) -> Terms | NDArray[np.float64]:
         return self._inner._reconstruct(symbols, shared)

@@ -78,6 +78,7 @@ class Subsample(Composite[Any]):
         # One spelling for one codec: which coordinates are sent depends on their number alone.
         object.__setattr__(self, "fraction", None)
         object.__setattr__(self, "budget", None)
+        super()._resolve()
 
     def _affordable(self, budget: int) -> int:
         """The most coordinates whose payload fits, by bisection: payloads grow with the number of coordinates."""
