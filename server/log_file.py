@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from gradwire.common.durable import open_database, sync
 from gradwire.common.errors import LogError
 from gradwire.server.log_rows import RunRow
 
@@ -78,12 +79,12 @@ class LogFile:
         with _named(directory):
             if not directory.is_dir():
                 directory.mkdir(parents=True, exist_ok=True)
-                _sync(directory.parent)
+                sync(directory.parent)
         with _locked(directory) as lock, _named(directory):
             _refuse_leftovers(directory)
             _build(directory / NEW, run)
             (directory / NEW).replace(directory / NAME)
-            _sync(directory)
+            sync(directory)
             return cls(directory, lock)
 
     @classmethod
@@ -179,37 +180,16 @@ def _build(path: Path, run: RunRow) -> None:
         db.execute("INSERT INTO run VALUES (?, ?, ?, ?)", run)
     finally:
         db.close()
-    _sync(path)
+    sync(path)
 
 
 def _connect(path: Path) -> sqlite3.Connection:
-    uri = f"{path.resolve().as_uri()}?mode=rw"
-    db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-    try:
-        _check_identity(path, db)
-        db.execute("PRAGMA journal_mode = WAL")
-        # The write-ahead log is on the disk before a commit returns; on macOS fsync alone does not see to that.
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA fullfsync = ON")
-    except BaseException:
-        db.close()
-        raise
-    return db
+    def check(application: int, version: int) -> None:
+        if application != APPLICATION:
+            raise LogError(f"{path} is not the log of a run: check the path")
+        if version != VERSION:
+            raise LogError(
+                f"{path} has log version {version}, expected {VERSION}: use the release that wrote it"
+            )
 
-
-def _check_identity(path: Path, db: sqlite3.Connection) -> None:
-    (application,) = db.execute("PRAGMA application_id").fetchone()
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if application != APPLICATION:
-        raise LogError(f"{path} is not the log of a run: check the path")
-    if version != VERSION:
-        raise LogError(f"{path} has log version {version}, expected {VERSION}: use the release that wrote it")
-
-
-def _sync(path: Path) -> None:
-    """Make a file, or the names in a folder, durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    return open_database(path, check)

@@ -54,7 +54,9 @@ ROOMS = {
     ),
     "common/privacy/mechanisms": Room(("gradwire.common.kernels", *WORDS), ARRAYS, PURE),
     "common/privacy": Room(
-        ("gradwire.common.kernels", *WORDS), ("numpy", "dp_accounting"), frozenset(SOCKETS)
+        ("gradwire.common.durable", "gradwire.common.kernels", *WORDS),
+        ("numpy", "dp_accounting"),
+        frozenset(SOCKETS),
     ),
     "common/optimizers": Room(("gradwire.common.kernels", *WORDS), ARRAYS, PURE),
     "common/transport": Room(EDGE, (*WIRE, "numpy", "cryptography")),

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.codecs.vector import GradientVector
+from gradwire.common.durable import sync
 from gradwire.common.errors import LogError, SpecError, TaskError
 from gradwire.common.kernels.arrays import Array, is_tensor, like, namespace, to_host
 from gradwire.common.randomness import Coins
@@ -126,7 +127,8 @@ class ErrorFeedback:
             file.flush()
             os.fsync(file.fileno())
         partial.replace(path)
-        _sync_folder(path.parent)
+        if os.name == "posix":  # elsewhere folders cannot be opened
+            sync(path.parent)
 
     def restore(self, path: Path) -> None:
         """Take up the state that ``save`` wrote.
@@ -169,13 +171,3 @@ def _beside(memory: Array, x: Array) -> Array:
 def _narrow(values: Array) -> Array:
     xp = namespace(values)
     return xp.astype(values, xp.float32)
-
-
-def _sync_folder(folder: Path) -> None:
-    """Put a rename on the disk, where folders can be opened at all."""
-    if os.name == "posix":
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

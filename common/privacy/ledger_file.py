@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from gradwire.common.durable import open_database, sync
 from gradwire.common.errors import LogError
 
 LOCK = "privacy.lock"
@@ -92,36 +93,16 @@ def _build(path: Path) -> None:
         db.executescript(SCHEMA)
     finally:
         db.close()
-    _sync(partial)
+    sync(partial)
     partial.replace(path)
-    _sync(path.parent)
+    sync(path.parent)
 
 
 def _opened(path: Path) -> sqlite3.Connection:
-    uri = f"{path.resolve().as_uri()}?mode=rw"
-    db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
-    try:
-        marks = tuple(
-            db.execute(f"PRAGMA {mark}").fetchone()[0] for mark in ("application_id", "user_version")
-        )
-        if marks != (APPLICATION, VERSION):
+    def check(application: int, version: int) -> None:
+        if (application, version) != (APPLICATION, VERSION):
             raise LogError(
                 f"{path} is not a ledger of version {VERSION}: restore it from a copy, or use the release that wrote it"
             )
-        db.execute("PRAGMA journal_mode = WAL")
-        # The write-ahead log is on the disk before a commit returns; on macOS fsync alone does not see to that.
-        db.execute("PRAGMA synchronous = FULL")
-        db.execute("PRAGMA fullfsync = ON")
-    except BaseException:
-        db.close()
-        raise
-    return db
 
-
-def _sync(path: Path) -> None:
-    """Make a file, or the names in a folder, durable."""
-    handle = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    return open_database(path, check)

@@ -66,7 +66,7 @@ def test_killed_again_and_again_it_never_sends_more_than_the_budget(tmp_path: Pa
         ledger.spend(3, payloads(3))
 
 
-@pytest.mark.parametrize("step", ["_sync", "_opened"])
+@pytest.mark.parametrize("step", ["sync", "_opened"])
 def test_killed_while_it_is_made_it_is_whole_or_not_there(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:

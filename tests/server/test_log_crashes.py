@@ -106,7 +106,7 @@ def test_a_process_killed_inside_a_write_has_changed_nothing(
     assert contents(tmp_path) != before
 
 
-@pytest.mark.parametrize("step", ["_build", "_sync", "_connect"])
+@pytest.mark.parametrize("step", ["_build", "sync", "_connect"])
 def test_a_process_killed_while_it_makes_the_log_leaves_none_or_all(
     tmp_path: Path, killed: Killed, step: str
 ) -> None:
