@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 
 import numpy as np
 
@@ -66,6 +66,33 @@ def check_reads_or_refuses(codec: AnyCodec, payload: bytes) -> None:
     assert np.isfinite(decode(codec, payload)).all(), (
         f"{codec}: {payload[:40].hex()} decodes to what is not finite"
     )
+
+
+def read_as_written(codec: AnyCodec, payloads: Iterable[bytes]) -> int:
+    """How many of the payloads are read; each of these is what its symbols are written as, so no two say the same."""
+    read = 0
+    for payload in payloads:
+        try:
+            symbols = codec._symbols(payload)
+        except PayloadError:
+            continue
+        out, read = BitWriter(), read + 1
+        codec._pack(symbols, out)
+        assert out.tobytes() == payload, (
+            f"{codec}: what {payload.hex()} says is written {out.tobytes().hex()}"
+        )
+    return read
+
+
+def random_behind(header: bytes, codec: AnyCodec, count: int) -> Iterator[bytes]:
+    """So many payloads of random bits behind the header: of the codec's length, or of any up to its longest."""
+    rng, longest = np.random.default_rng(0), codec.nbytes - len(header)
+    mask = (1 << codec.nbits - 8 * len(header)) - 1  # no padding
+    for _ in range(count):
+        if codec.fixed_length:
+            yield header + (int.from_bytes(rng.bytes(longest), "little") & mask).to_bytes(longest, "little")
+        else:
+            yield header + rng.bytes(int(rng.integers(1, longest + 1)))
 
 
 def check_refuses_indices(codec: VertexCodec, payload: bytes) -> None:
