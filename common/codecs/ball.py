@@ -13,7 +13,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from gradwire.common.codecs.base import Codec
-from gradwire.common.codecs.coding import Coding, coding_class
+from gradwire.common.codecs.coding import Coding, SignedAxes, coding_class
 from gradwire.common.codecs.gain import Bound, Choice, Gain, Length, build_gain
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
@@ -64,7 +64,7 @@ class VertexCodec(Codec[Draws]):
         if not 1 <= self.repeats <= MAX_REPEATS:
             raise SpecError(f"{self.name}: repeats is {self.repeats}, expected 1 to {MAX_REPEATS}")
         object.__setattr__(self, "gain", self._gain.spec)  # canonical, so equal codecs compare equal
-        if coding_class(self.coding).needs_signed_axes and not self.signed_axes:
+        if issubclass(coding_class(self.coding), SignedAxes) and not self.signed_axes:
             raise SpecError(
                 f"{self.name}: coding is {self.coding}, which only simq's point sets have: take multiset"
             )

@@ -16,8 +16,7 @@ from gradwire.common.registry import Registry
 class Coding(ABC):
     """A fixed-length code for ``draws`` vertices out of ``vertices``.
 
-    ``batches``: ``read`` takes a reader over many payloads and returns a leading axis. ``needs_signed_axes``: for
-    vertices that are pairs of opposites and 0, in SimQ's order, drawn with one sign of each pair at most.
+    ``batches``: ``read`` takes a reader over many payloads and returns a leading axis.
     """
 
     vertices: int
@@ -25,7 +24,6 @@ class Coding(ABC):
 
     name: ClassVar[str]
     batches: ClassVar[bool] = False
-    needs_signed_axes: ClassVar[bool] = False
 
     @property
     @abstractmethod
@@ -43,6 +41,15 @@ class Coding(ABC):
         Raises:
             PayloadError: bits that ``write`` never gives.
         """
+
+
+class SignedAxes(Coding):
+    """For vertices 0 … d-1 = +B e_i, d … 2d-1 = -B e_i and 2d = 0, drawn such that no axis has both signs: SimQ's."""
+
+    @property
+    def axes(self) -> int:
+        """d, the number of axes."""
+        return self.vertices // 2
 
 
 CODINGS: Registry[Coding] = Registry("coding")

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradwire.common.codecs.coding import Coding, register_coding
+from gradwire.common.codecs.coding import SignedAxes, register_coding
 from gradwire.common.kernels.arrays import I64
 from gradwire.common.kernels.bits import BitReader, BitWriter
 from gradwire.common.kernels.l1_ball_code import decode_point, encode_point, l1_ball_bits
@@ -14,26 +14,19 @@ from gradwire.common.kernels.l1_ball_code import decode_point, encode_point, l1_
 
 @register_coding
 @dataclass(frozen=True)
-class L1BallCoding(Coding):
+class L1BallCoding(SignedAxes):
     """The sum of k draws as an integer point of the l1 ball of radius k: ceil(log2 D(d, k)) bits, D Delannoy's numbers.
 
-    For vertices 0 … d-1 = +B e_i, d … 2d-1 = -B e_i and 2d = 0, drawn such that no axis has both signs: SimQ's. Their
-    sums are exactly those points, so no code that reads all of them is shorter: 2.54 bits a coordinate for k = d,
-    where [S] section 4.2 has 3 (``type_signs``; its C(d + k, k) 2^k counts points many times), and within a percent
-    of ``multiset`` for k <= d / 8 (theory, sections 2.1 and 3). Decoded draws are in increasing order of their axis,
-    zeros last.
+    Sums of draws are exactly those points, so no code that reads all of them is shorter: 2.54 bits a coordinate for
+    k = d, where [S] section 4.2 has 3 (``type_signs``; its C(d + k, k) 2^k counts points many times), and within a
+    percent of ``multiset`` for k <= d / 8 (theory, sections 2.1 and 3). Decoded draws are in increasing order of their
+    axis, zeros last.
 
     >>> L1BallCoding(vertices=2 * 65_536 + 1, draws=65_536).nbits
     166657
     """
 
     name = "l1_ball"
-    needs_signed_axes = True
-
-    @property
-    def axes(self) -> int:
-        """d, the number of axes."""
-        return self.vertices // 2
 
     @property
     def nbits(self) -> int:

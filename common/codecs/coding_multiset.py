@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from gradwire.common.codecs.coding import Coding, register_coding
+from gradwire.common.codecs.coding import Coding, SignedAxes, register_coding
 from gradwire.common.errors import PayloadError
 from gradwire.common.kernels.arrays import I64
 from gradwire.common.kernels.bits import BitReader, BitWriter
@@ -69,11 +69,10 @@ class MultisetCoding(Coding):
 
 @register_coding
 @dataclass(frozen=True)
-class TypeSignsCoding(Coding):
+class TypeSignsCoding(SignedAxes):
     """The type of the draws' magnitudes, then signs: ceil(log2 C(d + k, k)) + k bits for k draws ([S] section 4.2).
 
-    For vertices 0 … d-1 = +B e_i, d … 2d-1 = -B e_i and 2d = 0, drawn such that no axis has both signs: SimQ's. The
-    type counts d + 1 symbols, the axes and 0; the signs of the axes drawn follow in increasing order, padded to k
+    The type counts d + 1 symbols, the axes and 0; the signs of the axes drawn follow in increasing order, padded to k
     bits. ``multiset`` has no separate signs and is shorter where k is below d (theory, section 3). Decoded draws
     are in increasing order of their axis.
 
@@ -82,12 +81,6 @@ class TypeSignsCoding(Coding):
     """
 
     name = "type_signs"
-    needs_signed_axes = True
-
-    @property
-    def axes(self) -> int:
-        """d, the number of axes."""
-        return self.vertices // 2
 
     @property
     def nbits(self) -> int:
