@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import signal
 import sys
-from collections.abc import Coroutine
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -14,6 +13,7 @@ import typer
 from gradwire.common.config import RunConfig, load_config
 from gradwire.common.config_file import take_flags
 from gradwire.common.results import ResultFile, to_json
+from gradwire.common.stop_signals import StopSignals
 from gradwire.common.transport.address import parse_address, require_protected
 from gradwire.common.transport.tls import server_tls
 from gradwire.server.progress import ProgressFormat, reporter
@@ -100,9 +100,9 @@ def server(
         ResultFile(summary).check()
     report = reporter(progress)
     try:
-        result = asyncio.run(
-            _to_the_end(serve(lambda: open_log(state_dir, configured), address, report, dim=dim, tls=tls))
-        )
+        opened = partial(open_log, state_dir, configured)
+        with StopSignals() as signals:
+            result = asyncio.run(serve(opened, address, report, dim=dim, tls=tls, signals=signals))
     except Interrupted as stop:
         print(f"gradwire: {stop}", file=sys.stderr)
         raise typer.Exit(stop.exit_code) from stop
@@ -113,13 +113,6 @@ def server(
     if broken is not None:
         print(f"gradwire: {broken}", file=sys.stderr)
         raise typer.Exit(1)
-
-
-async def _to_the_end(serving: Coroutine[Any, Any, dict[str, Any]]) -> dict[str, Any]:
-    """Serve; what is left to do then, such as writing the summary, is not to be cut short any more."""
-    result = await serving
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    return result
 
 
 def _configured(config: Path | None, flags: dict[str, Any]) -> RunConfig | None:

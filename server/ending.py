@@ -59,6 +59,8 @@ class Ending:
     def look(self) -> None:
         """Someone has come, gone or ended in a finished run: leave now, or wait so much longer."""
         self.stop()
+        if self.over.is_set():
+            return
         if any(session.process not in self._digests for session in self._sessions.values()):
             self._wait(LAST_WORDS_WAIT)
         elif missing := self.unchecked():

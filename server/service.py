@@ -73,6 +73,8 @@ class ParameterServer:
             await self._bring_in(session, inbox)
             while (message := await inbox.next()) is not None:
                 await self._dispatch(session, inbox, message)
+            if session.done:  # all leave together: who runs containers stops them all once one has left
+                await self._run.ending.over.wait()
         except asyncio.CancelledError:
             if session.cut_because is None:  # by grpc: the worker is gone
                 raise

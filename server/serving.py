@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ import grpc
 
 from gradwire.common.config import RunConfig
 from gradwire.common.errors import ConfigError, LogError
+from gradwire.common.stop_signals import StopSignals
 from gradwire.common.transport import protocol
 from gradwire.common.transport.address import Address
 from gradwire.common.transport.framing import MAX_MESSAGE_BYTES
@@ -83,6 +84,7 @@ async def serve(
     *,
     dim: int | None = None,
     tls: ServerTls | None = None,
+    signals: StopSignals | None = None,
 ) -> dict[str, Any]:
     """Serve one run to its end and return its summary.
 
@@ -90,6 +92,7 @@ async def serve(
         opened: opens the run's log, which may make it: called once the address is this server's.
         dim: coordinates that the model must have; None takes the first worker's word, as far as memory goes.
         tls: certificates; None is plaintext.
+        signals: ask the server to stop; that the run is over is told to them.
 
     Raises:
         ConfigError: the address cannot be listened on.
@@ -109,8 +112,15 @@ async def serve(
         meter.observe(local_port=port)
         run.tcp.use(meter)
         here = Address(address.host, port)
-        with _stop_signals(run) as caught:
-            return await _serve(run, server, service, meter, caught, lambda: _announce(run, here, progress))
+        signals = signals or StopSignals()
+        caught: list[int] = []
+        loop, stop = asyncio.get_running_loop(), partial(_stop, caught, run)
+        with signals.heeded_by(lambda signum: loop.call_soon_threadsafe(stop, signum)):
+            summary = await _serve(
+                run, server, service, meter, caught, lambda: _announce(run, here, progress)
+            )
+            signals.over = True
+        return summary
     finally:
         meter.close()
         run.close()
@@ -192,25 +202,8 @@ def _attach(server: grpc.aio.Server, service: ParameterServer) -> None:
     server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, {method: handler}),))
 
 
-@contextlib.contextmanager
-def _stop_signals(run: Coordinator) -> Iterator[list[int]]:
-    """The signals that asked the server to stop; one that comes once the run is over changes nothing.
-
-    Whoever runs containers stops all of them when the first has ended, and the summary is seconds away by then.
-    """
-    loop = asyncio.get_running_loop()
-    caught: list[int] = []
-    signals = (signal.SIGINT, signal.SIGTERM)
-    for signum in signals:
-        loop.add_signal_handler(signum, _catch, caught, run, signum)
-    try:
-        yield caught
-    finally:
-        for signum in signals:
-            loop.remove_signal_handler(signum)
-
-
-def _catch(caught: list[int], run: Coordinator, signum: int) -> None:
+def _stop(caught: list[int], run: Coordinator, signum: int) -> None:
+    """A signal came; once the run is over it changes nothing, for the summary is seconds away by then."""
     if not run.ending.over.is_set():
         caught.append(signum)
         run.ending.over.set()

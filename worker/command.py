@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -16,6 +17,7 @@ from gradwire.common.config import MAX_WORKERS
 from gradwire.common.errors import ConfigError
 from gradwire.common.privacy.accounting import check_delta, require_accountant
 from gradwire.common.privacy.budget import Budget
+from gradwire.common.stop_signals import StopSignals
 from gradwire.common.transport.address import parse_address, require_protected
 from gradwire.common.transport.tls import worker_tls
 from gradwire.worker.certificates import claim, hold
@@ -94,7 +96,8 @@ def worker(
         limits=limits,
         tls=tls,
     )
-    code = asyncio.run(_run(WorkerProcess(options, _say)))
+    with StopSignals() as signals:
+        code = asyncio.run(_run(WorkerProcess(options, _say), signals))
     if code:
         raise typer.Exit(code)
 
@@ -139,30 +142,34 @@ def parse_ids(text: str) -> tuple[int, ...]:
     return tuple(ids)
 
 
-async def _run(process: WorkerProcess) -> int:
+async def _run(process: WorkerProcess, signals: StopSignals) -> int:
     """Run until the end or a signal; returns the exit code."""
     loop = asyncio.get_running_loop()
     caught: list[int] = []
     task = loop.create_task(process.run())
-    for signum in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(signum, _stop, caught, task, signum)
-    try:
-        await task
-    except asyncio.CancelledError:
-        if not caught:
-            raise
-    return 128 + caught[0] if caught else 0
+    stop = partial(_stop, caught, process, task)
+    with signals.heeded_by(lambda signum: loop.call_soon_threadsafe(stop, signum)):
+        try:
+            await task
+        except asyncio.CancelledError:
+            if not caught:
+                raise
+            return 128 + caught[0]
+        signals.over = True
+    return 0
 
 
-def _stop(caught: list[int], task: asyncio.Task[None], signum: int) -> None:
+def _stop(caught: list[int], process: WorkerProcess, task: asyncio.Task[None], signum: int) -> None:
     """Stop in order at the first signal; at the second at once, for a gradient may take long and cannot be stopped."""
     if caught:
         os._exit(128 + signum)
     caught.append(signum)
-    _say(
-        f"{signal.Signals(signum).name}: stopping once what is being computed is done; once more stops at once"
-    )
-    task.cancel()
+    name = signal.Signals(signum).name
+    if process.finished:
+        _say(f"{name}: the run is finished, leaving with the server; once more stops at once")
+    else:
+        _say(f"{name}: stopping once what is being computed is done; once more stops at once")
+        task.cancel()
 
 
 def _say(text: str) -> None:

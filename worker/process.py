@@ -98,6 +98,11 @@ class WorkerProcess:
             await channel.close()
             self._work.close()
 
+    @property
+    def finished(self) -> bool:
+        """Whether the last round was folded: what is left is the server's word that it knows."""
+        return self._work.finished
+
     def _gives_up(self, seconds: float) -> bool:
         """Whether so many seconds without the server are enough."""
         retry_for = self._options.retry_for

@@ -214,9 +214,10 @@ class Stream:
             await self._report()
         if not await asyncio.to_thread(work.model.verify):
             raise DivergenceError("the digest kept in step is not that of the parameters: memory is damaged")
+        work.finished = True
         done = wire_pb2.Done(digest=work.model.digest, sent=self._sent, received=self._received)
         await self._send(wire_pb2.FromWorker(done=done))
-        work.finished = True
+        self._progress(f"{rounds} rounds are done: leaving once every worker has said so")
 
     # ---- the wire ------------------------------------------------------------------------------------------
 

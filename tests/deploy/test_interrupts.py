@@ -38,17 +38,70 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
     assert program.communicate(timeout=TIMEOUT) == ("here\n", "") and program.returncode == 0
 
 
+def test_a_process_whose_work_is_done_cannot_be_made_a_failure() -> None:
+    program = start(
+        "import atexit, signal\n"
+        "from gradwire.common.stop_signals import STOPPING, StopSignals\n"
+        "def both(when):\n"
+        "    for number in STOPPING: signal.raise_signal(number)\n"
+        "    print(when)\n"
+        "atexit.register(both, 'at exit')\n"
+        "with StopSignals() as signals:\n"
+        "    signals.over = True\n"
+        "    both('inside')\n"
+        "both('after')\n"
+    )
+    assert program.communicate(timeout=TIMEOUT) == ("inside\nafter\nat exit\n", "")
+    assert program.returncode == 0
+
+
+def test_signals_that_nothing_heeds_do_what_they_did() -> None:
+    for number in (signal.SIGTERM, signal.SIGINT):
+        program = start(
+            "import signal, sys\n"
+            "from gradwire.common.stop_signals import StopSignals\n"
+            f"signal.signal({int(signal.SIGINT)}, lambda number, frame: sys.exit(7))\n"
+            "with StopSignals() as signals:\n"
+            "    with signals.heeded_by(lambda number: print('heeded', flush=True)):\n"
+            f"        signal.raise_signal({int(number)})\n"
+            f"    signal.raise_signal({int(number)})\n"
+        )
+        assert program.communicate(timeout=TIMEOUT) == ("heeded\n", "")
+        assert program.returncode == (7 if number == signal.SIGINT else -number)
+
+
+def test_a_worker_that_has_finished_leaves_as_if_nobody_had_asked() -> None:
+    program = start(
+        "import asyncio, signal\n"
+        "from gradwire.common.stop_signals import StopSignals\n"
+        "from gradwire.worker.command import _run\n"
+        "class Finished:\n"
+        "    finished = True\n"
+        "    async def run(self):\n"
+        "        signal.raise_signal(signal.SIGTERM)\n"
+        "        asked = asyncio.Event()\n"
+        "        asyncio.get_running_loop().call_soon(asked.set)  # behind what the signal put there\n"
+        "        await asked.wait()\n"
+        "        await asyncio.sleep(0)\n"
+        "with StopSignals() as signals: raise SystemExit(asyncio.run(_run(Finished(), signals)))\n"
+    )
+    _, told = program.communicate(timeout=TIMEOUT)
+    assert "SIGTERM: the run is finished, leaving with the server" in told and program.returncode == 0
+
+
 def test_a_worker_that_computes_for_long_stops_at_the_second() -> None:
     program = start(
         "import asyncio, threading\n"
         "from gradwire.worker.command import _run\n"
+        "from gradwire.common.stop_signals import StopSignals\n"
         "class Busy:\n"
+        "    finished = False\n"
         "    async def run(self):\n"
         "        await asyncio.to_thread(self.compute)\n"
         "    def compute(self):\n"
         "        print('computing', flush=True)\n"
         "        threading.Event().wait()\n"
-        "asyncio.run(_run(Busy()))\n"
+        "with StopSignals() as signals: raise SystemExit(asyncio.run(_run(Busy(), signals)))\n"
     )
     assert program.stdout is not None and program.stderr is not None
     with program, program.stdout as said, program.stderr as told:

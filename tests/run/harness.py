@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+from collections import defaultdict
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -64,12 +65,18 @@ class Run:
         self.address = asyncio.get_running_loop().create_future()
         self.events: list[dict[str, Any]] = []
         self._watch = watch
+        self._came: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
     def _progress(self, event: dict[str, Any]) -> None:
         self.events.append(event)
+        self._came[event["event"]].set()
         if event["event"] == "listening":
             self.address.set_result(event["address"])
         self._watch(event)
+
+    async def seen(self, kind: str) -> None:
+        """Wait for the first event of that kind."""
+        await self._came[kind].wait()
 
     async def serve(self, listen: str = "127.0.0.1:0", dim: int | None = None) -> dict[str, Any]:
         """Serve to the end; the summary."""

@@ -42,6 +42,13 @@ def played(config: RunConfig, folder: Path, play: Play) -> tuple[dict[str, Any],
     return asyncio.run(main())
 
 
+async def one_after_the_other(run: Run, group: asyncio.TaskGroup) -> None:
+    """The second process comes once the first has said its last word."""
+    group.create_task(run.work("process-0", (0,)))
+    await run.seen("waiting")
+    await run.work("process-1", (1,))
+
+
 class KilledError(Exception):
     """In place of kill -9."""
 
@@ -68,6 +75,30 @@ def test_a_worker_that_dies_between_finish_and_done_is_waited_for(
     summary, _ = played(CONFIG, tmp_path, play)
     assert summary["replicas_agree"] and summary["replicas_checked"] == 2 and failed_check(summary) is None
     assert summary["digest"] == f"{simulate(CONFIG).digest:016x}"
+
+
+def test_nobody_leaves_before_the_last_word_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Who runs containers stops them all once one has ended: the others may still be evaluating then."""
+    finish, said, let = Stream._finish, asyncio.Event(), asyncio.Event()
+
+    async def slowly(self: Stream, rounds: int) -> None:
+        if self._join.process == "slow":
+            await let.wait()
+        await finish(self, rounds)
+        said.set()
+
+    monkeypatch.setattr(Stream, "_finish", slowly)
+
+    async def play(run: Run, group: asyncio.TaskGroup) -> None:
+        group.create_task(run.work("slow", (0,)))
+        quick = group.create_task(run.work("quick", (1,)))
+        await said.wait()
+        await asyncio.wait([quick], timeout=SHORT)
+        assert not quick.done()
+        let.set()
+
+    summary, _ = played(CONFIG, tmp_path, play)
+    assert summary["replicas_checked"] == 2 and failed_check(summary) is None
 
 
 def test_the_server_of_a_finished_run_leaves_at_once(tmp_path: Path) -> None:
@@ -101,10 +132,6 @@ def interrupted_at_the_end(folder: Path) -> None:
 def test_a_restarted_finished_server_hears_everybody_not_just_the_first(tmp_path: Path) -> None:
     interrupted_at_the_end(tmp_path)
 
-    async def one_after_the_other(run: Run, group: asyncio.TaskGroup) -> None:
-        await run.work("process-0", (0,))
-        await run.work("process-1", (1,))
-
     summary, run = played(CONFIG, tmp_path, one_after_the_other)
     assert not run.events[0]["over"]
     assert summary["replicas_checked"] == 2 and failed_check(summary) is None
@@ -136,11 +163,7 @@ def test_a_quorum_that_is_done_waits_for_the_late(tmp_path: Path) -> None:
     """The rounds are over before the other process has even joined; it is still let in to hear so."""
     config = replace(CONFIG, quorum=1, deadline=0.1)
 
-    async def late(run: Run, group: asyncio.TaskGroup) -> None:
-        await run.work("early", (0,))
-        await run.work("late", (1,))
-
-    summary, _ = played(config, tmp_path, late)
+    summary, _ = played(config, tmp_path, one_after_the_other)
     assert summary["replicas_checked"] == summary["processes"] == 2 and failed_check(summary) is None
 
 
