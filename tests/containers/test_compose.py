@@ -71,7 +71,7 @@ def test_a_run_that_fails_is_a_failure_of_compose(project: tuple[str, ...]) -> N
 
 
 def test_a_killed_server_goes_on_from_its_volume(project: tuple[str, ...]) -> None:
-    run = {**RUN, "PROCESSES": "1", "COUNT": "2", "ROUNDS": "300", "RESTART": "on-failure"}
+    run = {**RUN, "PROCESSES": "1", "COUNT": "2", "ROUNDS": "3000", "RESTART": "on-failure"}
     output(*project, "up", "--detach", "server", "worker", **run)
     (server,) = ids(project, "server")
     follow_until("round 1", server)
@@ -81,7 +81,7 @@ def test_a_killed_server_goes_on_from_its_volume(project: tuple[str, ...]) -> No
     code = output("docker", "wait", server).strip()
     log = output("docker", "logs", server)
     assert code == "0", log
-    assert log.count("listening on") == 2 and "finished: 300 rounds" in log and "replicas agree: yes" in log
+    assert log.count("listening on") == 2 and "finished: 3000 rounds" in log and "replicas agree: yes" in log
 
 
 @pytest.mark.parametrize("target", ["server", "worker"])

@@ -8,13 +8,13 @@ from pathlib import Path
 import pytest
 
 from gradwire.deploy import cli
-from tests.containers.engine import ROOT, command, output, require_engine, require_images
+from tests.containers.engine import ROOT, command, follow_until, output, require_engine, require_images
 
 pytestmark = [pytest.mark.slow, pytest.mark.docker]
 
 STACK = f"gwtest{os.getpid()}"
 SETTINGS = {
-    "STACK": STACK, "TASK": "mlp(digits, hidden=8)", "WORKERS": "2", "REPLICAS": "2", "ROUNDS": "120",
+    "STACK": STACK, "TASK": "mlp(digits, hidden=8)", "WORKERS": "2", "REPLICAS": "2", "ROUNDS": "3000",
     "SUBNET": "198.19.79.0/24",
 }  # fmt: skip
 PATIENCE = 240.0
@@ -56,15 +56,21 @@ def until(holds: Callable[[], object]) -> None:
         time.sleep(1.0)
 
 
+def container(task: str) -> str:
+    """The id of a task's container while it runs; empty before."""
+    return output("docker", "ps", "--quiet", "--filter", f"name={STACK}_{task}").strip()
+
+
 def log(service: str) -> str:
     return command("docker", "service", "logs", "--raw", f"{STACK}_{service}").stdout
 
 
 def test_a_worker_that_is_killed_is_replaced_by_the_same_worker(stack: str) -> None:
-    until(lambda: " of 120: loss" in log("server"))
-    (second,) = output("docker", "ps", "--quiet", "--filter", f"name={stack}_worker.2").split()
+    until(lambda: container("server.1") and container("worker.2"))
+    server, second = container("server.1"), container("worker.2")
+    follow_until(" of 3000: loss", server)
     output("docker", "kill", second)
-    until(lambda: "finished: 120 rounds" in log("server"))
+    until(lambda: "finished: 3000 rounds" in log("server"))
     told = log("server")
     assert "replicas agree: yes" in told and "2 of 2 checked" in told
     assert told.count("worker-1 joined") == 2 and told.count("worker-0 joined") == 1

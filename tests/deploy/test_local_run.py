@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 WORDS = ["run", "--task", "mlp(digits, hidden=8)", "--codec", "cross_polytope(repeats=20)", "--workers", "4",
-         "--processes", "2", "--rounds", "300", "--digest-every", "7", "--verbose"]  # fmt: skip
+         "--processes", "2", "--rounds", "1000", "--digest-every", "70", "--verbose"]  # fmt: skip
 
 
 @contextmanager

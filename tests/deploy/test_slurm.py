@@ -169,8 +169,8 @@ def test_a_jobs_exit_code_is_the_runs(cluster: Cluster) -> None:
 
 
 def test_a_job_that_is_requeued_goes_on(cluster: Cluster) -> None:
-    job = cluster.submit("--ntasks=3", str(SCRIPT), *RUN, "--rounds", "800", COUNT="2")
-    until(lambda: "of 800: loss" in cluster.log(job), cluster.logs)
+    job = cluster.submit("--ntasks=3", str(SCRIPT), *RUN, "--rounds", "2000", COUNT="2")
+    until(lambda: "of 2000: loss" in cluster.log(job), cluster.logs)
     cluster.run("scontrol", "requeue", job)
     assert cluster.outcome(job) == "COMPLETED 0:0", cluster.logs()
     rounds = [
