@@ -1,12 +1,12 @@
-"""Specs, codecs and run configurations as protobuf messages, and back."""
+"""Specs, codecs and run configurations as protobuf messages; specs also back."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from gradwire.common.codecs import AnyCodec, parse
+from gradwire.common.codecs import AnyCodec
 from gradwire.common.config import RunConfig
-from gradwire.common.errors import FailedPrecondition, SpecError
+from gradwire.common.errors import SpecError
 from gradwire.common.spec import MAX_DEPTH, Spec, parse_spec
 from gradwire.proto import wire_pb2
 
@@ -65,21 +65,6 @@ def codec_to_message(codec: AnyCodec) -> wire_pb2.CodecSpec:
     return wire_pb2.CodecSpec(
         spec=spec_to_message(parse_spec(codec.spec)), dim=codec.dim, fingerprint=codec.fingerprint
     )
-
-
-def codec_from_message(message: wire_pb2.CodecSpec) -> AnyCodec:
-    """The codec that a peer built, rebuilt here.
-
-    Raises:
-        SpecError: it cannot be built here.
-        FailedPrecondition: it can, but is not the same codec.
-    """
-    codec = parse(spec_from_message(message.spec), message.dim)
-    if codec.fingerprint != message.fingerprint:
-        raise FailedPrecondition(
-            f"{codec.spec} has another fingerprint at the peer: both ends need the same gradwire version"
-        )
-    return codec
 
 
 def run_to_message(config: RunConfig, run_id: bytes) -> wire_pb2.Run:

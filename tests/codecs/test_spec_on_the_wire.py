@@ -1,22 +1,22 @@
 """Codecs as protobuf messages: what a worker rebuilds from the server's bytes is the server's codec."""
 
+import contextlib
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from gradwire.common.codecs import AnyCodec, Example
-from gradwire.common.errors import FailedPrecondition, SpecError
+from gradwire.common.codecs import AnyCodec, parse
+from gradwire.common.errors import SpecError
 from gradwire.common.spec import Spec, parse_spec
 from gradwire.common.transport.specs import (
-    codec_from_message,
     codec_to_message,
     spec_from_message,
     spec_to_message,
 )
 from gradwire.proto import wire_pb2
-from tests.codecs.examples import every_codec, is_buildable
+from tests.codecs.examples import every_codec
 from tests.codecs.test_spec import specs
 
 
@@ -24,25 +24,16 @@ def through_bytes(spec: Spec) -> Spec:
     return spec_from_message(wire_pb2.Spec.FromString(spec_to_message(spec).SerializeToString()))
 
 
+def rebuilt(message: wire_pb2.CodecSpec) -> AnyCodec:
+    return parse(spec_from_message(message.spec), message.dim)
+
+
 @every_codec
 def test_codec_round_trip(codec: AnyCodec) -> None:
-    data = codec_to_message(codec).SerializeToString()
-    again = codec_from_message(wire_pb2.CodecSpec.FromString(data))
-    assert again == codec and again.fingerprint == codec.fingerprint
+    message = wire_pb2.CodecSpec.FromString(codec_to_message(codec).SerializeToString())
+    again = rebuilt(message)
+    assert again == codec and again.fingerprint == codec.fingerprint == message.fingerprint
     assert through_bytes(parse_spec(codec.spec)) == parse_spec(codec.spec)
-
-
-@every_codec
-def test_another_fingerprint_is_refused(codec: AnyCodec) -> None:
-    changes: list[dict[str, Any]] = [{"fingerprint": bytes(16)}, {"fingerprint": b""}]
-    if is_buildable(Example(codec.spec, codec.dim + 1)):
-        changes.append({"dim": codec.dim + 1})
-    for change in changes:
-        message = codec_to_message(codec)
-        for name, value in change.items():
-            setattr(message, name, value)
-        with pytest.raises(FailedPrecondition, match="fingerprint"):
-            codec_from_message(message)
 
 
 @given(specs())
@@ -78,10 +69,10 @@ def test_malformed_specs(message: wire_pb2.Spec) -> None:
 
 @given(st.binary(max_size=60))
 def test_arbitrary_bytes(data: bytes) -> None:
-    """Whatever protobuf makes of them, the outcome is a codec or one of two refusals."""
+    """Whatever protobuf makes of them is refused, or a codec that the fingerprint tells from any that was sent."""
     try:
         message = wire_pb2.CodecSpec.FromString(data)
     except Exception:  # protobuf's own refusal, which gRPC turns into a status
         return
-    with pytest.raises((SpecError, FailedPrecondition)):
-        codec_from_message(message)
+    with contextlib.suppress(SpecError):
+        assert rebuilt(message).fingerprint != message.fingerprint
