@@ -19,6 +19,8 @@ import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
+from functools import cache
+from types import MappingProxyType
 from typing import Any, TypeVar, get_type_hints
 
 from gradwire.common.errors import SpecError
@@ -190,6 +192,12 @@ def spelled(built: Any) -> dict[str, Any]:
     }
 
 
+@cache
+def _hints(cls: type[Any]) -> Mapping[str, Any]:
+    """The types of a class's fields: resolving their names anew is most of the time that building a codec takes."""
+    return MappingProxyType(get_type_hints(cls))
+
+
 def bind_arguments(spec: Spec, cls: type[Any]) -> dict[str, Any]:
     """Match a spec's arguments to the dataclass's parameters, with types checked and defaults filled in.
 
@@ -209,7 +217,7 @@ def bind_arguments(spec: Spec, cls: type[Any]) -> dict[str, Any]:
         if key in given:
             raise SpecError(f"{spec.name}: {key} is given twice")
         given[key] = value
-    hints = get_type_hints(cls)
+    hints = _hints(cls)  # type: ignore[arg-type]  # mypy takes the hash of instances for that of the class
     for field in known:
         if field.name in given:
             given[field.name] = _coerce(given[field.name], hints[field.name], f"{spec.name}: {field.name}")

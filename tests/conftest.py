@@ -4,12 +4,17 @@ A statistical test takes the ``chance`` fixture: its ``rate`` is the probability
 is wrong. The rates of all collected tests add up to BUDGET, so one run in a million fails without cause.
 """
 
+import os
 import secrets
 import sys
 from pathlib import Path
 from typing import Any
 
 import pytest
+
+# Read by the OpenMP library when torch loads it: its threads sleep between two tasks and do not spin. Beside other test
+# processes on the same cores, spinning takes more processor time than the tensors do.
+os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 # ``tests`` is a folder, not a room of gradwire: its modules find each other from the checkout.
 sys.path.insert(0, str(Path(__file__).parents[1]))

@@ -7,6 +7,7 @@ padded with zeros.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 
 import numpy as np
@@ -17,6 +18,7 @@ from gradwire.common.kernels.arrays import U8, Array, is_tensor, namespace, to_h
 
 GROUP = 8  # values that together fill a whole number of bytes, whatever their width
 MAX_WIDTH = 63  # bits; torch has no unsigned 64-bit shifts
+FEW = 1000  # values of a NumPy array up to which taking every bit apart beats a round for each overlap of lane and byte
 
 
 def pack(values: Array, width: int) -> U8:
@@ -37,6 +39,8 @@ def pack(values: Array, width: int) -> U8:
         return np.packbits(values.astype(np.bool_, copy=False), bitorder="little")
     if not is_tensor(values) and width in (8, 16, 32):
         return np.ascontiguousarray(values, dtype=f"<u{width // 8}").view(np.uint8)
+    if not is_tensor(values) and count <= FEW:
+        return _pack_few(values, width)
     xp = namespace(values)
     lanes = _groups(_narrow(values, width), xp)
     out = xp.zeros((lanes.shape[0], width), dtype=xp.uint8, **_device(values))
@@ -57,6 +61,8 @@ def unpack(packed: Array, count: int, width: int) -> Array:
     if not is_tensor(packed) and width in (8, 16, 32):
         whole = np.ascontiguousarray(packed[..., : count * width // 8])
         return whole.view(f"<u{width // 8}").astype(np.int64)
+    if not is_tensor(packed) and math.prod(batch) * count <= FEW:
+        return _unpack_few(packed, count, width)
     groups = -(-count // GROUP)
     missing = groups * width - packed.shape[-1]
     if missing > 0:
@@ -67,6 +73,21 @@ def unpack(packed: Array, count: int, width: int) -> Array:
         part = xp.astype(rows[..., byte], xp.int64)
         out[..., lane] |= part >> -shift if shift < 0 else part << shift
     return xp.reshape(out & ((1 << width) - 1), (*batch, -1))[..., :count]
+
+
+def _pack_few(values: NDArray[np.integer], width: int) -> U8:
+    words = np.ascontiguousarray(values, dtype="<u8").view(np.uint8).reshape(-1, 8)
+    return np.packbits(np.unpackbits(words, axis=1, count=width, bitorder="little"), bitorder="little")
+
+
+def _unpack_few(packed: U8, count: int, width: int) -> NDArray[np.int64]:
+    batch = packed.shape[:-1]
+    bits = np.unpackbits(packed, axis=-1, count=count * width, bitorder="little")
+    words = np.zeros((*batch, count, 8), np.uint8)
+    words[..., : (width + 7) // 8] = np.packbits(
+        bits.reshape(*batch, count, width), axis=-1, bitorder="little"
+    )
+    return words.view("<i8")[..., 0].astype(np.int64, copy=False)
 
 
 def _overlaps(width: int) -> Iterator[tuple[int, int, int]]:

@@ -15,28 +15,33 @@ from tests.codecs.checks import decode, shared_of
 from tests.codecs.coins import ReplayCoins
 
 
-def check_raises(kind: type[Exception], call: Callable[[], object], what: str) -> None:
-    """That exception with a message of one line; another one is passed on."""
+def check_raises(kind: type[Exception], call: Callable[[], object], what: Callable[[], str]) -> None:
+    """That exception with a message of one line; another one is passed on. ``what`` is asked for on failure alone."""
     try:
         call()
     except kind as error:
         message = str(error)
     else:
-        raise AssertionError(f"{what}: nothing was refused")
-    assert message and "\n" not in message, f"{what}: {message!r} is not one line"
+        raise AssertionError(f"{what()}: nothing was refused")
+    assert message and "\n" not in message, f"{what()}: {message!r} is not one line"
 
 
 def check_refuses_gradient(codec: AnyCodec, x: object, start: int = 0) -> None:
     """DomainError, in one line, and not another exception."""
     check_raises(
-        DomainError, lambda: codec.encode(x, ReplayCoins(start), shared=shared_of(codec)), f"{codec} of {x!r}"
+        DomainError,
+        lambda: codec.encode(x, ReplayCoins(start), shared=shared_of(codec)),
+        lambda: f"{codec} of {x!r}",
     )
 
 
 def check_refuses_payload(codec: AnyCodec, payload: bytes) -> None:
     """PayloadError from every way in, and a sum that is not touched."""
     total = codec.accumulator()
-    what = f"{codec} of {payload[:40].hex()} ({len(payload)} bytes)"
+
+    def what() -> str:
+        return f"{codec} of {payload[:40].hex()} ({len(payload)} bytes)"
+
     check_raises(PayloadError, lambda: codec.validate(payload), what)
     check_raises(PayloadError, lambda: decode(codec, payload), what)
     check_raises(PayloadError, lambda: total.add(payload, shared=shared_of(codec)), what)

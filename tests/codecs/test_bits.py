@@ -4,10 +4,11 @@ import struct
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from gradwire.common.errors import PayloadError
+from gradwire.common.kernels import bits as bits_kernel
 from gradwire.common.kernels.bits import MAX_WIDTH, BitReader, BitWriter, pack, unpack
 
 WIDTHS = range(MAX_WIDTH + 1)
@@ -32,6 +33,13 @@ def tensors(values: np.ndarray) -> object:
     return torch.from_numpy(values)
 
 
+@pytest.fixture(params=[bits_kernel.FEW, 0], ids=["few", "many"])
+def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Arrays go two ways, by their length: tests that ask for this send theirs both ways."""
+    monkeypatch.setattr(bits_kernel, "FEW", request.param)
+
+
+@pytest.mark.usefixtures("_both_ways")
 @pytest.mark.parametrize("width", WIDTHS)
 def test_pack_and_unpack(width: int) -> None:
     for count in COUNTS:
@@ -52,6 +60,7 @@ def test_pack_and_unpack_tensors(width: int) -> None:
         assert type(back).__module__ == "torch" and back.tolist() == values
 
 
+@pytest.mark.usefixtures("_both_ways")
 @pytest.mark.parametrize("dtype", ["u1", "i2", "u4", "i8", "u8"])
 def test_values_of_any_integer_type(dtype: str) -> None:
     values = np.array([1, 0, 100, 3, 127], dtype)
@@ -61,7 +70,11 @@ def test_values_of_any_integer_type(dtype: str) -> None:
 
 
 def test_long_streams() -> None:
-    """Beyond any block that an implementation may work in."""
+    """Beyond any block that an implementation may work in, and on both sides of where it goes another way."""
+    for count in (bits_kernel.FEW, bits_kernel.FEW + 1):
+        values = some_values(count, 11)
+        packed = pack(np.array(values, np.int64), 11)
+        assert packed.tobytes() == slow_pack(values, 11) and unpack(packed, count, 11).tolist() == values
     for width in (1, 5, 8, 13, 21, 32, 63):
         values = some_values(9_003, width)
         packed = pack(np.array(values, np.int64), width)
@@ -132,7 +145,8 @@ def test_floats_are_finite(value: float) -> None:
         BitReader(struct.pack("<f", value)).read_float32()
 
 
-@settings(max_examples=60, deadline=None)
+@pytest.mark.usefixtures("_both_ways")
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.integers(0, 9)), max_size=6),
     st.integers(1, 5),
