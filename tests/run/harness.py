@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ from gradwire.common.digest import digest_of
 from gradwire.common.model import Model
 from gradwire.common.optimizers import parse_optimizer
 from gradwire.common.record import RoundRecord, aggregate
+from gradwire.common.stop_signals import StopSignals
 from gradwire.common.transport import protocol
 from gradwire.common.transport.address import parse_address
 from gradwire.common.transport.framing import Reassembler, frames
@@ -64,6 +66,7 @@ class Run:
         self.directory = directory
         self.address = asyncio.get_running_loop().create_future()
         self.events: list[dict[str, Any]] = []
+        self.signals = StopSignals()
         self._watch = watch
         self._came: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
@@ -81,9 +84,8 @@ class Run:
     async def serve(self, listen: str = "127.0.0.1:0", dim: int | None = None) -> dict[str, Any]:
         """Serve to the end; the summary."""
         address = parse_address(listen, any_port=True)
-        return await serve(
-            lambda: open_log(self.directory, self.config), address, self._progress, dim=dim, tls=self.tls
-        )
+        opened = partial(open_log, self.directory, self.config)
+        return await serve(opened, address, self._progress, dim=dim, tls=self.tls, signals=self.signals)
 
     async def work(self, name: str, workers: tuple[int, ...], tls: WorkerTls | None = None) -> None:
         """One worker process's part."""

@@ -26,13 +26,14 @@ CONFIG = RunConfig(
 )
 
 
-async def killed(server: "asyncio.Task[Any]") -> None:
+async def killed(run: Run, server: "asyncio.Task[Any]") -> None:
     server.cancel()
     await asyncio.wait([server])
 
 
-async def stopped(server: "asyncio.Task[Any]") -> None:
-    signal.raise_signal(signal.SIGTERM)
+async def stopped(run: Run, server: "asyncio.Task[Any]") -> None:
+    with run.signals:
+        signal.raise_signal(signal.SIGTERM)
     with pytest.raises(Interrupted):
         await server
 
@@ -51,7 +52,7 @@ def test_a_summary_is_of_the_whole_run(
             for i in range(3):
                 group.create_task(run.work(f"process-{i}", (i,)))
             await passed.wait()
-            await end(mortal)
+            await end(run, mortal)
             server = group.create_task(Run(CONFIG, tmp_path / "run").serve(await run.address))
         return server.result()
 
