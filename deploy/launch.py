@@ -6,23 +6,21 @@ import shlex
 import shutil
 import sys
 import tempfile
-from bisect import bisect_right
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
 from gradwire.common.config import RunConfig
-from gradwire.common.errors import ConfigError
 from gradwire.common.results import ResultFile, to_json
 from gradwire.deploy.edge import FAILED, complain
+from gradwire.deploy.hosting import processes_for, shares, sizes
 from gradwire.deploy.live import display_for
 from gradwire.deploy.preflight import check, resolve
-from gradwire.deploy.processes import PROGRAM, cores
+from gradwire.deploy.processes import PROGRAM
 from gradwire.deploy.report import print_report
 from gradwire.deploy.supervisor import Failure, Outcome, Plan, Supervisor
 from gradwire.deploy.units import counted
@@ -37,7 +35,7 @@ class Request:
 
     Attributes:
         flags: the run's own settings that were given, by name.
-        processes: None for one a core, or as many as have the workers' error feedback.
+        processes: None for one a core, or as many as the run began with where that matters.
         json_to: a file, ``-`` for standard output, or None.
         state_dir: None for a temporary folder.
         program: the command that takes the arguments of ``gradwire server`` and ``gradwire worker``.
@@ -109,14 +107,9 @@ def worker_arguments(request: Request, config: RunConfig, folder: Path) -> tuple
     """One tuple of arguments a worker process.
 
     Raises:
-        ConfigError: more processes than workers, or none, or not those that have the workers' memories.
+        ConfigError: more processes than workers, or none, or not those that have what the workers need to go on.
     """
-    processes = request.processes
-    if processes is None:
-        processes = len({memory.parent for memory in _memories(folder)}) or min(config.workers, cores())
-    if not 1 <= processes <= config.workers:
-        raise ConfigError(f"processes is {processes}, expected 1 to {config.workers}, the number of workers")
-    _check_memories(folder, config.workers, processes)
+    processes = processes_for(config.workers, request.processes, folder)
     allowed = [word for target in request.allow_task for word in ("--allow-task", target)]
     return tuple(
         (
@@ -133,46 +126,6 @@ def worker_arguments(request: Request, config: RunConfig, folder: Path) -> tuple
         )
         for i, ids in enumerate(shares(config.workers, processes))
     )
-
-
-def _memories(folder: Path) -> list[Path]:
-    """The error feedback of an earlier start: ``PROCESS/feedback-WORKER``."""
-    return sorted(folder.glob("worker-*/feedback-*"))
-
-
-def _check_memories(folder: Path, workers: int, processes: int) -> None:
-    """Error feedback is kept by the process that hosts a worker: another one would begin without it.
-
-    Raises:
-        ConfigError: a memory in the folder belongs to a worker that another process would host now.
-    """
-    edges = _edges(workers, processes)
-    for memory in _memories(folder):
-        process = memory.parent.name
-        worker = memory.name.removeprefix("feedback-")
-        if worker.isdecimal() and process != f"worker-{bisect_right(edges, int(worker)) - 1}":
-            raise ConfigError(
-                f"the error feedback of worker {worker} is with {process}, which would not host it as one of "
-                f"{counted(processes, 'process')}: pass --processes as when the run began"
-            )
-
-
-def shares(workers: int, processes: int) -> list[str]:
-    """Worker ids in contiguous ranges, one a process, as even as they can be.
-
-    >>> shares(10, 3)
-    ['0-3', '4-6', '7-9']
-    """
-    return [f"{low}-{high - 1}" for low, high in pairwise(_edges(workers, processes))]
-
-
-def sizes(workers: int, processes: int) -> list[int]:
-    """How many workers each of the ``shares`` has."""
-    return [high - low for low, high in pairwise(_edges(workers, processes))]
-
-
-def _edges(workers: int, processes: int) -> list[int]:
-    return [-(-i * workers // processes) for i in range(processes + 1)]
 
 
 @contextmanager

@@ -65,14 +65,15 @@ class Ledger:
             PrivacyError: the run was here before, with another codec or task, or for other workers.
             BudgetError: its first push would exceed the budget.
         """
-        stored = self._rows("SELECT fingerprint, workers FROM runs WHERE run = ?", run.run_id)
+        stored = self._rows("SELECT fingerprint FROM runs WHERE run = ?", run.run_id)
         if stored and stored[0][0] != run.fingerprint:
             raise PrivacyError(
                 "the run changed its codec, task or seed after this worker took part: its server is not to be trusted"
             )
-        if stored and stored[0][1] != _packed(run.workers):
+        before = self.workers(run.run_id)
+        if before and before != run.workers:
             raise PrivacyError(
-                f"this worker took part in the run as {_unpacked(stored[0][1])}, not {sorted(run.workers)}, and "
+                f"this worker took part in the run as {sorted(before)}, not {sorted(run.workers)}, and "
                 "the same data must not count twice: start it with the --name or --workers that it had"
             )
         self._run = run
@@ -131,6 +132,11 @@ class Ledger:
             )
             db.execute("UPDATE runs SET pushes = pushes + ? WHERE run = ?", (len(payloads), run.run_id))
         self._sent[run.run_id].update(payloads.keys())
+
+    def workers(self, run_id: bytes) -> frozenset[int]:
+        """The workers of a run that was spent for; none where it was not."""
+        rows = self._rows("SELECT workers FROM runs WHERE run = ?", run_id)
+        return _unpacked(rows[0][0]) if rows else frozenset()
 
     @property
     def left(self) -> int:
@@ -212,9 +218,24 @@ class Ledger:
                 raise
 
 
+def workers_of(directory: Path, run_id: bytes) -> frozenset[int]:
+    """The workers that a directory's ledger has spent for in a run; none where it took no part.
+
+    Raises:
+        LogError: there is no ledger, it is damaged, or in use.
+    """
+    if not (directory / NAME).exists():
+        raise LogError(f"{directory / NAME} is not there: restore it, or name the worker's own folder")
+    ledger = Ledger(directory)
+    try:
+        return ledger.workers(run_id)
+    finally:
+        ledger.close()
+
+
 def _packed(workers: frozenset[int]) -> str:
     return ",".join(map(str, sorted(workers)))
 
 
-def _unpacked(text: str) -> list[int]:
-    return [int(part) for part in text.split(",")]
+def _unpacked(text: str) -> frozenset[int]:
+    return frozenset(int(part) for part in text.split(","))

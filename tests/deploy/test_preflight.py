@@ -16,7 +16,10 @@ from gradwire.common.errors import (
     SpecError,
     TaskError,
 )
-from gradwire.deploy import cli, launch
+from gradwire.common.privacy.budget import Run
+from gradwire.common.privacy.ledger import Ledger
+from gradwire.common.record import RoundRecord
+from gradwire.deploy import cli, hosting
 from gradwire.deploy.launch import Request, server_arguments, worker_arguments
 from gradwire.deploy.preflight import check, check_names, resolve
 from gradwire.server.log import RunLog
@@ -246,12 +249,12 @@ def test_the_budget_reaches_the_workers(tmp_path: Path) -> None:
 def test_memories_stay_with_the_process_that_hosts_the_worker(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = RunConfig(task="mlp(digits)", codec="top_k(k=3)", feedback="error", workers=4)
+    config = RunConfig(task="mlp(digits)", codec="top_k(k=3)", feedback="error", workers=4, rounds=1)
     for process, worker in ((0, 0), (0, 1), (1, 2), (1, 3)):
         (tmp_path / f"worker-{process}").mkdir(exist_ok=True)
         (tmp_path / f"worker-{process}" / f"feedback-{worker}").touch()
     assert len(worker_arguments(Request(processes=2), config, tmp_path)) == 2
-    monkeypatch.setattr(launch, "cores", lambda: 3)
+    monkeypatch.setattr(hosting, "cores", lambda: 3)
     assert len(worker_arguments(Request(), config, tmp_path)) == 2
     assert len(worker_arguments(Request(), config, tmp_path / "new")) == 3
     for processes, lost in (
@@ -261,3 +264,31 @@ def test_memories_stay_with_the_process_that_hosts_the_worker(
     ):
         with pytest.raises(ConfigError, match=f"{lost}.*pass --processes"):
             worker_arguments(Request(processes=processes), config, tmp_path)
+    with RunLog.create(tmp_path, config, bytes(16)) as log:
+        log.append(RoundRecord(0, (0,), (b"",), (1,)), None)
+    assert (
+        len(worker_arguments(Request(processes=1), config, tmp_path)) == 1
+    )  # finished: nobody encodes any more
+
+
+def test_ledgers_stay_with_the_process_that_they_are_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = RunConfig(task="mlp(digits)", codec="sign", workers=4)
+    with RunLog.create(tmp_path, config, bytes(16)):
+        pass
+    for process, workers in ((0, {0, 1}), (1, {2, 3})):
+        ledger = Ledger(tmp_path / f"worker-{process}")
+        ledger.admit(Run(bytes(16), b"codec", 0.5, frozenset(workers)))
+        ledger.spend(0, dict.fromkeys(workers, b"payload"))
+        ledger.close()
+    monkeypatch.setattr(hosting, "cores", lambda: 3)
+    assert len(worker_arguments(Request(), config, tmp_path)) == 2
+    assert len(worker_arguments(Request(processes=2), config, tmp_path)) == 2
+    for processes, first in ((1, 0), (3, 2), (4, 0)):
+        with pytest.raises(ConfigError, match=f"ledger of worker {first} is with .* pass --processes as"):
+            worker_arguments(Request(processes=processes), config, tmp_path)
+    (tmp_path / "run.db").unlink()
+    with RunLog.create(tmp_path, config, bytes(range(16))):
+        pass
+    assert len(worker_arguments(Request(), config, tmp_path)) == 3  # another run asks for no ledger of before

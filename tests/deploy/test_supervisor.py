@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gradwire.deploy import processes
-from gradwire.deploy.launch import shares
+from gradwire.deploy.hosting import shares
 from gradwire.deploy.processes import (
     Child,
     Ended,
