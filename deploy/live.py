@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -15,6 +16,7 @@ from gradwire.deploy.units import counted, duration, human, number
 from gradwire.deploy.view import View
 
 EVERY = 2.0  # seconds between lines
+WARNING = f" {logging.getLevelName(logging.WARNING)}: "  # in lines of processes that warn
 
 
 class Lines:
@@ -32,6 +34,7 @@ class Lines:
         self._clock = clock
         self._next_line = clock() + EVERY
         self._told = 0  # rounds that the last line spoke of
+        self._warned: set[str] = set()
 
     def __enter__(self) -> Lines:
         return self
@@ -62,9 +65,12 @@ class Lines:
         self.console.print(text, soft_wrap=True, markup=False, highlight=False)
 
     def log(self, name: str, line: str) -> None:
-        """What a child wrote, for those who asked for it."""
+        """What a child wrote, for those who asked for it; its first warning is for everybody."""
         if self.verbose:
             self.note(f"{name}: {line}")
+        elif WARNING in line and name not in self._warned:
+            self._warned.add(name)
+            self.note(f"{name}: {line.partition(WARNING)[2]}; what else it says is shown with --verbose")
 
     def tick(self) -> None:
         """Draw a line when it is time."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import signal
 import socket
@@ -74,6 +75,7 @@ def worker(
     ] = False,
 ) -> None:
     """Take part in a run: what to compute and how to encode it comes from the server."""
+    logging.basicConfig(format="gradwire worker: %(levelname)s: %(message)s")
     address = parse_address(server)
     if certs is not None and cert is not None:
         raise ConfigError("--cert names a certificate and --certs takes any: give one of them")

@@ -44,6 +44,17 @@ def text_of(renderable: Any) -> str:
     return out.getvalue()
 
 
+def test_the_first_warning_of_each_process_is_shown() -> None:
+    lines, out = plain()
+    for name in ("worker-0", "worker-1"):
+        lines.log(name, "gradwire worker: joined as worker-0")
+        for round_ in range(3):
+            lines.log(name, f"gradwire worker: WARNING: round {round_} is odd")
+    assert out.getvalue() == "".join(
+        f"worker-{i}: round 0 is odd; what else it says is shown with --verbose\n" for i in range(2)
+    )
+
+
 def test_a_line_every_two_seconds() -> None:
     clock = Clock()
     lines, out = plain(clock)
