@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -10,6 +11,8 @@ from numpy.typing import NDArray
 
 from gradwire.common.kernels.arrays import Array, is_tensor, like, namespace
 from gradwire.common.kernels.hadamard import hadamard_transform, next_power_of_two
+
+FEW = 1024  # coordinates whose signs are kept for the next use: 2 MiB of them at most
 
 
 @dataclass(frozen=True)
@@ -54,13 +57,22 @@ class Rotation:
         return x
 
     def _signs(self, round_: int, dtype: Any) -> NDArray[Any]:
-        """±1 [size], from the raw words of a counter-based generator, which no NumPy release changes."""
-        words = np.random.Philox(key=self.seed, counter=round_ << 128).random_raw(max(1, self.size // 64))
-        bits = np.unpackbits(np.asarray(words, "<u8").view(np.uint8), count=self.size, bitorder="little")
-        signs = bits.astype(dtype)
-        signs *= -2
-        signs += 1
-        return signs
+        draw = _kept_signs if self.size <= FEW else _signs
+        return draw(self.seed, round_, self.size, dtype)
+
+
+def _signs(seed: int, round_: int, size: int, dtype: Any) -> NDArray[Any]:
+    """±1 [size], from the raw words of a counter-based generator, which no NumPy release changes."""
+    words = np.random.Philox(key=seed, counter=round_ << 128).random_raw(max(1, size // 64))
+    bits = np.unpackbits(np.asarray(words, "<u8").view(np.uint8), count=size, bitorder="little")
+    signs = bits.astype(dtype)
+    signs *= -2
+    signs += 1
+    return signs
+
+
+# What is encoded is often decoded at the same place (error feedback, laws), and a generator costs more than few signs.
+_kept_signs = lru_cache(maxsize=256)(_signs)
 
 
 def _padded(x: Array, size: int) -> Array:

@@ -43,5 +43,19 @@ class TestCoins(SeededCoins):
     secret = True
 
 
+class CountedCoins(TestCoins):
+    """The same, and how many words they were asked for; ``uniforms`` are made of words."""
+
+    __test__ = False
+
+    def __init__(self, rng: np.random.Generator) -> None:
+        super().__init__(rng)
+        self.drawn = 0
+
+    def words(self, count: int) -> NDArray[np.uint64]:
+        self.drawn += count
+        return super().words(count)
+
+
 def coins(seed: int | np.random.Generator) -> TestCoins:
     return TestCoins(np.random.default_rng(seed))

@@ -17,6 +17,7 @@ from gradwire.common.codecs.cross_polytope import CrossPolytope
 from gradwire.common.codecs.float32 import Float32
 from gradwire.common.codecs.gain import Bound, Choice, Exact
 from gradwire.common.codecs.private import Private
+from gradwire.common.codecs.sign import Sign
 from gradwire.common.codecs.simq import SimQ
 from gradwire.common.errors import PayloadError
 from gradwire.common.kernels.decisions import WORDS, Threshold
@@ -67,6 +68,14 @@ class SignIgnoredInSampler(SimQ):
     def _draw(self, vector: Any, count: int, coins: Any) -> Any:
         drawn = super()._draw(vector, count, coins)
         return np.where(drawn == 2 * self.dim, drawn, drawn % self.dim)
+
+
+class FlipsOnceInAHundred(Sign):
+    """Coins where the law has none: all but few encodings are right."""
+
+    def _quantize(self, vector: Any, coins: Any, shared: int) -> Any:
+        right = super()._quantize(vector, coins, shared)
+        return right._replace(negative=~right.negative) if coins.uniforms(1)[0] < 0.01 else right
 
 
 class OneDrawRepeated(CrossPolytope):

@@ -74,6 +74,7 @@ FAULTS: list[tuple[AnyCodec, Check]] = [
     (m.SamplerOffByOnePercent(dim=LARGE_DIM), flat_draws),
     (m.SignIgnoredInSampler(dim=3), payloads),
     (m.SignIgnoredInSampler(dim=LARGE_DIM), draws),
+    (m.FlipsOnceInAHundred(dim=3), payloads),
     (m.OneDrawRepeated(dim=3, repeats=2), payloads),
     (m.OneDrawRepeated(dim=3), draws),
     (m.EveryDrawTwice(dim=3), draws),
