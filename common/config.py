@@ -106,9 +106,9 @@ class RunConfig:
 KINDS = {field.name: str(field.type) for field in fields(RunConfig)}
 # Flags of `gradwire run` and `gradwire server` that are not the run's: where it listens, where its files are.
 COMMAND_KEYS = {
-    "allow_task": "list", "certs": "str", "dim": "int", "insecure": "bool", "json": "str", "keep_state": "bool",
-    "listen": "str", "processes": "int", "progress": "str", "state_dir": "str", "summary": "str", "tls_cert": "str",
-    "tls_client_ca": "str", "tls_key": "str", "verbose": "bool",
+    "allow_task": "list", "await_workers": "bool", "certs": "str", "dim": "int", "insecure": "bool", "json": "str",
+    "keep_state": "bool", "listen": "str", "processes": "int", "progress": "str", "state_dir": "str", "summary": "str",
+    "tls_cert": "str", "tls_client_ca": "str", "tls_key": "str", "verbose": "bool",
 }  # fmt: skip
 
 

@@ -64,6 +64,9 @@ def server(
     dim: Annotated[
         int | None, typer.Option(help="Coordinates of the model, where the task does not say.", min=1)
     ] = None,
+    await_workers: Annotated[
+        bool, typer.Option("--await-workers", help="Of a run that is finished, wait for them to hear so.")
+    ] = False,
     summary: Annotated[
         str | None, typer.Option(help="Write the run's summary to this file, as JSON.")
     ] = None,
@@ -102,7 +105,10 @@ def server(
     try:
         opened = partial(open_log, state_dir, configured)
         with StopSignals() as signals:
-            result = asyncio.run(serve(opened, address, report, dim=dim, tls=tls, signals=signals))
+            serving = serve(
+                opened, address, report, dim=dim, await_workers=await_workers, tls=tls, signals=signals
+            )
+            result = asyncio.run(serving)
     except Interrupted as stop:
         print(f"gradwire: {stop}", file=sys.stderr)
         raise typer.Exit(stop.exit_code) from stop

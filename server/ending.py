@@ -31,6 +31,7 @@ class Ending:
         self._timer: asyncio.TimerHandle | None = None
         marks = {name: log.get(f"{DONE}{name}") for name in log.assignments()}
         self._digests = {name: int(mark, 16) for name, mark in marks.items() if mark is not None}
+        self._awaited: set[str] = set()
 
     def digests(self) -> dict[str, int]:
         """The digest, uint64, that each process ended with which hosts workers of the run."""
@@ -42,6 +43,15 @@ class Ending:
         hosts = self._log.assignments()
         checked = (worker for name in self._digests for worker in hosts.get(name, ()))
         return frozenset(range(self._workers)).difference(checked)
+
+    def await_all(self) -> None:
+        """Everybody comes again, who has said all there is: engines start their workers once the server is healthy."""
+        self._awaited = set(self._log.assignments())
+
+    def missing(self) -> frozenset[int]:
+        """Workers to wait for before the server leaves a finished run: whose process is unchecked, or comes again."""
+        hosts = self._log.assignments()
+        return self.unchecked().union(*(hosts[name] for name in self._awaited))
 
     def mark(self, process: str, digest: int) -> None:
         """Remember in the log that a process ended with that digest. May wait for the disk.
@@ -55,6 +65,7 @@ class Ending:
     def came_again(self, process: str) -> None:
         """A process joins a finished run: what counts is how it ends this time."""
         self._digests.pop(process, None)
+        self._awaited.discard(process)
 
     def look(self) -> None:
         """Someone has come, gone or ended in a finished run: leave now, or wait so much longer."""
@@ -63,7 +74,7 @@ class Ending:
             return
         if any(session.process not in self._digests for session in self._sessions.values()):
             self._wait(LAST_WORDS_WAIT)
-        elif missing := self.unchecked():
+        elif missing := self.missing():
             self._progress({"event": "waiting", "seconds": FINISH_WAIT, "workers": sorted(missing)})
             self._wait(FINISH_WAIT)
         else:

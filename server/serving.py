@@ -83,6 +83,7 @@ async def serve(
     progress: Progress,
     *,
     dim: int | None = None,
+    await_workers: bool = False,
     tls: ServerTls | None = None,
     signals: StopSignals | None = None,
 ) -> dict[str, Any]:
@@ -91,12 +92,13 @@ async def serve(
     Args:
         opened: opens the run's log, which may make it: called once the address is this server's.
         dim: coordinates that the model must have; None takes the first worker's word, as far as memory goes.
+        await_workers: of a run that is finished: they come to hear so, some seconds from now.
         tls: certificates; None is plaintext.
         signals: ask the server to stop; that the run is over is told to them.
 
     Raises:
         ConfigError: the address cannot be listened on.
-        Interrupted: SIGINT or SIGTERM.
+        Interrupted: ``signals`` caught SIGINT or SIGTERM.
         GradwireError: the run failed, or its log cannot be used.
     """
     server, port = _bound(address, tls)
@@ -109,6 +111,8 @@ async def serve(
     try:
         service = ParameterServer(run, on_stream=meter.scan, dim=dim)
         _attach(server, service)
+        if await_workers:
+            run.ending.await_all()
         meter.observe(local_port=port)
         run.tcp.use(meter)
         here = Address(address.host, port)
@@ -134,7 +138,7 @@ def _announce(run: Coordinator, address: Address, progress: Progress) -> None:
             "run_id": run.log.run_id.hex(),
             "round": run.state.round,
             "rounds": run.config.rounds,
-            "over": run.finished and not run.ending.unchecked(),
+            "over": run.finished and not run.ending.missing(),
         }
     )
 

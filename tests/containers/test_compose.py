@@ -60,6 +60,13 @@ def test_a_run_ends_by_itself_and_its_exit_code_is_composes(project: tuple[str, 
             mounts = told["Mounts"]
             assert isinstance(mounts, list)
             assert "/certs/ca" not in {mount["Destination"] for mount in mounts}
+    again = command(*project, *UP, **RUN)  # there is nothing left to do, which is no failure
+    assert again.returncode == 0, again.stdout
+    assert "finished: 5 rounds" in again.stdout and "2 of 2 checked" in again.stdout
+    codes = [
+        inspect(container)["State"] for service in ("server", "worker") for container in ids(project, service)
+    ]
+    assert [state["ExitCode"] for state in codes if isinstance(state, dict)] == [0, 0, 0]
 
 
 def test_a_run_that_fails_is_a_failure_of_compose(project: tuple[str, ...]) -> None:

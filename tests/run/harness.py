@@ -67,6 +67,7 @@ class Run:
         self.address = asyncio.get_running_loop().create_future()
         self.events: list[dict[str, Any]] = []
         self.signals = StopSignals()
+        self.await_workers = False
         self._watch = watch
         self._came: defaultdict[str, asyncio.Event] = defaultdict(asyncio.Event)
 
@@ -85,7 +86,15 @@ class Run:
         """Serve to the end; the summary."""
         address = parse_address(listen, any_port=True)
         opened = partial(open_log, self.directory, self.config)
-        return await serve(opened, address, self._progress, dim=dim, tls=self.tls, signals=self.signals)
+        return await serve(
+            opened,
+            address,
+            self._progress,
+            dim=dim,
+            await_workers=self.await_workers,
+            tls=self.tls,
+            signals=self.signals,
+        )
 
     async def work(self, name: str, workers: tuple[int, ...], tls: WorkerTls | None = None) -> None:
         """One worker process's part."""

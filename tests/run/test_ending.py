@@ -113,6 +113,38 @@ def test_the_server_of_a_finished_run_leaves_at_once(tmp_path: Path) -> None:
     assert (summary["replicas_checked"], summary["processes"], summary["replicas_agree"]) == (2, 2, True)
 
 
+def test_workers_of_a_finished_run_that_are_awaited_hear_so_and_all_leave(tmp_path: Path) -> None:
+    before = whole_run(CONFIG, tmp_path, [(0,), (1,)])
+
+    async def main() -> tuple[dict[str, Any], Run]:
+        run = Run(CONFIG, tmp_path)
+        run.await_workers = True
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            server = group.create_task(run.serve())
+            await run.seen("waiting")
+            for i in range(2):
+                group.create_task(run.work(f"process-{i}", (i,)))
+        return server.result(), run
+
+    summary, run = asyncio.run(main())
+    assert not run.events[0]["over"] and run.events[1]["workers"] == [0, 1]
+    assert [event["process"] for event in run.events if event["event"] == "joined"]
+    assert summary["digest"] == before["digest"] and summary["replicas_checked"] == 2
+
+
+def test_awaited_workers_that_do_not_come_were_checked_before(tmp_path: Path, short_wait: None) -> None:
+    whole_run(CONFIG, tmp_path, [(0,), (1,)])
+
+    async def main() -> dict[str, Any]:
+        run = Run(CONFIG, tmp_path)
+        run.await_workers = True
+        async with asyncio.timeout(10):
+            return await run.serve()
+
+    summary = asyncio.run(main())
+    assert summary["replicas_checked"] == 2 and failed_check(summary) is None
+
+
 def interrupted_at_the_end(folder: Path) -> None:
     """A finished run of two processes whose last words nobody has heard."""
 
