@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 
 # Read by the OpenMP library when torch loads it: its threads sleep between two tasks and do not spin. Beside other test
@@ -61,3 +62,9 @@ def chance(request: pytest.FixtureRequest) -> Chance:
     """This test's share of the false-alarm budget, and its own stream of random numbers."""
     stash = request.config.stash
     return Chance(BUDGET / stash[_count], stash[_seed], request.node.nodeid)
+
+
+@pytest.fixture
+def fresh(request: pytest.FixtureRequest) -> np.random.Generator:
+    """Other numbers in every run, for what must hold of all: no false alarm, so no share of the budget."""
+    return Chance(0, request.config.stash[_seed], request.node.nodeid).rng

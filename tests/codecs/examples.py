@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 import pytest
@@ -20,6 +21,7 @@ def named_examples() -> list[tuple[str, Example]]:
     return [(name, example) for name, cls in sorted(codecs().items()) for example in cls.examples()]
 
 
+@cache
 def build(example: Example) -> AnyCodec:
     return parse(example.spec, example.dim)
 

@@ -175,9 +175,8 @@ def test_few_levels_are_added_up_as_terms() -> None:
     mean = total.mean()
     assert isinstance(mean, Sparse) and mean.indices.size < 4 * 1024
     dense = np.mean([codec.decode(p) for p in payloads], axis=0)
-    assert np.allclose(
-        mean.dense(), dense, rtol=1e-6, atol=0
-    )  # approx goes through a million numbers in Python
+    # pytest.approx goes through a million numbers in Python.
+    assert np.allclose(mean.dense(), dense, rtol=1e-6, atol=0)
     many = parse("qsgd(levels=64)", 1000)
     assert not isinstance(many.read(checks.encode(many, ramp(1000))), Terms)
 
