@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ from typing import Protocol
 from gradwire.common.transport.tls import SERVER_FILE, WORKER_FOLDER
 from gradwire.deploy.certs import Existing, make
 from gradwire.deploy.hosts.base import Host, Hosts
+from gradwire.deploy.scratch import scratch
 
 
 class Links(Protocol):
@@ -62,7 +62,7 @@ def links_for(hosts: Hosts, *, plaintext: bool) -> Iterator[Links]:
     if plaintext:
         yield Plaintext()
         return
-    with tempfile.TemporaryDirectory(prefix="gradwire-certs-") as folder:
+    with scratch("certs") as folder:
         names = [host.name for host in hosts.workers]
-        make(Path(folder), [hosts.server.address], names, days=1, existing=Existing.REFUSE)
-        yield Certified(Path(folder))
+        make(folder, [hosts.server.address], names, days=1, existing=Existing.REFUSE)
+        yield Certified(folder)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
@@ -23,6 +22,7 @@ from gradwire.deploy.hosts.base import BENCHMARKING, INTERFACE, Hosts, addresses
 from gradwire.deploy.hosts.failure import heed_signals
 from gradwire.deploy.hosts.rates import Rate
 from gradwire.deploy.processes import PROGRAM, Child, Inbox, environment_for
+from gradwire.deploy.scratch import scratch
 
 BRIDGE = "bridge"
 
@@ -135,7 +135,7 @@ class Namespaces:
         require_programs()
         server, others = addresses(workers)
         with ExitStack() as stack:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="gradwire-hosts-")))
+            folder = stack.enter_context(scratch("hosts"))
             switch = _namespace(stack)
             switch.configure(
                 "ip", [f"link add {BRIDGE} type bridge mcast_snooping 0", f"link set {BRIDGE} up"]
