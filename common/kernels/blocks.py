@@ -64,17 +64,20 @@ def block_sums(x: Array, *, exact: bool = False) -> BlockSums:
     vector is handled.
     """
     whole = 0 if exact else x.shape[0] // CHUNK * CHUNK
-    l1_head, l2_head = _sums(x[:whole], ROWS)
     tail = _padded_float64(x[whole:])
-    l1_tail, l2_tail = _sums(tail, min(ROWS, max(1, tail.shape[0] // LANES)))
-    eps = float(np.finfo(l1_head.dtype).eps) if whole else float(np.finfo(np.float64).eps)
+    sums = (
+        [_sums(x[:whole], ROWS)] if whole else []
+    )  # of small vectors, nothing is most of the time that sums take
+    sums.append(_sums(tail, min(ROWS, max(1, tail.shape[0] // LANES))))
+    l1, l2 = (np.concatenate(parts) for parts in zip(*sums, strict=True))
+    eps = float(np.finfo(sums[0][0].dtype).eps)  # the tail's is float64
     slack = 1.0 + 2 * (ROWS + 2) * eps
     with np.errstate(over="ignore"):
-        bounds = np.concatenate([l1_head, l1_tail]).astype(np.float64) * slack
-        squares = float(np.concatenate([l2_head, l2_tail]).sum(dtype=np.float64))
+        bounds = l1.astype(np.float64) * slack
+        squares = float(l2.sum(dtype=np.float64))
         total = float(bounds.sum())
     # Below this, squares lost to float32 underflow could matter; above float32's range they are infinite.
-    if whole and l1_head.dtype == np.float32 and not (x.shape[0] * 2.0**-120 < squares < math.inf):
+    if whole and sums[0][0].dtype == np.float32 and not (x.shape[0] * 2.0**-120 < squares < math.inf):
         return block_sums(x, exact=True)
     return BlockSums(bounds, total * (1 + 1e-12), math.sqrt(squares), slack)
 
