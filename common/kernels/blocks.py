@@ -65,9 +65,8 @@ def block_sums(x: Array, *, exact: bool = False) -> BlockSums:
     """
     whole = 0 if exact else x.shape[0] // CHUNK * CHUNK
     tail = _padded_float64(x[whole:])
-    sums = (
-        [_sums(x[:whole], ROWS)] if whole else []
-    )  # of small vectors, nothing is most of the time that sums take
+    # Of small vectors, an empty head would be most of the work.
+    sums = [_sums(x[:whole], ROWS)] if whole else []
     sums.append(_sums(tail, min(ROWS, max(1, tail.shape[0] // LANES))))
     l1, l2 = (np.concatenate(parts) for parts in zip(*sums, strict=True))
     eps = float(np.finfo(sums[0][0].dtype).eps)  # the tail's is float64
