@@ -93,9 +93,10 @@ class Arrivals:
         return arrival.message
 
     async def close(self) -> None:
-        """Stop reading."""
+        """Stop reading. gRPC closes the connection once nobody refers to the call any more."""
         self._reader.cancel()
         await asyncio.wait([self._reader])
+        self._end = None  # its traceback leads back to here: until a collection, nothing would be let go
 
     async def _read(self) -> None:
         try:

@@ -1,6 +1,7 @@
 """The end of a run: everybody assigned is heard, whoever dies just then, and nobody waits for ever."""
 
 import asyncio
+import gc
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 
 from gradwire.common.config import RunConfig
 from gradwire.common.errors import Unavailable
+from gradwire.common.transport.tcp import TcpMeter
 from gradwire.server.coordinator import Coordinator
 from gradwire.server.service import ParameterServer
 from gradwire.server.session import Session
@@ -99,6 +101,25 @@ def test_nobody_leaves_before_the_last_word_of_all(tmp_path: Path, monkeypatch: 
 
     summary, _ = played(CONFIG, tmp_path, play)
     assert summary["replicas_checked"] == 2 and failed_check(summary) is None
+
+
+def test_connections_end_with_their_workers_and_not_with_a_collection_of_garbage(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settle, settled = TcpMeter.settle, []
+
+    def kept(self: TcpMeter, timeout_seconds: float) -> bool:
+        settled.append(settle(self, timeout_seconds))
+        return settled[-1]
+
+    monkeypatch.setattr(TcpMeter, "settle", kept)
+    gc.collect()
+    gc.disable()
+    try:
+        whole_run(CONFIG, tmp_path, [(0,), (1,)])
+    finally:
+        gc.enable()
+    assert settled == [True]
 
 
 def test_the_server_of_a_finished_run_leaves_at_once(tmp_path: Path) -> None:
