@@ -29,11 +29,11 @@ class Kept:
     all_of_it: bool
     what: str
 
-    def allows(self, edges: list[int]) -> bool:
+    def allows(self, workers: int, processes: int) -> bool:
         """Whether the process would host those workers still."""
-        if self.process + 1 >= len(edges):
+        if self.process >= processes:
             return False
-        low, high = edges[self.process], edges[self.process + 1]
+        low, high = _edge(workers, processes, self.process), _edge(workers, processes, self.process + 1)
         if self.all_of_it:
             return (low, high) == (self.workers.start, self.workers.stop)
         return low <= self.workers.start and self.workers.stop <= high
@@ -49,17 +49,21 @@ def processes_for(workers: int, asked: int | None, folder: Path) -> int:
     if asked is not None and not 1 <= asked <= workers:
         raise ConfigError(f"processes is {asked}, expected 1 to {workers}, the number of workers")
     kept = list(_kept(folder))
+    usual = min(workers, cores())
+    candidates: tuple[int, ...] = (asked,) if asked is not None else (usual, *range(1, workers + 1))
+    fitting = next((n for n in candidates if _astray(kept, workers, n) is None), None)
+    if fitting is not None:
+        return fitting
+    astray = _astray(kept, workers, candidates[0])
+    assert astray is not None
+    mend = "pass --processes as when the run began"
     if asked is None:
-        usual = min(workers, cores())
-        numbers = (usual, *range(1, workers + 1)) if kept else (usual,)
-        return next((n for n in numbers if _astray(kept, workers, n) is None), usual)
-    if astray := _astray(kept, workers, asked):
-        raise ConfigError(
-            f"the {astray.what} of worker {astray.workers.start} is with worker-{astray.process}, which would not host "
-            f"{'just the workers that it had' if astray.all_of_it else 'it'} as one of {counted(asked, 'process')}: "
-            "pass --processes as when the run began"
-        )
-    return asked
+        mend = "nor of any other number: put back the folders that the run had, or begin with another --state-dir"
+    raise ConfigError(
+        f"the {astray.what} of worker {astray.workers.start} is with worker-{astray.process}, which would not host "
+        f"{'just the workers that it had' if astray.all_of_it else 'it'} as one of "
+        f"{counted(candidates[0], 'process')}: {mend}"
+    )
 
 
 def shares(workers: int, processes: int) -> list[str]:
@@ -77,30 +81,38 @@ def sizes(workers: int, processes: int) -> list[int]:
 
 
 def _edges(workers: int, processes: int) -> list[int]:
-    return [-(-i * workers // processes) for i in range(processes + 1)]
+    return [_edge(workers, processes, i) for i in range(processes + 1)]
+
+
+def _edge(workers: int, processes: int, i: int) -> int:
+    """The first worker of process ``i``."""
+    return -(-i * workers // processes)
 
 
 def _astray(kept: list[Kept], workers: int, processes: int) -> Kept | None:
     """What would be with the wrong one of so many processes."""
-    edges = _edges(workers, processes)
-    return next((one for one in kept if not one.allows(edges)), None)
+    return next((one for one in kept if not one.allows(workers, processes)), None)
 
 
 def _kept(folder: Path) -> Iterator[Kept]:
-    """What an unfinished run's processes keep: error feedback for each worker, a privacy ledger for each process."""
+    """What processes keep: each worker's error feedback while there are rounds, a privacy ledger for each process.
+
+    Nothing where nobody is needed any more.
+    """
+    from gradwire.server.ending import is_over
     from gradwire.server.log import RunLog
 
-    run_id = None
+    run_id, finished = None, False
     if RunLog.exists(folder):
         with RunLog.open(folder) as log:
-            if log.next_round >= log.config.rounds:
+            if is_over(log):
                 return
-            run_id = log.run_id
+            run_id, finished = log.run_id, log.next_round >= log.config.rounds
     for own in sorted(folder.glob("worker-*")):
         number = own.name.removeprefix("worker-")
         if not number.isdecimal():
             continue
-        for memory in sorted(own.glob("feedback-*")):
+        for memory in () if finished else sorted(own.glob("feedback-*")):
             worker = memory.name.removeprefix("feedback-")
             if worker.isdecimal():
                 yield Kept(int(number), range(int(worker), int(worker) + 1), False, "error feedback")

@@ -150,6 +150,8 @@ class Coordinator:
             if self.sessions.pop(session.number, None) is not None:
                 await self._step(rounds.Left(session.number))
                 self._announce("left", session)
+        if not session.done:
+            self.ending.left(session.process)
         session.left.set()
         self._look_at_the_end()
 

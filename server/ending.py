@@ -8,7 +8,7 @@ server that starts on a finished run knows whom it still has to hear.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 from gradwire.server.log import RunLog
 from gradwire.server.progress import Progress
@@ -25,12 +25,11 @@ class Ending:
     def __init__(self, log: RunLog, sessions: Mapping[int, Session], progress: Progress) -> None:
         self.over = asyncio.Event()
         self._log = log
-        self._workers = log.config.workers
         self._sessions = sessions
         self._progress = progress
         self._timer: asyncio.TimerHandle | None = None
-        marks = {name: log.get(f"{DONE}{name}") for name in log.assignments()}
-        self._digests = {name: int(mark, 16) for name, mark in marks.items() if mark is not None}
+        self._digests = _said(log)
+        self._earlier: dict[str, int] = {}
         self._awaited: set[str] = set()
 
     def digests(self) -> dict[str, int]:
@@ -40,9 +39,7 @@ class Ending:
 
     def unchecked(self) -> frozenset[int]:
         """Workers whose process has not said with which parameters it ended, or that nobody hosts."""
-        hosts = self._log.assignments()
-        checked = (worker for name in self._digests for worker in hosts.get(name, ()))
-        return frozenset(range(self._workers)).difference(checked)
+        return _unchecked(self._log, self._digests)
 
     def await_all(self) -> None:
         """Everybody comes again, who has said all there is: engines start their workers once the server is healthy."""
@@ -51,7 +48,7 @@ class Ending:
     def missing(self) -> frozenset[int]:
         """Workers to wait for before the server leaves a finished run: whose process is unchecked, or comes again."""
         hosts = self._log.assignments()
-        return self.unchecked().union(*(hosts[name] for name in self._awaited))
+        return self.unchecked().union(*(hosts.get(name, ()) for name in self._awaited))
 
     def mark(self, process: str, digest: int) -> None:
         """Remember in the log that a process ended with that digest. May wait for the disk.
@@ -63,9 +60,15 @@ class Ending:
         self._digests[process] = digest
 
     def came_again(self, process: str) -> None:
-        """A process joins a finished run: what counts is how it ends this time."""
-        self._digests.pop(process, None)
+        """A process joins a finished run: what counts is how it ends this time, if it says so."""
         self._awaited.discard(process)
+        if process in self._digests:
+            self._earlier[process] = self._digests.pop(process)
+
+    def left(self, process: str) -> None:
+        """A process is gone: where it did not say again how it ended, what it said before holds."""
+        if process in self._earlier:
+            self._digests.setdefault(process, self._earlier.pop(process))
 
     def look(self) -> None:
         """Someone has come, gone or ended in a finished run: leave now, or wait so much longer."""
@@ -88,3 +91,20 @@ class Ending:
 
     def _wait(self, seconds: float) -> None:
         self._timer = asyncio.get_running_loop().call_later(seconds, self.over.set)
+
+
+def is_over(log: RunLog) -> bool:
+    """Whether the run is finished and everybody was heard: its server needs no workers any more."""
+    return log.next_round >= log.config.rounds and not _unchecked(log, _said(log))
+
+
+def _said(log: RunLog) -> dict[str, int]:
+    """The digest that each process said it ended with."""
+    marks = {name: log.get(f"{DONE}{name}") for name in log.assignments()}
+    return {name: int(mark, 16) for name, mark in marks.items() if mark is not None}
+
+
+def _unchecked(log: RunLog, said: Collection[str]) -> frozenset[int]:
+    hosts = log.assignments()
+    checked = (worker for name in said for worker in hosts.get(name, ()))
+    return frozenset(range(log.config.workers)).difference(checked)

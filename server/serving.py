@@ -119,13 +119,16 @@ async def serve(
         signals = signals or StopSignals()
         caught: list[int] = []
         loop, stop = asyncio.get_running_loop(), partial(_stop, caught, run)
-        with signals.heeded_by(lambda signum: loop.call_soon_threadsafe(stop, signum)):
+        with signals.waking(loop):
+            signals.heed = lambda signum: loop.call_soon_threadsafe(stop, signum)
             summary = await _serve(
                 run, server, service, meter, caught, lambda: _announce(run, here, progress)
             )
             signals.over = True
         return summary
     finally:
+        if signals is not None:
+            signals.heed = None
         meter.close()
         run.close()
 

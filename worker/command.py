@@ -8,7 +8,6 @@ import os
 import signal
 import socket
 import sys
-from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -149,8 +148,17 @@ async def _run(process: WorkerProcess, signals: StopSignals) -> int:
     loop = asyncio.get_running_loop()
     caught: list[int] = []
     task = loop.create_task(process.run())
-    stop = partial(_stop, caught, process, task)
-    with signals.heeded_by(lambda signum: loop.call_soon_threadsafe(stop, signum)):
+
+    def heed(signum: int) -> None:
+        """At the second at once, wherever the loop is by then: a gradient may take long and cannot be stopped."""
+        if caught:
+            os._exit(128 + signum)
+        caught.append(signum)
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_stop, process, task, signum)
+
+    signals.heed = heed  # to the end of the process: the loop's own end waits for the gradient too
+    with signals.waking(loop):
         try:
             await task
         except asyncio.CancelledError:
@@ -161,14 +169,12 @@ async def _run(process: WorkerProcess, signals: StopSignals) -> int:
     return 0
 
 
-def _stop(caught: list[int], process: WorkerProcess, task: asyncio.Task[None], signum: int) -> None:
-    """Stop in order at the first signal; at the second at once, for a gradient may take long and cannot be stopped."""
-    if caught:
-        os._exit(128 + signum)
-    caught.append(signum)
+def _stop(process: WorkerProcess, task: asyncio.Task[None], signum: int) -> None:
+    """Stop in order."""
     name = signal.Signals(signum).name
     if process.finished:
         _say(f"{name}: the run is finished, leaving with the server; once more stops at once")
+        process.hurry()
     else:
         _say(f"{name}: stopping once what is being computed is done; once more stops at once")
         task.cancel()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import time
 from collections.abc import Callable, Collection
@@ -66,6 +67,7 @@ class WorkerProcess:
         self._options = options
         self._progress = progress
         self._work = Work(options.allow_import, options.state_dir, options.limits)
+        self._hurried = asyncio.Event()
 
     async def run(self) -> None:
         """Take part until the run is finished.
@@ -86,13 +88,15 @@ class WorkerProcess:
                     else:
                         last_contact, backoff = time.monotonic(), FIRST_BACKOFF
                     if self._gives_up(time.monotonic() - last_contact):
-                        if self._work.finished:
+                        if self._work.said:
                             return self._progress("the run is finished; the server left without a last word")
+                        if self._hurried.is_set():
+                            raise asyncio.CancelledError from error
                         raise Unavailable(
                             f"no server at {self._options.server} for {self._options.retry_for:g} s: is it running?"
                         ) from error
                     self._progress(f"no connection to {self._options.server}: trying again in {backoff:g} s")
-                    await asyncio.sleep(backoff)
+                    await self._pause(backoff)
                     backoff = min(2 * backoff, LONGEST_BACKOFF)
         finally:
             await channel.close()
@@ -103,10 +107,20 @@ class WorkerProcess:
         """Whether the last round was folded: what is left is the server's word that it knows."""
         return self._work.finished
 
+    def hurry(self) -> None:
+        """Somebody wants this process to end: it looks for no server that is gone any more."""
+        self._hurried.set()
+
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._hurried.wait(), seconds)
+
     def _gives_up(self, seconds: float) -> bool:
         """Whether so many seconds without the server are enough."""
         retry_for = self._options.retry_for
-        return seconds > (min(retry_for, CONFIRM_FOR) if self._work.finished else retry_for)
+        return self._hurried.is_set() or seconds > (
+            min(retry_for, CONFIRM_FOR) if self._work.said else retry_for
+        )
 
     def _channel(self) -> grpc.aio.Channel:
         options = channel_options(MAX_MESSAGE_BYTES)

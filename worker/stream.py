@@ -217,6 +217,7 @@ class Stream:
         work.finished = True
         done = wire_pb2.Done(digest=work.model.digest, sent=self._sent, received=self._received)
         await self._send(wire_pb2.FromWorker(done=done))
+        work.said = True
         self._progress(f"{rounds} rounds are done: leaving once every worker has said so")
 
     # ---- the wire ------------------------------------------------------------------------------------------

@@ -32,7 +32,8 @@ class Work:
         self._allow_import = allow_import
         self._state_dir = state_dir
         self._contact = False
-        self.finished = False  # the last round is folded and checked; the server may not have heard so
+        self.finished = False  # the last round is folded and checked
+        self.said = False  # the server was told so, though it may not have heard it
         self.evaluated = -1  # the round that was evaluated last
         self.report: wire_pb2.Report | None = None  # what came of it
         # What was counted on streams that broke, until a server has heard of it.

@@ -4,6 +4,8 @@ import signal
 import subprocess
 import sys
 
+import pytest
+
 TIMEOUT = 60.0
 
 
@@ -62,8 +64,9 @@ def test_signals_that_nothing_heeds_do_what_they_did() -> None:
             "from gradwire.common.stop_signals import StopSignals\n"
             f"signal.signal({int(signal.SIGINT)}, lambda number, frame: sys.exit(7))\n"
             "with StopSignals() as signals:\n"
-            "    with signals.heeded_by(lambda number: print('heeded', flush=True)):\n"
-            f"        signal.raise_signal({int(number)})\n"
+            "    signals.heed = lambda number: print('heeded', flush=True)\n"
+            f"    signal.raise_signal({int(number)})\n"
+            "    signals.heed = None\n"
             f"    signal.raise_signal({int(number)})\n"
         )
         assert program.communicate(timeout=TIMEOUT) == ("heeded\n", "")
@@ -77,6 +80,7 @@ def test_a_worker_that_has_finished_leaves_as_if_nobody_had_asked() -> None:
         "from gradwire.worker.command import _run\n"
         "class Finished:\n"
         "    finished = True\n"
+        "    def hurry(self): pass\n"
         "    async def run(self):\n"
         "        signal.raise_signal(signal.SIGTERM)\n"
         "        asked = asyncio.Event()\n"
@@ -89,24 +93,55 @@ def test_a_worker_that_has_finished_leaves_as_if_nobody_had_asked() -> None:
     assert "SIGTERM: the run is finished, leaving with the server" in told and program.returncode == 0
 
 
-def test_a_worker_that_computes_for_long_stops_at_the_second() -> None:
-    program = start(
-        "import asyncio, threading\n"
-        "from gradwire.worker.command import _run\n"
-        "from gradwire.common.stop_signals import StopSignals\n"
-        "class Busy:\n"
-        "    finished = False\n"
-        "    async def run(self):\n"
-        "        await asyncio.to_thread(self.compute)\n"
-        "    def compute(self):\n"
-        "        print('computing', flush=True)\n"
-        "        threading.Event().wait()\n"
-        "with StopSignals() as signals: raise SystemExit(asyncio.run(_run(Busy(), signals)))\n"
-    )
+BUSY = """
+import asyncio, threading
+from gradwire.common.stop_signals import StopSignals
+from gradwire.worker.command import _run
+class Busy:
+    finished = False
+    async def run(self):
+        await asyncio.to_thread(self.compute)
+    def compute(self):
+        print('computing', flush=True)
+        threading.Event().wait()
+join = asyncio.BaseEventLoop.shutdown_default_executor
+async def joining(*words):
+    print('joining', flush=True)
+    await join(*words)
+asyncio.BaseEventLoop.shutdown_default_executor = joining
+with StopSignals() as signals: raise SystemExit(asyncio.run(_run(Busy(), signals)))
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_worker_that_computes_for_long_stops_at_the_second(number: signal.Signals) -> None:
+    """Also once the loop is waiting for the gradient to end."""
+    program = start(BUSY)
     assert program.stdout is not None and program.stderr is not None
     with program, program.stdout as said, program.stderr as told:
         assert said.readline() == "computing\n"
-        program.send_signal(signal.SIGINT)
+        program.send_signal(number)
         assert "once more stops at once" in told.readline()
-        program.send_signal(signal.SIGINT)
-        assert program.wait(TIMEOUT) == 130 and told.read() == ""
+        assert said.readline() == "joining\n"
+        program.send_signal(number)
+        assert program.wait(TIMEOUT) == 128 + number and told.read() == ""
+
+
+def test_a_signal_wakes_a_loop_that_waits() -> None:
+    """As one does that comes when the loop is about to wait, or that the system hands to another thread."""
+    program = start(
+        "import asyncio, signal, threading\n"
+        "from gradwire.common.stop_signals import StopSignals\n"
+        "async def main(signals):\n"
+        "    loop, came = asyncio.get_running_loop(), asyncio.Event()\n"
+        "    thread = threading.Thread(target=threading.Event().wait, daemon=True)\n"
+        "    thread.start()\n"
+        "    with signals.waking(loop):\n"
+        "        signals.heed = lambda number: loop.call_soon_threadsafe(came.set)\n"
+        "        print('waiting', flush=True)\n"
+        "        threading.Timer(0.2, signal.pthread_kill, (thread.ident, signal.SIGTERM)).start()\n"
+        "        await came.wait()\n"
+        "with StopSignals() as signals: asyncio.run(main(signals))\n"
+        "print('woken')\n"
+    )
+    assert program.communicate(timeout=TIMEOUT) == ("waiting\nwoken\n", "") and program.returncode == 0

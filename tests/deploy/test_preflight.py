@@ -22,6 +22,7 @@ from gradwire.common.record import RoundRecord
 from gradwire.deploy import cli, hosting
 from gradwire.deploy.launch import Request, server_arguments, worker_arguments
 from gradwire.deploy.preflight import check, check_names, resolve
+from gradwire.server.ending import DONE
 from gradwire.server.log import RunLog
 from gradwire.server.serving import open_log
 from gradwire.worker.tasks import build_spec
@@ -274,7 +275,7 @@ def test_memories_stay_with_the_process_that_hosts_the_worker(
 def test_ledgers_stay_with_the_process_that_they_are_of(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = RunConfig(task="mlp(digits)", codec="sign", workers=4)
+    config = RunConfig(task="mlp(digits)", codec="sign", workers=4, rounds=1)
     with RunLog.create(tmp_path, config, bytes(16)):
         pass
     for process, workers in ((0, {0, 1}), (1, {2, 3})):
@@ -288,6 +289,18 @@ def test_ledgers_stay_with_the_process_that_they_are_of(
     for processes, first in ((1, 0), (3, 2), (4, 0)):
         with pytest.raises(ConfigError, match=f"ledger of worker {first} is with .* pass --processes as"):
             worker_arguments(Request(processes=processes), config, tmp_path)
+    (tmp_path / "worker-1").rename(tmp_path / "worker-3")
+    with pytest.raises(ConfigError, match=r"worker-3, which would not .* nor of any other number"):
+        worker_arguments(Request(), config, tmp_path)
+    (tmp_path / "worker-3").rename(tmp_path / "worker-1")
+    with RunLog.open(tmp_path) as log:
+        log.append(RoundRecord(0, (0,), (b"",), (1,)), None)
+    assert len(worker_arguments(Request(), config, tmp_path)) == 2  # finished, and nobody has said so
+    with RunLog.open(tmp_path) as log:
+        for name, ids in (("worker-0", (0, 1)), ("worker-1", (2, 3))):
+            log.assign(name, ids)
+            log.put(f"{DONE}{name}", "0")
+    assert len(worker_arguments(Request(processes=4), config, tmp_path)) == 4  # nobody is needed any more
     (tmp_path / "run.db").unlink()
     with RunLog.create(tmp_path, config, bytes(range(16))):
         pass

@@ -7,15 +7,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import grpc
 import pytest
 
 from gradwire.common.config import RunConfig
 from gradwire.common.errors import Unavailable
 from gradwire.common.transport.tcp import TcpMeter
+from gradwire.proto import wire_pb2
 from gradwire.server.coordinator import Coordinator
 from gradwire.server.service import ParameterServer
 from gradwire.server.session import Session
 from gradwire.server.summary import failed_check
+from gradwire.worker.process import CONFIRM_FOR, WorkerProcess
 from gradwire.worker.stream import Stream
 from tests.run.harness import Run, simulate, whole_run
 
@@ -153,6 +156,34 @@ def test_workers_of_a_finished_run_that_are_awaited_hear_so_and_all_leave(tmp_pa
     assert summary["digest"] == before["digest"] and summary["replicas_checked"] == 2
 
 
+def test_an_awaited_worker_that_dies_without_a_word_was_checked_before(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_wait: None
+) -> None:
+    whole_run(CONFIG, tmp_path, [(0,), (1,)])
+    finish = Stream._finish
+
+    async def die(self: Stream, rounds: int) -> None:
+        if self._join.process == "process-1":
+            raise KilledError
+        await finish(self, rounds)
+
+    monkeypatch.setattr(Stream, "_finish", die)
+
+    async def main() -> dict[str, Any]:
+        run = Run(CONFIG, tmp_path)
+        run.await_workers = True
+        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
+            server = group.create_task(run.serve())
+            await run.seen("waiting")
+            with pytest.raises(KilledError):
+                await run.work("process-1", (1,))
+            await run.work("process-0", (0,))
+        return server.result()
+
+    summary = asyncio.run(main())
+    assert summary["replicas_checked"] == 2 and failed_check(summary) is None
+
+
 def test_awaited_workers_that_do_not_come_were_checked_before(tmp_path: Path, short_wait: None) -> None:
     whole_run(CONFIG, tmp_path, [(0,), (1,)])
 
@@ -256,6 +287,48 @@ def test_a_last_word_that_was_not_confirmed_is_said_again(
         return server.result()
 
     assert asyncio.run(main())["replicas_checked"] == 1
+
+
+def test_a_last_word_that_never_left_is_said_however_long_the_server_is_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gradwire.worker.process.CONFIRM_FOR", 0.0)
+    send, broken = Stream._send, []
+
+    async def breaks_once(self: Stream, message: wire_pb2.FromWorker) -> None:
+        if message.HasField("done") and not broken:
+            broken.append(message)
+            raise Unavailable("the connection broke")
+        await send(self, message)
+
+    monkeypatch.setattr(Stream, "_send", breaks_once)
+    summary = whole_run(CONFIG, tmp_path, [(0, 1)])
+    assert broken and summary["replicas_checked"] == 1 and failed_check(summary) is None
+
+
+def test_a_worker_in_a_hurry_does_not_look_for_the_server_of_a_finished_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    connect = WorkerProcess._connect
+
+    async def hurried_at_the_end(self: WorkerProcess, channel: grpc.aio.Channel) -> None:
+        if self.finished:
+            self.hurry()
+        await connect(self, channel)
+
+    async def gone(self: ParameterServer, *words: Any) -> None:
+        self._run.ending.over.set()
+        raise Unavailable("gone")
+
+    monkeypatch.setattr(ParameterServer, "_done", gone)
+    monkeypatch.setattr(WorkerProcess, "_connect", hurried_at_the_end)
+
+    async def play(run: Run, group: asyncio.TaskGroup) -> None:
+        async with asyncio.timeout(CONFIRM_FOR / 2):
+            await run.work("one", (0, 1))
+
+    summary, _ = played(CONFIG, tmp_path, play)
+    assert summary["workers_unchecked"] == 2
 
 
 def test_a_worker_of_a_finished_run_does_not_look_for_its_server_for_ever(
