@@ -56,13 +56,13 @@ def processes_for(workers: int, asked: int | None, folder: Path) -> int:
         return fitting
     astray = _astray(kept, workers, candidates[0])
     assert astray is not None
-    mend = "pass --processes as when the run began"
+    mend = ": pass --processes as when the run began"
     if asked is None:
-        mend = "nor of any other number: put back the folders that the run had, or begin with another --state-dir"
+        mend = ", nor of any other number: put back the folders that the run had, or begin with another --state-dir"
     raise ConfigError(
         f"the {astray.what} of worker {astray.workers.start} is with worker-{astray.process}, which would not host "
         f"{'just the workers that it had' if astray.all_of_it else 'it'} as one of "
-        f"{counted(candidates[0], 'process')}: {mend}"
+        f"{counted(candidates[0], 'process')}{mend}"
     )
 
 

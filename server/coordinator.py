@@ -150,13 +150,16 @@ class Coordinator:
             if self.sessions.pop(session.number, None) is not None:
                 await self._step(rounds.Left(session.number))
                 self._announce("left", session)
-        if not session.done:
+        if all(other.process != session.process for other in self.sessions.values()):
             self.ending.left(session.process)
         session.left.set()
         self._look_at_the_end()
 
     async def done(self, session: Session, digest: int) -> None:
         """A process has folded the last entry and ended with that digest; the log remembers, so a restart knows."""
+        await self._whole(self._done(session, digest))
+
+    async def _done(self, session: Session, digest: int) -> None:
         await self._on_disk(self.ending.mark, session.process, digest)
         session.done = True
         self._look_at_the_end()

@@ -66,9 +66,11 @@ class Ending:
             self._earlier[process] = self._digests.pop(process)
 
     def left(self, process: str) -> None:
-        """A process is gone: where it did not say again how it ended, what it said before holds."""
-        if process in self._earlier:
-            self._digests.setdefault(process, self._earlier.pop(process))
+        """A process is gone: where it did not say again how it ended, what it said before holds if it stays away."""
+        earlier = self._earlier.pop(process, None)
+        if earlier is not None and process not in self._digests:
+            self._digests[process] = earlier
+            self._awaited.add(process)
 
     def look(self) -> None:
         """Someone has come, gone or ended in a finished run: leave now, or wait so much longer."""
@@ -106,5 +108,5 @@ def _said(log: RunLog) -> dict[str, int]:
 
 def _unchecked(log: RunLog, said: Collection[str]) -> frozenset[int]:
     hosts = log.assignments()
-    checked = (worker for name in said for worker in hosts.get(name, ()))
+    checked = (worker for name in tuple(said) for worker in hosts.get(name, ()))
     return frozenset(range(log.config.workers)).difference(checked)

@@ -171,13 +171,14 @@ async def _run(process: WorkerProcess, signals: StopSignals) -> int:
 
 def _stop(process: WorkerProcess, task: asyncio.Task[None], signum: int) -> None:
     """Stop in order."""
-    name = signal.Signals(signum).name
     if process.finished:
-        _say(f"{name}: the run is finished, leaving with the server; once more stops at once")
         process.hurry()
+        what = "the run is finished, leaving with the server"
     else:
-        _say(f"{name}: stopping once what is being computed is done; once more stops at once")
         task.cancel()
+        what = "stopping once what is being computed is done"
+    # Last: there may be nobody left to read it.
+    _say(f"{signal.Signals(signum).name}: {what}; once more stops at once")
 
 
 def _say(text: str) -> None:

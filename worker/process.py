@@ -83,10 +83,10 @@ class WorkerProcess:
                 try:
                     return await self._connect(channel)
                 except Unavailable as error:
-                    if not self._work.take_contact():
-                        await self._check_certificates(error)
-                    else:
+                    if self._work.take_contact():
                         last_contact, backoff = time.monotonic(), FIRST_BACKOFF
+                    elif not self._work.said:
+                        await self._check_certificates(error)
                     if self._gives_up(time.monotonic() - last_contact):
                         if self._work.said:
                             return self._progress("the run is finished; the server left without a last word")

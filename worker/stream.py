@@ -120,6 +120,9 @@ class Stream:
             await self._fold(message.entry, arrival.size)
         elif kind == "open":
             self._open, self._due = True, frozenset(message.open.pushed)
+            self._work.finished = self._work.said = (
+                False  # what was: another run, or an older copy of this one
+            )
             self._work.broken.clear()  # it has read our Ready
             self._work.evaluated = max(self._work.evaluated, self._work.replica.round - 1)
             await self._report_again()

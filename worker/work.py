@@ -59,7 +59,7 @@ class Work:
             self.codec = parse(spec_from_message(run.codec), self.task.dim)
             optimizer = parse_optimizer(spec_from_message(run.optimizer))
             self.replica = Replica(self.task.initial(), self.codec, optimizer, run)
-            self.run, self.report = run, None
+            self.run, self.report, self.evaluated = run, None, -1
             self.encoder = self._encoder(run, workers)
         elif self.encoder.workers != workers:
             self.encoder = self._encoder(run, workers)

@@ -119,12 +119,15 @@ def test_a_worker_that_computes_for_long_stops_at_the_second(number: signal.Sign
     program = start(BUSY)
     assert program.stdout is not None and program.stderr is not None
     with program, program.stdout as said, program.stderr as told:
-        assert said.readline() == "computing\n"
-        program.send_signal(number)
-        assert "once more stops at once" in told.readline()
-        assert said.readline() == "joining\n"
-        program.send_signal(number)
-        assert program.wait(TIMEOUT) == 128 + number and told.read() == ""
+        try:
+            assert said.readline() == "computing\n"
+            program.send_signal(number)
+            assert "once more stops at once" in told.readline()
+            assert said.readline() == "joining\n"
+            program.send_signal(number)
+            assert program.wait(TIMEOUT) == 128 + number and told.read() == ""
+        finally:
+            program.kill()
 
 
 def test_a_signal_wakes_a_loop_that_waits() -> None:

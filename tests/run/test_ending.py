@@ -7,7 +7,6 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import grpc
 import pytest
 
 from gradwire.common.config import RunConfig
@@ -156,18 +155,25 @@ def test_workers_of_a_finished_run_that_are_awaited_hear_so_and_all_leave(tmp_pa
     assert summary["digest"] == before["digest"] and summary["replicas_checked"] == 2
 
 
+@pytest.mark.parametrize("comes_again", [True, False])
 def test_an_awaited_worker_that_dies_without_a_word_was_checked_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, short_wait: None
+    comes_again: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    """Others have said their last word by then; the server waits a while for it to come again."""
     whole_run(CONFIG, tmp_path, [(0,), (1,)])
-    finish = Stream._finish
+    finish, said, died = Stream._finish, asyncio.Event(), []
 
-    async def die(self: Stream, rounds: int) -> None:
-        if self._join.process == "process-1":
+    async def die_once(self: Stream, rounds: int) -> None:
+        if self._join.process == "process-1" and not died:
+            await said.wait()
+            died.append(self)
+            if not comes_again:
+                monkeypatch.setattr("gradwire.server.ending.FINISH_WAIT", SHORT)
             raise KilledError
         await finish(self, rounds)
+        said.set()
 
-    monkeypatch.setattr(Stream, "_finish", die)
+    monkeypatch.setattr(Stream, "_finish", die_once)
 
     async def main() -> dict[str, Any]:
         run = Run(CONFIG, tmp_path)
@@ -175,9 +181,11 @@ def test_an_awaited_worker_that_dies_without_a_word_was_checked_before(
         async with asyncio.timeout(10), asyncio.TaskGroup() as group:
             server = group.create_task(run.serve())
             await run.seen("waiting")
+            group.create_task(run.work("process-0", (0,)))
             with pytest.raises(KilledError):
                 await run.work("process-1", (1,))
-            await run.work("process-0", (0,))
+            if comes_again:
+                await run.work("process-1", (1,))
         return server.result()
 
     summary = asyncio.run(main())
@@ -309,19 +317,18 @@ def test_a_last_word_that_never_left_is_said_however_long_the_server_is_away(
 def test_a_worker_in_a_hurry_does_not_look_for_the_server_of_a_finished_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    connect = WorkerProcess._connect
+    pause = WorkerProcess._pause
 
-    async def hurried_at_the_end(self: WorkerProcess, channel: grpc.aio.Channel) -> None:
-        if self.finished:
-            self.hurry()
-        await connect(self, channel)
+    async def hurried(self: WorkerProcess, seconds: float) -> None:
+        asyncio.get_running_loop().call_soon(self.hurry)
+        await pause(self, 2 * CONFIRM_FOR)
 
     async def gone(self: ParameterServer, *words: Any) -> None:
         self._run.ending.over.set()
         raise Unavailable("gone")
 
     monkeypatch.setattr(ParameterServer, "_done", gone)
-    monkeypatch.setattr(WorkerProcess, "_connect", hurried_at_the_end)
+    monkeypatch.setattr(WorkerProcess, "_pause", hurried)
 
     async def play(run: Run, group: asyncio.TaskGroup) -> None:
         async with asyncio.timeout(CONFIRM_FOR / 2):
