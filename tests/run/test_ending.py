@@ -186,6 +186,8 @@ def test_an_awaited_worker_that_dies_without_a_word_was_checked_before(
                 await run.work("process-1", (1,))
             if comes_again:
                 await run.work("process-1", (1,))
+        waited = [event["workers"] for event in run.events if event["event"] == "waiting"]
+        assert waited[0] == [0, 1] and waited[-1] == [1]
         return server.result()
 
     summary = asyncio.run(main())
