@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from gradwire.common.errors import ConfigError
-from gradwire.common.privacy import ledger
+from gradwire.common.privacy.ledger import workers_of
 from gradwire.deploy.processes import cores
 from gradwire.deploy.units import counted
 
@@ -107,7 +107,7 @@ def _kept(folder: Path) -> Iterator[Kept]:
         with RunLog.open(folder) as log:
             if is_over(log):
                 return
-            run_id, finished = log.run_id, log.next_round >= log.config.rounds
+            run_id, finished = log.run_id, log.finished
     for own in sorted(folder.glob("worker-*")):
         number = own.name.removeprefix("worker-")
         if not number.isdecimal():
@@ -116,5 +116,5 @@ def _kept(folder: Path) -> Iterator[Kept]:
             worker = memory.name.removeprefix("feedback-")
             if worker.isdecimal():
                 yield Kept(int(number), range(int(worker), int(worker) + 1), False, "error feedback")
-        if run_id is not None and (own / ledger.NAME).exists() and (spent := ledger.workers_of(own, run_id)):
+        if run_id is not None and (spent := workers_of(own, run_id)):
             yield Kept(int(number), range(min(spent), max(spent) + 1), True, "privacy ledger")

@@ -97,7 +97,7 @@ class Ending:
 
 def is_over(log: RunLog) -> bool:
     """Whether the run is finished and everybody was heard: its server needs no workers any more."""
-    return log.next_round >= log.config.rounds and not _unchecked(log, _said(log))
+    return log.finished and not _unchecked(log, _said(log))
 
 
 def _said(log: RunLog) -> dict[str, int]:

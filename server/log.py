@@ -79,6 +79,11 @@ class RunLog(LogNotes):
         return self._run.rounds
 
     @property
+    def finished(self) -> bool:
+        """Whether the run's last round is in the log."""
+        return self.next_round >= self.config.rounds
+
+    @property
     def has_initial(self) -> bool:
         """Whether the run has a model: before that, nothing has happened in it."""
         return self._snapshot_round() is not None

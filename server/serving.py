@@ -101,6 +101,7 @@ async def serve(
         Interrupted: ``signals`` caught SIGINT or SIGTERM.
         GradwireError: the run failed, or its log cannot be used.
     """
+    signals = signals or StopSignals()
     server, port = _bound(address, tls)
     try:
         run = Coordinator(opened(), progress)
@@ -116,7 +117,6 @@ async def serve(
         meter.observe(local_port=port)
         run.tcp.use(meter)
         here = Address(address.host, port)
-        signals = signals or StopSignals()
         caught: list[int] = []
         loop, stop = asyncio.get_running_loop(), partial(_stop, caught, run)
         with signals.waking(loop):
@@ -127,8 +127,7 @@ async def serve(
             signals.over = True
         return summary
     finally:
-        if signals is not None:
-            signals.heed = None
+        signals.heed = None
         meter.close()
         run.close()
 

@@ -222,10 +222,10 @@ def workers_of(directory: Path, run_id: bytes) -> frozenset[int]:
     """The workers that a directory's ledger has spent for in a run; none where it took no part.
 
     Raises:
-        LogError: there is no ledger, it is damaged, or in use.
+        LogError: the ledger is damaged, or in use.
     """
     if not (directory / NAME).exists():
-        raise LogError(f"{directory / NAME} is not there: restore it, or name the worker's own folder")
+        return frozenset()
     ledger = Ledger(directory)
     try:
         return ledger.workers(run_id)
