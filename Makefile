@@ -54,7 +54,7 @@ proto: install ## regenerate the code in proto/ from proto/*.proto
 	@$(MAKE) --no-print-directory generate OUT=build/proto
 	cp build/proto/gradwire/proto/* proto/
 
-# The one place that says how the code is generated: tests/test_proto_stale.py runs it into a folder of its own.
+# The one place that says how the code is generated: tests/proto/test_proto_stale.py runs it into a folder of its own.
 # The mapped path makes the generated imports say `from gradwire.proto import ...`.
 generate: GENERATOR = $(BIN)/python
 generate:

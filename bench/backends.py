@@ -11,8 +11,8 @@ from typing import Annotated
 import numpy as np
 import typer
 
+from gradwire.common.arrays.compat import Array
 from gradwire.common.errors import ConfigError
-from gradwire.common.kernels.arrays import Array
 
 BACKENDS = {"numpy": "", "torch": "cpu", "cuda": "cuda"}  # torch's names of their devices
 BackendOption = Annotated[

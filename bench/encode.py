@@ -10,7 +10,7 @@ import typer
 
 from gradwire.bench.timing import against, machine
 from gradwire.common.codecs import parse
-from gradwire.common.memory import require_fits
+from gradwire.common.system.memory import require_fits
 
 MNIST, CIFAR = 795_010, 12_332_010  # parameters of the two networks of [V] section 7
 CODECS = ("cross_polytope(repeats=100)", "simq(repeats=100)", "simq_plus(repeats=100)", "float32")

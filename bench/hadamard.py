@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from gradwire.bench.backends import BackendOption, chosen, place
 from gradwire.bench.timing import Timing, against, machine
+from gradwire.common.arrays.hadamard import hadamard_transform
 from gradwire.common.errors import ConfigError
-from gradwire.common.kernels.hadamard import hadamard_transform
 
 SIZES = (1 << 16, 1 << 20, 1 << 24)
 

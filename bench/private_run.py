@@ -21,8 +21,8 @@ from gradwire.bench.timing import machine
 from gradwire.common.codecs import parse
 from gradwire.common.errors import TaskError
 from gradwire.common.privacy.accounting import check_delta, check_epsilon, epsilon_for
-from gradwire.common.results import to_json
-from gradwire.deploy.launch import Request, launch
+from gradwire.common.system.results import to_json
+from gradwire.deploy.run.launch import Request, launch
 from gradwire.worker.tasks import build_spec
 
 

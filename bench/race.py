@@ -10,12 +10,12 @@ from typing import Any
 
 from rich.console import Console
 
-from gradwire.common.config import COMMAND_KEYS, read_toml
+from gradwire.bench.hosts.base import Network
+from gradwire.bench.hosts.rates import Rate
+from gradwire.bench.hosts.training import Trained, Trainer
 from gradwire.common.errors import DivergenceError, TaskError
-from gradwire.deploy.hosts.base import Network
-from gradwire.deploy.hosts.rates import Rate
-from gradwire.deploy.hosts.training import Trained, Trainer
-from gradwire.deploy.processes import Inbox
+from gradwire.common.training.config import COMMAND_KEYS, read_toml
+from gradwire.deploy.run.processes import Inbox
 
 # The codec, what comes back, and a step with which it converges.
 CASES: tuple[tuple[str, dict[str, Any]], ...] = (

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradwire.common.codecs import AnyCodec
-from gradwire.common.codecs.fitting import largest
+from gradwire.deploy.planning.fitting import largest
 
 DIM = 65_536
 BUDGETS = (100, 1_000, 10_000, 100_000)  # bits, 32 of them a norm where there is one

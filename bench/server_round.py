@@ -13,12 +13,12 @@ import typer
 
 from gradwire.bench.timing import machine
 from gradwire.common.codecs import parse
-from gradwire.common.config import RunConfig
-from gradwire.common.memory import require_fits
-from gradwire.common.model import Model
-from gradwire.common.optimizers import parse_optimizer
-from gradwire.common.record import RoundRecord, aggregate
-from gradwire.server.log import RunLog
+from gradwire.common.system.memory import require_fits
+from gradwire.common.training.config import RunConfig
+from gradwire.common.training.model import Model
+from gradwire.common.training.optimizers import parse_optimizer
+from gradwire.common.training.record import RoundRecord, aggregate
+from gradwire.server.log.run_log import RunLog
 from gradwire.server.outgoing import log_entry
 
 DIMS = (100_000, 1_000_000, 10_000_000)

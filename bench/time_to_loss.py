@@ -8,15 +8,15 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from gradwire.bench.hosts.choice import HostKind, choose
+from gradwire.bench.hosts.edge import concluded, measuring
+from gradwire.bench.hosts.rates import Rate, parse_rate
 from gradwire.bench.plotting import check as check_plot
 from gradwire.bench.race import CASES, Case, Lap, race, read_case
 from gradwire.bench.race_report import draw, print_race
 from gradwire.bench.timing import machine
 from gradwire.common.errors import ConfigError
-from gradwire.common.results import ResultFile, to_json
-from gradwire.deploy.hosts.choice import HostKind, choose
-from gradwire.deploy.hosts.edge import concluded, measuring
-from gradwire.deploy.hosts.rates import Rate, parse_rate
+from gradwire.common.system.results import ResultFile, to_json
 from gradwire.deploy.preflight import check, resolve
 
 RATES = ("1mbit", "10mbit", "100mbit", "unshaped")

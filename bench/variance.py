@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from gradwire.bench.schemes import BUDGETS, DIM, SCHEMES, Scheme
 from gradwire.bench.timing import machine
 from gradwire.bench.variance_report import check_plot, plot_variances, print_tables
-from gradwire.common.bounds import variance_lower_bound
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.errors import SpecError
+from gradwire.deploy.planning.bounds import variance_lower_bound
 from gradwire.worker.tasks import build_spec
 
 SIGMAS = 4.0  # a row is theory's when it is no further off than so many standard errors

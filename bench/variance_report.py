@@ -11,7 +11,7 @@ import numpy as np
 from gradwire.bench.plotting import check as check_plot
 from gradwire.bench.plotting import figure
 from gradwire.bench.timing import short
-from gradwire.common.bounds import variance_lower_bound
+from gradwire.deploy.planning.bounds import variance_lower_bound
 
 __all__ = ["check_plot", "plot_variances", "print_tables"]
 

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
 from typing import Any
 
+from gradwire.bench.hosts.training import Trained
 from gradwire.common.codecs import parse
 from gradwire.common.errors import ByteMismatchError, ConfigError
-from gradwire.common.transport.interfaces import InterfaceCounters
-from gradwire.deploy.hosts.training import Trained
+from gradwire.server.interfaces import InterfaceCounters
 
 FRAME_HEADERS = 14 + 20 + 32  # Ethernet, IPv4, and TCP with timestamps, as Linux sends it
 LAYERS = {

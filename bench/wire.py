@@ -8,15 +8,15 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from gradwire.bench.hosts.choice import HostKind, choose, rate_for
+from gradwire.bench.hosts.edge import concluded, measuring
+from gradwire.bench.hosts.training import Trainer
 from gradwire.bench.plotting import check as check_plot
 from gradwire.bench.timing import machine
 from gradwire.bench.waterfall import Waterfall, waterfall
 from gradwire.bench.waterfall_plot import draw
 from gradwire.bench.waterfall_table import print_waterfalls
-from gradwire.common.results import ResultFile, to_json
-from gradwire.deploy.hosts.choice import HostKind, choose, rate_for
-from gradwire.deploy.hosts.edge import concluded, measuring
-from gradwire.deploy.hosts.training import Trainer
+from gradwire.common.system.results import ResultFile, to_json
 from gradwire.deploy.preflight import check, resolve
 
 CODECS = (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
+import pkgutil
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from gradwire.common.errors import SpecError
@@ -50,3 +53,14 @@ class Registry(dict[str, type[T]]):
         """
         cls = self.find(spec.name)
         return cls(**more, **bind_arguments(spec, cls))
+
+
+def import_submodules(package: str, path: Iterable[str]) -> None:
+    """Import every module below a package, so that adding a part is adding a file.
+
+    Args:
+        package: the package's ``__name__``.
+        path: its ``__path__``. Folders are searched too; only modules of the package itself are imported.
+    """
+    for module in sorted(m.name for m in pkgutil.walk_packages(path, f"{package}.")):
+        importlib.import_module(module)

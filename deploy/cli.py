@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
-from gradwire.deploy.edge import BAD_INPUT, DEBUG, guarded
+from gradwire.deploy.exit_codes import BAD_INPUT, DEBUG, guarded
 from gradwire.deploy.lazy import LazyGroup, Listed, example
 
 os.environ.setdefault(
@@ -18,32 +18,32 @@ os.environ.setdefault(
 
 
 def _run() -> Callable[..., Any]:
-    from gradwire.deploy.local import run
+    from gradwire.deploy.commands.run import run
 
     return run
 
 
 def _server() -> Callable[..., Any]:
+    from gradwire.deploy.commands.server import server
     from gradwire.deploy.preflight import checked_first
-    from gradwire.server.command import server
 
     return checked_first(server)
 
 
 def _worker() -> Callable[..., Any]:
-    from gradwire.worker.command import worker
+    from gradwire.deploy.commands.worker import worker
 
     return worker
 
 
 def _codecs() -> Callable[..., Any]:
-    from gradwire.deploy.codecs import codecs
+    from gradwire.deploy.commands.codecs import codecs
 
     return codecs
 
 
 def _plan() -> Callable[..., Any]:
-    from gradwire.deploy.plan import plan
+    from gradwire.deploy.commands.plan import plan
 
     return plan
 
@@ -55,19 +55,19 @@ def _bench() -> typer.Typer:
 
 
 def _certs() -> Callable[..., Any]:
-    from gradwire.deploy.certs import certs
+    from gradwire.deploy.commands.certs import certs
 
     return certs
 
 
 def _health() -> Callable[..., Any]:
-    from gradwire.deploy.health import health
+    from gradwire.deploy.commands.health import health
 
     return health
 
 
 def _data() -> typer.Typer:
-    from gradwire.deploy.data import data
+    from gradwire.deploy.commands.data import data
 
     return data
 

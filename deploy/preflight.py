@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from gradwire.common.codecs import AnyCodec, codecs, parse
-from gradwire.common.config import KINDS, RunConfig, load_config, read_toml
 from gradwire.common.errors import BudgetError, ConfigError, PrivacyError, SpecError, TaskError
-from gradwire.common.memory import require_fits
 from gradwire.common.privacy.accounting import affordable, require_accountant
 from gradwire.common.spec import bind_arguments, did_you_mean, parse_spec
+from gradwire.common.system.memory import require_fits
+from gradwire.common.training.config import KINDS, RunConfig, load_config, read_toml
 
 
 def resolve(config_file: Path | None, flags: Mapping[str, Any], state_dir: Path | None) -> RunConfig:
@@ -22,7 +22,7 @@ def resolve(config_file: Path | None, flags: Mapping[str, Any], state_dir: Path 
         ConfigError: none was given, or one that cannot be used.
         LogError: the stored run cannot be read.
     """
-    from gradwire.server.log import RunLog
+    from gradwire.server.log.run_log import RunLog
 
     named = "task" in flags or "task" in read_toml(config_file)
     if named or state_dir is None or not RunLog.exists(state_dir):
@@ -72,7 +72,7 @@ def check_names(config: RunConfig) -> int | None:
         ConfigError: a delta, and no dp-accounting to account for it.
         PrivacyError: workers would refuse the run under its own budget.
     """
-    from gradwire.common.optimizers import parse_optimizer
+    from gradwire.common.training.optimizers import parse_optimizer
     from gradwire.worker.tasks import kind_of
 
     parse_optimizer(config.optimizer)

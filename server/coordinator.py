@@ -13,15 +13,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from gradwire.common.codecs import AnyCodec
-from gradwire.common.config import RunConfig
 from gradwire.common.errors import WireError
-from gradwire.common.record import RoundRecord
+from gradwire.common.training.config import RunConfig
+from gradwire.common.training.record import RoundRecord
 from gradwire.proto import wire_pb2
 from gradwire.server import rounds
 from gradwire.server.ending import Ending
 from gradwire.server.fold import Fold
-from gradwire.server.log import RunLog
-from gradwire.server.log_notes import TALLY
+from gradwire.server.log.notes import TALLY
+from gradwire.server.log.run_log import RunLog
 from gradwire.server.outgoing import OutgoingEntry, snapshot_message
 from gradwire.server.progress import Progress
 from gradwire.server.session import Session

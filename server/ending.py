@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 
-from gradwire.server.log import RunLog
+from gradwire.server.log.run_log import RunLog
 from gradwire.server.progress import Progress
 from gradwire.server.session import Session
 

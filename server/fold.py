@@ -7,17 +7,17 @@ from typing import Any
 
 import numpy as np
 
+from gradwire.common.arrays.update import Sparse, Vector
 from gradwire.common.codecs import AnyCodec, parse
-from gradwire.common.config import RunConfig, resolve_downlink
-from gradwire.common.digest import digest_of
 from gradwire.common.errors import FailedPrecondition, LogError, NotFiniteError
-from gradwire.common.model import Model
-from gradwire.common.optimizers import parse_optimizer
 from gradwire.common.randomness import shared_seed
-from gradwire.common.record import RoundRecord, aggregate
-from gradwire.common.update import Sparse, Vector
+from gradwire.common.training.config import RunConfig, resolve_downlink
+from gradwire.common.training.digest import digest_of
+from gradwire.common.training.model import Model
+from gradwire.common.training.optimizers import parse_optimizer
+from gradwire.common.training.record import RoundRecord, aggregate
 from gradwire.proto import wire_pb2
-from gradwire.server.log import RunLog
+from gradwire.server.log.run_log import RunLog
 from gradwire.server.outgoing import (
     Outgoing,
     OutgoingEntry,

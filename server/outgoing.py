@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gradwire.common.arrays.update import Sparse, Vector
 from gradwire.common.codecs import AnyCodec
-from gradwire.common.model import Model
-from gradwire.common.record import RoundRecord
+from gradwire.common.training.model import Model
+from gradwire.common.training.record import RoundRecord
 from gradwire.common.transport import protocol
 from gradwire.common.transport.framing import frames
-from gradwire.common.update import Sparse, Vector
 from gradwire.proto import wire_pb2
 
 

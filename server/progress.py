@@ -8,7 +8,7 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Any
 
-from gradwire.common.results import to_json
+from gradwire.common.system.results import to_json
 
 Progress = Callable[[dict[str, Any]], None]
 ROUND_EVERY = 0.05  # seconds between round rows for a program that watches

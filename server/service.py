@@ -11,8 +11,8 @@ from collections.abc import AsyncIterator, Callable
 import grpc
 import numpy as np
 
+from gradwire.common.arrays.compat import all_finite
 from gradwire.common.codecs import AnyCodec
-from gradwire.common.digest import digest_of
 from gradwire.common.errors import (
     FailedPrecondition,
     InvalidArgument,
@@ -21,8 +21,8 @@ from gradwire.common.errors import (
     SpecError,
     Unavailable,
 )
-from gradwire.common.kernels.arrays import all_finite
-from gradwire.common.memory import largest_dim
+from gradwire.common.system.memory import largest_dim
+from gradwire.common.training.digest import digest_of
 from gradwire.common.transport import protocol
 from gradwire.common.transport.specs import run_to_message, spec_from_message
 from gradwire.proto import wire_pb2

@@ -12,22 +12,22 @@ from typing import Any
 
 import grpc
 
-from gradwire.common.config import RunConfig
 from gradwire.common.errors import ConfigError, LogError
-from gradwire.common.stop_signals import StopSignals
+from gradwire.common.system.signals import StopSignals
+from gradwire.common.training.config import RunConfig
 from gradwire.common.transport import protocol
 from gradwire.common.transport.address import Address
 from gradwire.common.transport.framing import MAX_MESSAGE_BYTES
-from gradwire.common.transport.interfaces import InterfaceCounters, read_interfaces
 from gradwire.common.transport.options import server_options
 from gradwire.common.transport.statuses import StatusInterceptor
-from gradwire.common.transport.tcp import TcpMeter
 from gradwire.common.transport.tls import ServerTls
 from gradwire.server.coordinator import Coordinator
-from gradwire.server.log import RunLog
+from gradwire.server.interfaces import InterfaceCounters, read_interfaces
+from gradwire.server.log.run_log import RunLog
 from gradwire.server.progress import Progress
 from gradwire.server.service import ParameterServer
 from gradwire.server.summary import add_interfaces, summarise
+from gradwire.server.tcp.meter import TcpMeter
 
 STOP_GRACE = 2.0  # seconds for streams to end by themselves once the run is over
 

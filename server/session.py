@@ -8,8 +8,8 @@ import secrets
 from dataclasses import dataclass, field
 
 from gradwire.common.codecs import AnyCodec
-from gradwire.common.traffic import Traffic
 from gradwire.common.transport import protocol
+from gradwire.common.transport.traffic import Traffic
 from gradwire.proto import wire_pb2
 from gradwire.server.outgoing import Outgoing, OutgoingEntry
 

@@ -7,10 +7,10 @@ from typing import Any
 
 from gradwire.common.errors import ByteMismatchError, DivergenceError, GradwireError, NotFiniteError
 from gradwire.common.privacy.statement import privacy_statement
-from gradwire.common.traffic import Traffic
-from gradwire.common.transport.interfaces import InterfaceCounters
-from gradwire.common.transport.tcp import TcpBytes
+from gradwire.common.transport.traffic import Traffic
 from gradwire.server.coordinator import Coordinator
+from gradwire.server.interfaces import InterfaceCounters
+from gradwire.server.tcp.meter import TcpBytes
 
 
 def summarise(run: Coordinator) -> dict[str, Any]:

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from gradwire.common.traffic import Layer, Traffic
-from gradwire.common.transport.tcp import TcpBytes
+from gradwire.common.transport.traffic import Layer, Traffic
+from gradwire.server.tcp.meter import TcpBytes
 
 COUNTERS = ("reconnects", "resyncs", "late", "streams", "streams_checked", "worker_mismatches", "first_round")
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 
-from gradwire.common.transport.tcp import TcpBytes, TcpMeter
 from gradwire.server.tally import Tally
+from gradwire.server.tcp.meter import TcpBytes, TcpMeter
 
 READ_EVERY = 1.0  # seconds; a server that is killed loses the counts of so long at most
 

@@ -20,10 +20,10 @@ os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 # ``tests`` is a folder, not a room of gradwire: its modules find each other from the checkout.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 pytest.register_assert_rewrite(
-    *(f"tests.codecs.{kind}" for kind in ("checks", "law_checks", "refusal_checks", "sampling_checks"))
+    *(f"tests.common.codecs.{kind}" for kind in ("checks", "law_checks", "refusal_checks", "sampling_checks"))
 )
 
-from tests.codecs.chance import Chance  # noqa: E402
+from tests.common.codecs.chance import Chance  # noqa: E402
 
 BUDGET = 1e-6
 _count = pytest.StashKey[int]()

@@ -13,8 +13,8 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 
-# Words that every part of common speaks: errors, specs, names, coins, updates. They import NumPy and each other alone.
-WORDS = tuple(f"gradwire.common.{word}" for word in ("errors", "randomness", "registry", "spec", "update"))
+# The ground that every room stands on. Its modules import NumPy and each other alone.
+GROUND = tuple(f"gradwire.common.{module}" for module in ("errors", "randomness", "registry", "spec"))
 ARRAYS = ("numpy", "torch", "array_api_compat")
 WIRE = ("grpc", "google.protobuf")
 TERMINAL = ("typer", "click", "rich")
@@ -37,40 +37,41 @@ class Room:
 
 PURE = frozenset(OUTSIDE)
 COMMON = ("gradwire.common",)
+CODING = ("gradwire.common.arrays", "gradwire.common.lossless")
 EDGE = (*COMMON, "gradwire.proto")
 
 # The longest matching path wins, so a single file can have a row.
 ROOMS = {
     "proto": Room(others=WIRE),
     "common/errors.py": Room(never=PURE),
-    "common/spec.py": Room(WORDS, never=PURE),
-    "common/registry.py": Room(WORDS, never=PURE),
-    "common/update.py": Room(WORDS, ("numpy",), PURE),
-    "common/randomness.py": Room(WORDS, ("numpy",), PURE - {"secrets"}),
-    "common/kernels": Room(WORDS, ARRAYS, PURE),
+    "common/spec.py": Room(GROUND, never=PURE),
+    "common/registry.py": Room(GROUND, never=PURE),
+    "common/randomness.py": Room(GROUND, ("numpy",), PURE - {"secrets"}),
+    "common/arrays": Room(GROUND, ARRAYS, PURE),
+    "common/lossless": Room(("gradwire.common.arrays", *GROUND), ARRAYS, PURE),
     # A private codec is a point set and a mechanism, which is as pure. Accounts and ledgers are none of its business.
-    "common/codecs": Room(
-        ("gradwire.common.kernels", "gradwire.common.privacy.mechanisms", *WORDS), (*ARRAYS, "scipy"), PURE
-    ),
-    "common/privacy/mechanisms": Room(("gradwire.common.kernels", *WORDS), ARRAYS, PURE),
-    "common/privacy": Room(
-        ("gradwire.common.durable", "gradwire.common.kernels", *WORDS),
-        ("numpy", "dp_accounting"),
+    "common/codecs": Room((*CODING, "gradwire.common.privacy.mechanisms", *GROUND), (*ARRAYS, "scipy"), PURE),
+    "common/privacy/mechanisms": Room((*CODING, *GROUND), ARRAYS, PURE),
+    "common/privacy": Room((*CODING, *GROUND), ("numpy", "dp_accounting"), PURE),
+    "common/training": Room(
+        ("gradwire.common.arrays", "gradwire.common.codecs", "gradwire.common.privacy", *GROUND),
+        ARRAYS,
         frozenset(SOCKETS),
     ),
-    "common/optimizers": Room(("gradwire.common.kernels", *WORDS), ARRAYS, PURE),
+    "common/training/optimizers": Room(("gradwire.common.arrays", *GROUND), ARRAYS, PURE),
+    "common/system": Room(GROUND, never=frozenset(SOCKETS)),
     "common/transport": Room(EDGE, (*WIRE, "numpy", "cryptography")),
-    "common": Room(COMMON, ARRAYS, frozenset(SOCKETS | {"gradwire.common.transport"})),
+    "common": Room(GROUND, never=PURE),
     "server/rounds.py": Room(("gradwire.common.errors",), never=PURE),
-    "server": Room(EDGE, (*WIRE, *TERMINAL, "numpy")),
-    "worker": Room(EDGE, (*WIRE, *TERMINAL, *ARRAYS, "scipy", "sklearn", "pooch")),
+    "server": Room(EDGE, (*WIRE, "numpy")),
+    "worker": Room(EDGE, (*WIRE, *ARRAYS, "rich", "scipy", "sklearn", "pooch")),
     "deploy": Room(
         ("gradwire.common", "gradwire.proto", "gradwire.server", "gradwire.worker", "gradwire.bench"),
         (*WIRE, *TERMINAL, "numpy", "docker", "cryptography"),
     ),
     "bench": Room(
         ("gradwire.common", "gradwire.worker", "gradwire.server", "gradwire.deploy"),
-        (*ARRAYS, *TERMINAL, "scipy", "sklearn", "matplotlib"),
+        (*ARRAYS, *TERMINAL, "docker", "scipy", "sklearn", "matplotlib"),
     ),
 }
 FOLDERS = sorted({path.partition("/")[0] for path in ROOMS})
@@ -80,7 +81,7 @@ NOWHERE = {"cloudpickle", "dill", "joblib", "marshal", "numba", "pickle", "runpy
 CALLS_NOWHERE = {"eval", "exec", "__import__"}
 # Modules imported by a computed name, and why the name is safe.
 BY_NAME = {
-    "common/codecs/registry.py": "the files of its own folder",
+    "common/registry.py": "the files of the folder that asks",
     "worker/tasks/imports.py": "a target that the local command line has allowed, letter for letter",
 }
 
@@ -188,20 +189,20 @@ FORBIDDEN = [
     ("common/codecs/x.py", "from ..transport import channel"),
     ("common/codecs/x.py", "from gradwire.proto import wire_pb2"),
     ("common/codecs/x.py", "import secrets"),
-    ("common/kernels/x.py", "from gradwire.common.codecs import base"),
-    ("common/kernels/x.py", "import scipy"),
-    ("common/kernels/x.py", "import numba"),
+    ("common/arrays/x.py", "from gradwire.common.codecs import base"),
+    ("common/arrays/x.py", "import scipy"),
+    ("common/arrays/x.py", "import numba"),
     ("common/errors.py", "from gradwire.common.spec import Spec"),
     ("common/spec.py", "from gradwire.common import codecs"),
     ("common/registry.py", "from gradwire.common import codecs"),
-    ("common/config.py", "import grpc"),
-    ("common/config.py", "import socket"),
-    ("common/config.py", "import gradwire.server"),
-    ("common/config.py", "from gradwire import worker"),
-    ("common/config.py", "import gradwire"),
-    ("common/config.py", "from gradwire.common import transport"),
+    ("common/training/config.py", "import grpc"),
+    ("common/training/config.py", "import socket"),
+    ("common/training/config.py", "import gradwire.server"),
+    ("common/training/config.py", "from gradwire import worker"),
+    ("common/training/config.py", "import gradwire"),
+    ("common/training/config.py", "from gradwire.common import transport"),
     ("common/transport/x.py", "from gradwire.server import servicer"),
-    ("common/optimizers/x.py", "from importlib import import_module\nimport_module('grpc')"),
+    ("common/training/optimizers/x.py", "from importlib import import_module\nimport_module('grpc')"),
     ("common/privacy/x.py", "import grpc"),
     ("common/privacy/mechanisms/x.py", "import dp_accounting"),
     ("common/codecs/x.py", "from gradwire.common.privacy import ledger"),
@@ -225,9 +226,12 @@ FORBIDDEN = [
 
 ADMITTED = [
     ("common/codecs/x.py", "import math, itertools\nimport numpy as np\nfrom . import base"),
-    ("common/codecs/x.py", "from ..kernels import bits\nfrom gradwire.common.errors import PayloadError"),
-    ("common/codecs/registry.py", "import importlib, pkgutil\nimportlib.import_module(info.name)"),
-    ("common/config.py", "import os, tomllib\nfrom gradwire.common.codecs import base\nre.compile(x)"),
+    ("common/codecs/x.py", "from ..arrays import bits\nfrom gradwire.common.errors import PayloadError"),
+    ("common/registry.py", "import importlib, pkgutil\nimportlib.import_module(info.name)"),
+    (
+        "common/training/config.py",
+        "import os, tomllib\nfrom gradwire.common.codecs import base\nre.compile(x)",
+    ),
     ("common/transport/x.py", "import grpc, socket\nfrom gradwire.proto import wire_pb2"),
     ("server/x.py", "import sqlite3, asyncio, grpc\nfrom gradwire.common.transport import channel"),
     ("worker/x.py", "import torch\ntorch.load(f, weights_only=True)\nnp.load(f, allow_pickle=False)"),

@@ -18,13 +18,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradwire.common.arrays.compat import Array, is_tensor, like, namespace, to_host
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.codecs.vector import GradientVector
-from gradwire.common.durable import sync
 from gradwire.common.errors import LogError, SpecError, TaskError
-from gradwire.common.kernels.arrays import Array, is_tensor, like, namespace, to_host
 from gradwire.common.randomness import Coins
 from gradwire.common.spec import fingerprint
+from gradwire.common.system.atomic import sync
 
 MAGIC = b"gwfeed01"  # the format and its version
 _HEADER = Struct(

@@ -9,11 +9,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from gradwire.common.arrays.compat import Array, all_finite, namespace
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.errors import GradwireError, NotFiniteError, TaskError
-from gradwire.common.kernels.arrays import Array, all_finite, namespace
-from gradwire.common.privacy.ledger import Ledger
 from gradwire.common.randomness import Coins, SystemCoins, shared_seed, worker_coins
+from gradwire.worker.ledger import Ledger
 from gradwire.worker.memories import Memories
 from gradwire.worker.tasks import Gradient, Task
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from gradwire.common.arrays.compat import Array
 from gradwire.common.codecs import AnyCodec
-from gradwire.common.kernels.arrays import Array
 from gradwire.common.randomness import Coins
 from gradwire.worker.feedback import ErrorFeedback
 

@@ -23,10 +23,10 @@ from pathlib import Path
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.errors import PrivacyError
 from gradwire.common.privacy.budget import Budget, Run
-from gradwire.common.privacy.ledger import Ledger
 from gradwire.common.spec import fingerprint
 from gradwire.common.transport.specs import spec_from_message
 from gradwire.proto import wire_pb2
+from gradwire.worker.ledger import Ledger
 
 
 @dataclass(frozen=True)

@@ -19,10 +19,10 @@ from gradwire.common.transport.framing import MAX_MESSAGE_BYTES
 from gradwire.common.transport.options import channel_options
 from gradwire.common.transport.statuses import error_of
 from gradwire.common.transport.tls import WorkerTls
-from gradwire.common.transport.tls_probe import why_refused
 from gradwire.worker.arrivals import Call
 from gradwire.worker.privacy import Limits
 from gradwire.worker.stream import Stream
+from gradwire.worker.tls_probe import why_refused
 from gradwire.worker.work import Work
 
 log = logging.getLogger(__name__)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from gradwire.common.arrays.compat import all_finite
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.errors import DivergenceError, NotFiniteError
-from gradwire.common.kernels.arrays import all_finite
-from gradwire.common.model import Model
-from gradwire.common.optimizers import Optimizer
-from gradwire.common.record import aggregate
+from gradwire.common.training.model import Model
+from gradwire.common.training.optimizers import Optimizer
+from gradwire.common.training.record import aggregate
 from gradwire.common.transport import protocol
 from gradwire.proto import wire_pb2
 

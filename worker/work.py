@@ -7,9 +7,9 @@ from collections.abc import Collection
 from pathlib import Path
 
 from gradwire.common.codecs import AnyCodec, parse
-from gradwire.common.memory import require_fits
-from gradwire.common.model import Model
-from gradwire.common.optimizers import parse_optimizer
+from gradwire.common.system.memory import require_fits
+from gradwire.common.training.model import Model
+from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.common.transport.specs import spec_from_message
 from gradwire.proto import wire_pb2
 from gradwire.worker.gradients import Encoder

@@ -2,8 +2,9 @@
 
 from gradwire.common.codecs.accumulator import Accumulator
 from gradwire.common.codecs.base import AnyCodec, Codec, Example
-from gradwire.common.codecs.registry import codecs, import_family_modules, parse, register
+from gradwire.common.codecs.registry import codecs, parse, register
+from gradwire.common.registry import import_submodules
 
-import_family_modules(__name__, list(__path__))
+import_submodules(__name__, __path__)
 
 __all__ = ["Accumulator", "AnyCodec", "Codec", "Example", "codecs", "parse", "register"]

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradwire.common.arrays.compat import all_finite
+from gradwire.common.arrays.update import Sparse, Terms, Vector, as_dense, concatenate
 from gradwire.common.errors import NotFiniteError
-from gradwire.common.kernels.arrays import all_finite
-from gradwire.common.update import Sparse, Terms, Vector, as_dense, concatenate
 
 if TYPE_CHECKING:
     from gradwire.common.codecs.base import Codec

@@ -22,14 +22,14 @@ from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, final
 import numpy as np
 from numpy.typing import NDArray
 
+from gradwire.common.arrays.bits import BitReader, BitWriter
+from gradwire.common.arrays.compat import F64, U8, Array
+from gradwire.common.arrays.update import Terms, Vector, as_dense
 from gradwire.common.codecs.accumulator import Accumulator
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import DomainError, PayloadError, SpecError
-from gradwire.common.kernels.arrays import F64, U8, Array
-from gradwire.common.kernels.bits import BitReader, BitWriter
 from gradwire.common.randomness import Coins, as_coins
 from gradwire.common.spec import Spec, bind_arguments, canonical, fingerprint, parameter_fields, spelled
-from gradwire.common.update import Terms, Vector, as_dense
 
 MAX_DIM = 1 << 40  # coordinates; more cannot be meant, and indices stay exact in every width we use
 

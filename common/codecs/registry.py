@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
-import pkgutil
 from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
@@ -32,9 +30,3 @@ def parse(text: str | Spec, dim: int) -> Codec[Any]:
     """
     spec = parse_spec(text) if isinstance(text, str) else text
     return _REGISTRY.build(spec, dim=dim)
-
-
-def import_family_modules(package: str, path: list[str]) -> None:
-    """Import every module of this package's own folder, so that adding a codec is adding a file."""
-    for module in sorted(m.name for m in pkgutil.iter_modules(path)):
-        importlib.import_module(f"{package}.{module}")

@@ -8,9 +8,9 @@ from functools import cached_property
 
 import numpy as np
 
+from gradwire.common.arrays.blocks import BlockSums, block_sums
+from gradwire.common.arrays.compat import F64, Array, is_tensor, namespace, to_host
 from gradwire.common.errors import DomainError
-from gradwire.common.kernels.arrays import F64, Array, is_tensor, namespace, to_host
-from gradwire.common.kernels.blocks import BlockSums, block_sums
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from typing import Generic, TypeVar
 from google.protobuf.message import DecodeError
 
 from gradwire.common.errors import InvalidArgument
-from gradwire.common.traffic import PIECE_BYTES
+from gradwire.common.transport.traffic import PIECE_BYTES
 from gradwire.proto import wire_pb2
 
 MAX_MESSAGE_BYTES = PIECE_BYTES + 64  # what gRPC is told: one piece and its tags

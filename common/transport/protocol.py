@@ -10,13 +10,13 @@ from itertools import accumulate
 
 import numpy as np
 
-from gradwire.common import traffic
+from gradwire.common.arrays.bits import pack, unpack
+from gradwire.common.arrays.compat import F32
+from gradwire.common.arrays.update import Sparse, Vector
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.errors import InvalidArgument
-from gradwire.common.kernels.arrays import F32
-from gradwire.common.kernels.bits import pack, unpack
-from gradwire.common.record import RoundRecord
-from gradwire.common.update import Sparse, Vector
+from gradwire.common.training.record import RoundRecord
+from gradwire.common.transport import traffic
 from gradwire.proto import wire_pb2
 
 PROTOCOL = 1

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from gradwire.common.codecs import AnyCodec
-from gradwire.common.config import RunConfig
 from gradwire.common.errors import SpecError
 from gradwire.common.spec import MAX_DEPTH, Spec, parse_spec
+from gradwire.common.training.config import RunConfig
 from gradwire.proto import wire_pb2
 
 

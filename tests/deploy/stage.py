@@ -11,8 +11,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from gradwire.deploy import cli, local
-from gradwire.deploy.launch import Request
+from gradwire.deploy import cli
+from gradwire.deploy.commands import run as local
+from gradwire.deploy.run.launch import Request
 
 FAKES = Path(__file__).with_name("fakes.py")
 PATIENCE = 60.0  # seconds until a test gives up: far more than anything here takes

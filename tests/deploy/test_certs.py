@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from gradwire.common.errors import ConfigError
 from gradwire.common.transport.tls import server_tls, worker_tls
 from gradwire.deploy import cli
-from gradwire.deploy.certs import Existing, make
+from gradwire.deploy.commands.certs import Existing, make
 
 
 def certs(out: Path, *words: str) -> int:

@@ -11,8 +11,9 @@ import typer
 from typer.testing import CliRunner
 
 from gradwire.common.errors import ByteMismatchError, ConfigError, DataError, NotFiniteError, Unavailable
-from gradwire.deploy import cli, codecs
-from gradwire.deploy.edge import guarded
+from gradwire.deploy import cli
+from gradwire.deploy.commands import codecs
+from gradwire.deploy.exit_codes import guarded
 
 runner = CliRunner()
 

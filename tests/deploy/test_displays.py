@@ -8,10 +8,10 @@ import pytest
 from rich.console import Console
 
 from gradwire.common.privacy.statement import privacy_statement
-from gradwire.deploy.live import Lines, LiveTable, display_for, live_table, status_line
-from gradwire.deploy.report import byte_table, closing_lines, print_report
+from gradwire.deploy.run.live import Lines, LiveTable, display_for, live_table, status_line
+from gradwire.deploy.run.report import byte_table, closing_lines, print_report
+from gradwire.deploy.run.view import View
 from gradwire.deploy.units import counted, duration, human, number
-from gradwire.deploy.view import View
 from tests.deploy.fakes import summary
 
 LISTENING = {"event": "listening", "address": "127.0.0.1:1", "run_id": "0a", "round": 0}

@@ -5,7 +5,7 @@ import socket
 import pytest
 
 from gradwire.deploy import cli
-from gradwire.deploy.health import listening_ports
+from gradwire.deploy.commands.health import listening_ports
 
 
 @pytest.mark.parametrize(("family", "host"), [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")])

@@ -43,7 +43,7 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
 def test_a_process_whose_work_is_done_cannot_be_made_a_failure() -> None:
     program = start(
         "import atexit, signal\n"
-        "from gradwire.common.stop_signals import STOPPING, StopSignals\n"
+        "from gradwire.common.system.signals import STOPPING, StopSignals\n"
         "def both(when):\n"
         "    for number in STOPPING: signal.raise_signal(number)\n"
         "    print(when)\n"
@@ -61,7 +61,7 @@ def test_signals_that_nothing_heeds_do_what_they_did() -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         program = start(
             "import signal, sys\n"
-            "from gradwire.common.stop_signals import StopSignals\n"
+            "from gradwire.common.system.signals import StopSignals\n"
             f"signal.signal({int(signal.SIGINT)}, lambda number, frame: sys.exit(7))\n"
             "with StopSignals() as signals:\n"
             "    signals.heed = lambda number: print('heeded', flush=True)\n"
@@ -76,8 +76,8 @@ def test_signals_that_nothing_heeds_do_what_they_did() -> None:
 def test_a_worker_that_has_finished_leaves_as_if_nobody_had_asked() -> None:
     program = start(
         "import asyncio, signal\n"
-        "from gradwire.common.stop_signals import StopSignals\n"
-        "from gradwire.worker.command import _run\n"
+        "from gradwire.common.system.signals import StopSignals\n"
+        "from gradwire.deploy.commands.worker import _run\n"
         "class Finished:\n"
         "    finished = True\n"
         "    def hurry(self): pass\n"
@@ -95,8 +95,8 @@ def test_a_worker_that_has_finished_leaves_as_if_nobody_had_asked() -> None:
 
 BUSY = """
 import asyncio, threading
-from gradwire.common.stop_signals import StopSignals
-from gradwire.worker.command import _run
+from gradwire.common.system.signals import StopSignals
+from gradwire.deploy.commands.worker import _run
 class Busy:
     finished = False
     async def run(self):
@@ -134,7 +134,7 @@ def test_a_signal_wakes_a_loop_that_waits() -> None:
     """As one does that comes when the loop is about to wait, or that the system hands to another thread."""
     program = start(
         "import asyncio, signal, threading\n"
-        "from gradwire.common.stop_signals import StopSignals\n"
+        "from gradwire.common.system.signals import StopSignals\n"
         "async def main(signals):\n"
         "    loop, came = asyncio.get_running_loop(), asyncio.Event()\n"
         "    thread = threading.Thread(target=threading.Event().wait, daemon=True)\n"

@@ -6,7 +6,6 @@ from pathlib import Path
 import pytest
 
 from gradwire.common.codecs import registry
-from gradwire.common.config import RunConfig
 from gradwire.common.errors import (
     BudgetError,
     ConfigError,
@@ -17,16 +16,18 @@ from gradwire.common.errors import (
     TaskError,
 )
 from gradwire.common.privacy.budget import Run
-from gradwire.common.privacy.ledger import Ledger
-from gradwire.common.record import RoundRecord
-from gradwire.deploy import cli, hosting
-from gradwire.deploy.launch import Request, server_arguments, worker_arguments
+from gradwire.common.training.config import RunConfig
+from gradwire.common.training.record import RoundRecord
+from gradwire.deploy import cli
 from gradwire.deploy.preflight import check, check_names, resolve
+from gradwire.deploy.run import hosting
+from gradwire.deploy.run.launch import Request, server_arguments, worker_arguments
 from gradwire.server.ending import DONE
-from gradwire.server.log import RunLog
+from gradwire.server.log.run_log import RunLog
 from gradwire.server.serving import open_log
+from gradwire.worker.ledger import Ledger
 from gradwire.worker.tasks import build_spec
-from tests.codecs.toys import PrivateToy
+from tests.common.codecs.toys import PrivateToy
 
 STORED = RunConfig(task="mlp(digits)", workers=7, rounds=33)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from gradwire.deploy.launch import Request, server_arguments
+from gradwire.deploy.run.launch import Request, server_arguments
 from tests.deploy.stage import command, stage
 
 

@@ -11,9 +11,9 @@ from typing import Any
 
 import pytest
 
-from gradwire.deploy import processes
-from gradwire.deploy.hosting import shares
-from gradwire.deploy.processes import (
+from gradwire.deploy.run import processes
+from gradwire.deploy.run.hosting import shares
+from gradwire.deploy.run.processes import (
     Child,
     Ended,
     Event,
@@ -24,7 +24,7 @@ from gradwire.deploy.processes import (
     killer,
     signals_into,
 )
-from gradwire.deploy.supervisor import Outcome, Plan, Supervisor
+from gradwire.deploy.run.supervisor import Outcome, Plan, Supervisor
 from tests.deploy.stage import PATIENCE, program
 
 
@@ -125,7 +125,7 @@ def test_signal_handlers_are_restored() -> None:
 
 def test_a_background_job_is_not_hung_up() -> None:
     program = (
-        "import signal; from queue import SimpleQueue; from gradwire.deploy.processes import signals_into\n"
+        "import signal; from queue import SimpleQueue; from gradwire.deploy.run.processes import signals_into\n"
         "with signals_into(SimpleQueue()): assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN\n"
     )
     nohup = ["nohup", sys.executable, "-c", program]

@@ -9,10 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from gradwire.common.codecs import codecs, parse
-from gradwire.common.codecs.float32 import Float32
+from gradwire.common.codecs.baselines.float32 import Float32
 from gradwire.common.errors import SpecError
 from gradwire.deploy.cli import app
-from gradwire.deploy.codecs import describe
+from gradwire.deploy.commands.codecs import describe
 
 runner = CliRunner()
 

@@ -12,10 +12,10 @@ import signal
 import sys
 from pathlib import Path
 
-from gradwire.common.config import RunConfig
-from gradwire.common.record import RoundRecord
-from gradwire.server import log_file
-from gradwire.server.log import RunLog
+from gradwire.common.training.config import RunConfig
+from gradwire.common.training.record import RoundRecord
+from gradwire.server.log import file as log_file
+from gradwire.server.log.run_log import RunLog
 
 CONFIG = RunConfig(task="mlp(mnist, hidden=10)", workers=3)
 OPERATIONS = {

@@ -10,12 +10,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from gradwire.common.config import RunConfig
 from gradwire.common.errors import LogError
-from gradwire.common.record import RoundRecord
-from gradwire.server import log as log_module
-from gradwire.server import log_rows
-from gradwire.server.log import RunLog
+from gradwire.common.training.config import RunConfig
+from gradwire.common.training.record import RoundRecord
+from gradwire.server.log import rows as log_rows
+from gradwire.server.log import run_log as log_module
+from gradwire.server.log.run_log import RunLog
 
 CONFIG = RunConfig(task="mlp(mnist, hidden=10)", workers=3, rounds=50, deadline=1.5, quorum=2)
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from gradwire.common.errors import LogError
-from gradwire.server.log import RunLog
+from gradwire.server.log.run_log import RunLog
 from tests.server.log_victim import CONFIG, OPERATIONS, filled, record
 
 ROOT = Path(__file__).parents[2]

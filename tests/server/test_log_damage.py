@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from gradwire.common.errors import LogError
-from gradwire.server import log_rows
-from gradwire.server.log import RunLog
+from gradwire.server.log import rows as log_rows
+from gradwire.server.log.run_log import RunLog
 from tests.server.log_victim import filled, record
 
 PAGE = 8192  # bytes

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from gradwire.common.errors import LogError
-from gradwire.common.record import RoundRecord
-from gradwire.server.log import RunLog
+from gradwire.common.training.record import RoundRecord
+from gradwire.server.log.run_log import RunLog
 from tests.server.log_victim import CONFIG, filled, record
 
 Shortage = Callable[[RunLog], AbstractContextManager[None]]

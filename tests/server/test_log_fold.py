@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from gradwire.common.codecs import parse
-from gradwire.common.model import Model
-from gradwire.common.optimizers import SGD
 from gradwire.common.randomness import worker_coins
-from gradwire.common.record import RoundRecord, aggregate
-from gradwire.server.log import RunLog
+from gradwire.common.training.model import Model
+from gradwire.common.training.optimizers import SGD
+from gradwire.common.training.record import RoundRecord, aggregate
+from gradwire.server.log.run_log import RunLog
 from tests.server.log_victim import CONFIG
 
 

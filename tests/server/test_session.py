@@ -6,11 +6,11 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from gradwire.common.arrays.update import Sparse
 from gradwire.common.codecs import parse
-from gradwire.common.record import RoundRecord
-from gradwire.common.traffic import Traffic
+from gradwire.common.training.record import RoundRecord
 from gradwire.common.transport import protocol
-from gradwire.common.update import Sparse
+from gradwire.common.transport.traffic import Traffic
 from gradwire.proto import wire_pb2
 from gradwire.server import outgoing
 from gradwire.server.session import Session

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from gradwire.common.arrays.compat import all_finite, is_tensor
 from gradwire.common.errors import GradwireError, TaskError
-from gradwire.common.kernels.arrays import all_finite, is_tensor
 from gradwire.worker.tasks.base import Gradient, Task, checked_loss
 
 MOST_EXAMPLES = (1 << 32) - 1  # what crosses the wire

@@ -8,7 +8,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from gradwire.common.memory import require_memory
+from gradwire.common.system.memory import require_memory
 from gradwire.worker.tasks.base import Gradient, checked_loss, checked_params, require_at_least
 from gradwire.worker.tasks.registry import register_task
 from gradwire.worker.tasks.shards import Shards

@@ -17,11 +17,11 @@ from typing import Any, ClassVar, NamedTuple, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from gradwire.common.arrays.bits import BitReader, BitWriter
+from gradwire.common.arrays.compat import F64, I64
+from gradwire.common.arrays.decisions import ROUNDING
+from gradwire.common.arrays.logarithms import exp_fraction
 from gradwire.common.errors import SpecError
-from gradwire.common.kernels.arrays import F64, I64
-from gradwire.common.kernels.bits import BitReader, BitWriter
-from gradwire.common.kernels.decisions import ROUNDING
-from gradwire.common.kernels.logarithms import exp_fraction
 from gradwire.common.privacy.mechanisms.masses import Masses
 from gradwire.common.randomness import Coins
 from gradwire.common.registry import Registry

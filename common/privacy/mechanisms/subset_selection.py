@@ -10,13 +10,13 @@ from fractions import Fraction
 
 import numpy as np
 
+from gradwire.common.arrays.bits import BitReader, BitWriter
+from gradwire.common.arrays.compat import F64, I64
+from gradwire.common.arrays.decisions import Threshold, draw_subset
+from gradwire.common.arrays.logarithms import exp
+from gradwire.common.arrays.sampling import draw_uniform
 from gradwire.common.errors import SpecError
-from gradwire.common.kernels.arrays import F64, I64
-from gradwire.common.kernels.bits import BitReader, BitWriter
-from gradwire.common.kernels.decisions import Threshold, draw_subset
-from gradwire.common.kernels.logarithms import exp
-from gradwire.common.kernels.sampling import draw_uniform
-from gradwire.common.kernels.subset_code import decode_subset, encode_subset, subset_bits
+from gradwire.common.lossless.subset_code import decode_subset, encode_subset, subset_bits
 from gradwire.common.privacy.mechanisms.base import (
     MassesOf,
     Mechanism,

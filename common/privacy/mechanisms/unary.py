@@ -10,11 +10,11 @@ from fractions import Fraction
 
 import numpy as np
 
+from gradwire.common.arrays.bits import BitReader, BitWriter
+from gradwire.common.arrays.compat import F64, I64
+from gradwire.common.arrays.decisions import Threshold
+from gradwire.common.arrays.logarithms import exp_fraction
 from gradwire.common.errors import SpecError
-from gradwire.common.kernels.arrays import F64, I64
-from gradwire.common.kernels.bits import BitReader, BitWriter
-from gradwire.common.kernels.decisions import Threshold
-from gradwire.common.kernels.logarithms import exp_fraction
 from gradwire.common.privacy.mechanisms.base import MassesOf, Mechanism, Reports, Response, register_mechanism
 from gradwire.common.randomness import Coins
 

@@ -1,0 +1,1 @@
+"""Published codecs that this project compares itself with."""

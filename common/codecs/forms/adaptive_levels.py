@@ -1,0 +1,131 @@
+"""Adaptive levels: each group of coordinates takes the least of a few ranges, each coordinate a level of that."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+from gradwire.common.arrays.bits import BitReader, BitWriter
+from gradwire.common.arrays.compat import F64, Array, like, namespace
+from gradwire.common.arrays.rounding import slabs, uniforms_like
+from gradwire.common.arrays.tetration import range_bits, ranges
+from gradwire.common.codecs.forms.levels import UniformLevels
+from gradwire.common.errors import PayloadError
+from gradwire.common.randomness import Coins
+
+
+class Adaptive(NamedTuple):
+    """Symbols of coordinates: the range of each group [groups], and the level of each coordinate [count]."""
+
+    ranges: Array
+    levels: Array
+
+
+@dataclass(frozen=True)
+class AdaptiveLevels:
+    """A quantizer of ``count`` out of ``size`` coordinates of a rotated unit vector (step 3 of RATQ, theory 2.3).
+
+    The last range is 1: no coordinate of a unit vector is beyond it, so nothing overflows and every result is unbiased.
+    """
+
+    size: int
+    count: int
+    group: int
+    uniform: UniformLevels
+
+    @property
+    def range_bits(self) -> int:
+        """log2 h: bits that name a range."""
+        return range_bits(self.size)
+
+    @property
+    def groups(self) -> int:
+        """How many groups there are; the last may be short."""
+        return -(-self.count // self.group)
+
+    @property
+    def nbits(self) -> int:
+        """Exact length in bits."""
+        return self.groups * self.range_bits + self.count * self.uniform.width
+
+    @cached_property
+    def ranges(self) -> F64:
+        """The ranges, increasing to 1."""
+        return ranges(self.size, self.group, self.range_bits)
+
+    def draw(self, y: Array, factor: float, coins: Coins) -> Adaptive:
+        """Symbols of ``factor * y``, float array [count] on any backend."""
+        xp = namespace(y)
+        chosen, drawn = [], []
+        for part in slabs(self.count, multiple=self.group):
+            z = xp.astype(y[part], xp.float64) * factor
+            index = self._choose(z)
+            chosen.append(index)
+            inside = z * self._spread(1 / self.ranges, index, z)
+            drawn.append(self.uniform.draw(inside, uniforms_like(coins, z.shape[0], z)))
+        return Adaptive(xp.concat(chosen), xp.concat(drawn))
+
+    def law(self, z: F64) -> Iterator[tuple[Adaptive, float]]:
+        """Every result of ``draw`` with its probability, for z [count] on the host."""
+        index = self._choose(z)
+        for levels, probability in self.uniform.law(z * self._spread(1 / self.ranges, index, z)):
+            yield Adaptive(index, levels), probability
+
+    def values(self, symbols: Adaptive) -> F64:
+        """The coordinates that symbols stand for: float64 [count], on the host."""
+        values = self.uniform.values(symbols.levels)
+        for part in slabs(self.count, multiple=self.group):
+            groups = slice(part.start // self.group, -(-part.stop // self.group))
+            values[part] *= self._spread(self.ranges, symbols.ranges[groups], values[part])
+        return values
+
+    def noise(self, z: F64) -> F64:
+        """The variance of each coordinate of z [count]."""
+        reach = self._spread(self.ranges, self._choose(z), z)
+        noise: F64 = reach**2 * self.uniform.noise(z / reach)
+        return noise
+
+    def write(self, symbols: Adaptive, out: BitWriter) -> None:
+        """Append the ranges, then the levels."""
+        out.write(symbols.ranges, self.range_bits)
+        self.uniform.write(symbols.levels, out)
+
+    def read(self, bits: BitReader) -> Adaptive:
+        """Read symbols back.
+
+        Raises:
+            PayloadError: a range or a level that there is not.
+        """
+        chosen = bits.read(self.groups, self.range_bits)
+        highest = int(chosen.max(initial=0))
+        if highest >= self.ranges.size:
+            raise PayloadError(
+                f"a range is {highest}, expected below {self.ranges.size}: the payload is corrupt"
+            )
+        return Adaptive(chosen, self.uniform.read(bits, self.count))
+
+    def _choose(self, z: Array) -> Array:
+        """The least range that holds each group of z [n]: int64 [ceil(n / group)]."""
+        xp = namespace(z)
+        largest = xp.abs(z)
+        if self.group > 1:
+            missing = -z.shape[0] % self.group
+            padded = xp.concat([largest, xp.zeros_like(largest[:missing])]) if missing else largest
+            largest = padded[0 :: self.group]
+            for k in range(1, self.group):
+                largest = xp.maximum(largest, padded[k :: self.group])
+        index = xp.zeros_like(largest, dtype=xp.int64)
+        for reach in self.ranges[:-1].tolist():
+            index += largest > reach
+        return index
+
+    def _spread(self, table: F64, index: Array, z: Array) -> Array:
+        """The entry of each group for each of its coordinates: [n], like z."""
+        entries = like(table, z)[index]
+        if self.group == 1:
+            return entries
+        xp = namespace(z)
+        rows = xp.broadcast_to(entries[:, None], (entries.shape[0], self.group))
+        return xp.reshape(rows, (-1,))[: z.shape[0]]

@@ -1,0 +1,122 @@
+"""Codecs around a codec: the inner one's symbols travel in the same bit stream, without padding between."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from functools import cached_property
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradwire.common.arrays.bits import BitReader, BitWriter
+from gradwire.common.arrays.update import Terms, Vector
+from gradwire.common.codecs.base import AnyCodec, Codec, S
+from gradwire.common.codecs.registry import parse
+from gradwire.common.randomness import derived_seed
+from gradwire.common.spec import Spec, parse_spec
+
+FLAGS = (
+    "fixed_length",
+    "unbiased",
+    "unbiased_given_shared",
+    "variance_given_shared",
+    "shared_randomness",
+    "index_domain",
+)
+
+
+class Wrapper(Codec[S]):
+    """A codec whose payloads are those of another one, ``_inner``, and give away as much.
+
+    Families are dataclasses; whatever guarantee they do not keep they override, a flag in ``_flags``.
+    """
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._resolve()
+        for flag, value in self._flags().items():
+            object.__setattr__(self, flag, value)
+
+    @abstractmethod
+    def _resolve(self) -> None:
+        """Settle the parameters, so that equal codecs have equal ones."""
+
+    @property
+    @abstractmethod
+    def _inner(self) -> AnyCodec:
+        """The codec inside, which follows from the settled parameters."""
+
+    def _flags(self) -> dict[str, bool]:
+        """Class attributes of a codec that for this one follow from the inner codec."""
+        return {flag: getattr(self._inner, flag) for flag in FLAGS}
+
+    @property
+    def nbits(self) -> int:
+        return self._inner.nbits
+
+    @property
+    def epsilon(self) -> float:
+        return self._inner.epsilon
+
+    @property
+    def epsilon_is_bound(self) -> bool:
+        return self._inner.epsilon_is_bound
+
+    @property
+    def secret_coins(self) -> bool:
+        return self._inner.secret_coins
+
+    @property
+    def domain(self) -> str:
+        return self._inner.domain
+
+    def _pack(self, symbols: S, out: BitWriter) -> None:
+        self._inner._pack(symbols, out)
+
+    def _unpack(self, bits: BitReader) -> S:
+        symbols: S = self._inner._unpack(bits)
+        return symbols
+
+
+class Composite(Wrapper[S]):
+    """A map of the gradient in front of a codec ``inner``, whose guarantees it takes over where it keeps them.
+
+    Families declare ``inner: Spec`` among their parameters, and say how the inner gradient is made (``_quantize``,
+    ``_law``) and undone (``_reconstruct``).
+    """
+
+    inner: Spec  # no field here: this class is no dataclass
+
+    def _resolve(self) -> None:
+        """Spell ``inner`` canonically; families first settle what its dimension depends on."""
+        object.__setattr__(self, "inner", parse_spec(self._inner.spec))
+
+    @cached_property
+    def _inner(self) -> AnyCodec:
+        return parse(self.inner, self.inner_dim)
+
+    @property
+    @abstractmethod
+    def inner_dim(self) -> int:
+        """Coordinates of the inner codec."""
+
+    @property
+    def variance_is_bound(self) -> bool:
+        return True
+
+    def _inner_seed(self, shared: int) -> int:
+        """The public seed of the inner codec: none of its streams is one of ours."""
+        return derived_seed(shared, "inner")
+
+    def _inner_estimate(self, symbols: S, shared: int) -> Terms | NDArray[np.float64]:
+        """What the inner codec makes of its symbols, synthesised; terms stay terms where that is the identity."""
+        total = self._inner._reconstruct(symbols, self._inner_seed(shared))
+        if type(self._inner).synthesise is Codec.synthesise:
+            return total
+        return _as_terms(self._inner.synthesise(total.gather() if isinstance(total, Terms) else total))
+
+
+def _as_terms(vector: Vector) -> Terms | NDArray[np.float64]:
+    if isinstance(vector, np.ndarray):
+        return vector.astype(np.float64, copy=False)
+    return Terms(vector.size, vector.indices, vector.values.astype(np.float64, copy=False))

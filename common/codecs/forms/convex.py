@@ -1,0 +1,73 @@
+"""Vectors as convex combinations of points, by linear programming; exact to rounding, not to a solver's tolerance."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from gradwire.common.arrays.compat import F64, I64
+from gradwire.common.errors import DomainError
+
+# A solver calls a weight of -1e-10 feasible. It is given weights that add up to SCALE, so that such an error is 2e-15.
+SCALE = 2.0**16
+TOLERANCE = 1e-10
+RESIDUAL = 1e-12  # relative to the longest point: beyond it a combination is refused
+
+
+class Combination(NamedTuple):
+    """Weights float64 [k] of the points int64 [k]; at most dim + 1 of them, none negative."""
+
+    indices: I64
+    weights: F64
+
+
+def gauge(points: F64, x: F64) -> Combination:
+    """The least total of weights with sum a_i c_i = x: the factor by which x exceeds the hull of the points.
+
+    Args:
+        points: float64 [n, dim], whose hull has the origin inside.
+        x: float64 [dim], about as long as the points.
+    """
+    return _basic_solution(points.T, np.ones(points.shape[0]), x)
+
+
+def convex_combination(points: F64, costs: F64, x: F64) -> Combination:
+    """The weights that add up to 1, have sum a_i c_i = x, and the least sum a_i costs_i; x lies in the hull.
+
+    Raises:
+        DomainError: x lies outside the hull.
+    """
+    rows = np.vstack([points.T, np.ones(points.shape[0])])
+    found = _basic_solution(rows, costs, np.append(x, 1.0))
+    return found._replace(weights=found.weights / found.weights.sum())
+
+
+def _basic_solution(rows: F64, costs: F64, right: F64) -> Combination:
+    """A vertex of {a >= 0, rows a = right} that minimises costs·a.
+
+    HiGHS (its dual simplex) finds which weights are not zero; what they are is solved for again, in float64 with one
+    refinement, so that unbiasedness does not depend on a solver's tolerance.
+    """
+    from scipy.optimize import linprog
+
+    options = {"primal_feasibility_tolerance": TOLERANCE, "dual_feasibility_tolerance": TOLERANCE}
+    found = linprog(
+        costs, A_eq=rows, b_eq=right * SCALE, bounds=(0, None), method="highs-ds", options=options
+    )
+    if found.x is None:
+        raise DomainError(
+            f"no combination of the points gives this gradient: {' '.join(found.message.split())}"
+        )
+    indices = np.flatnonzero(found.x > 0)
+    basis = rows[:, indices]
+    weights = np.linalg.lstsq(basis, right, rcond=None)[0]
+    weights += np.linalg.lstsq(basis, right - basis @ weights, rcond=None)[0]
+    weights = np.maximum(weights, 0.0)
+    residual = float(np.abs(basis @ weights - right).max())
+    longest = float(np.abs(rows).max())
+    if residual > RESIDUAL * longest:
+        raise DomainError(
+            f"the combination of the points is off by {residual:.1e}, expected {RESIDUAL * longest:.1e}"
+        )
+    return Combination(indices, weights)

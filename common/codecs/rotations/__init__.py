@@ -1,0 +1,1 @@
+"""Codecs that rotate at random and then round deterministically."""

@@ -1,0 +1,37 @@
+"""DRIVE: EDEN at one bit per coordinate."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from gradwire.common.codecs.base import Example
+from gradwire.common.codecs.registry import register
+from gradwire.common.codecs.rotations.eden import Eden
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Drive(Eden):
+    """DRIVE, which is ``eden(1)``: the signs of the rotated gradient, scaled by |x|^2 / |R x|_1.
+
+    Vargaftik et al., NeurIPS 2021, with three rounds in place of their one. Payload: the scale as a float32, then D
+    bits. Unbiased over the rotation, with <x, estimate> = |x|^2 for every rotation; variance (pi / 2 - 1) |x|^2 for
+    large D.
+
+    >>> from gradwire.common.codecs import parse
+    >>> parse("drive", dim=1000).nbits
+    1056
+    """
+
+    bits: float = field(default=1.0, init=False, metadata={"spec": False})
+
+    name = "drive"
+    source = "DRIVE (Vargaftik et al., NeurIPS 2021)"
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return (
+            Example("drive", 8, enumerable=True),
+            Example("drive", 100, enumerable=True),
+            Example("drive", 70_001),
+        )

@@ -1,0 +1,106 @@
+"""Gain-shape quantizers: any codec that has a gain, with another one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradwire.common.arrays.compat import F64
+from gradwire.common.arrays.update import Terms, Vector
+from gradwire.common.codecs.base import AnyCodec, Example
+from gradwire.common.codecs.forms.aguq import Aguq
+from gradwire.common.codecs.forms.composite import Wrapper
+from gradwire.common.codecs.forms.gain import build_gain
+from gradwire.common.codecs.registry import parse, register
+from gradwire.common.codecs.vector import GradientVector
+from gradwire.common.errors import SpecError
+from gradwire.common.randomness import Coins
+from gradwire.common.spec import Spec, parameter_fields, spelled
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class GainShape(Wrapper[Any]):
+    """The codec ``shape`` with this ``gain``: Q_g(|x|) Q_s(x / |x|), drawn independently, |x| in the norm of its ball.
+
+    For oracles of which only the mean square is bounded, E |x|^2 <= B^2, with the gain ``aguq(B, rounds)`` ([S] section
+    7): A-RATQ of [R] with ``ratq``, and its like for l_p balls with ``simq_plus``. An optimizer's error is then at most
+    D (alpha / sqrt(T) + beta), beta the bias of lengths beyond the gain's range (theory 2.3).
+
+    Payload, guarantees and decoder are those of the shape's codec with its parameter ``gain`` set; only the spelling
+    tells them apart.
+
+    >>> from gradwire.common.codecs import parse
+    >>> parse("gain_shape(aguq(1.0, 1000), ratq)", dim=1024).nbits - parse("ratq(gain=bound(1.0))", dim=1024).nbits
+    7
+    """
+
+    gain: Spec
+    shape: Spec
+
+    name = "gain_shape"
+    source = "SimQ 7; A-RATQ"
+    plans = ("gain_shape(aguq(1.0, 1000000), simq_plus(repeats={n}))", "gain_shape(aguq(1.0, 1000000), ratq)")
+
+    def _resolve(self) -> None:
+        built = parse(self.shape, self.dim)
+        if "gain" not in [field.name for field in parameter_fields(type(built))] or built.name == self.name:
+            raise SpecError(
+                f"{self.name}: {built.name} has no gain to set, expected a codec that has, as ratq or simq"
+            )
+        parameters = spelled(built)
+        del parameters["gain"]
+        object.__setattr__(self, "shape", Spec(built.name, (), tuple(parameters.items())))
+        object.__setattr__(self, "gain", build_gain(self.gain).spec)
+
+    @cached_property
+    def _inner(self) -> AnyCodec:
+        shape = self.shape
+        return parse(Spec(shape.name, shape.args, (*shape.kwargs, ("gain", self.gain))), self.dim)
+
+    @property
+    def variance_is_bound(self) -> bool:
+        return self._inner.variance_is_bound or self.gain.name == Aguq.name
+
+    @property
+    def batches(self) -> bool:
+        return self._inner.batches
+
+    @property
+    def index_size(self) -> int:
+        return self._inner.index_size
+
+    def synthesise(self, total: Vector) -> Vector:
+        return self._inner.synthesise(total)
+
+    def variance(self, norm: float = 1.0) -> float:
+        return self._inner.variance(norm)
+
+    def variance_at(self, x: NDArray[np.floating]) -> float:
+        return self._inner.variance_at(x)
+
+    def _quantize(self, vector: GradientVector, coins: Coins, shared: int) -> Any:
+        return self._inner._quantize(vector, coins, shared)
+
+    def _reconstruct(self, symbols: Any, shared: int) -> Terms | NDArray[np.float64]:
+        return self._inner._reconstruct(symbols, shared)
+
+    def _weigh(self, symbols: Any, weights: F64) -> Any:
+        return self._inner._weigh(symbols, weights)
+
+    def _law(self, vector: GradientVector, shared: int) -> Iterator[tuple[Any, float]]:
+        return self._inner._law(vector, shared)
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return (
+            Example("gain_shape(aguq(1.0, 16), simq_plus(repeats=1))", 3, enumerable=True),
+            Example("gain_shape(aguq(0.5, 1000), simq_plus(repeats=2))", 2, enumerable=True),
+            Example("gain_shape(bound(2.0), cuq(levels=3))", 3, enumerable=True),
+            Example("gain_shape(aguq(20.0, 1000000), ratq)", 1000),
+        )

@@ -1,0 +1,158 @@
+"""Coordinate subsampling by shared randomness, in front of any codec."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradwire.common.arrays.compat import I64, like
+from gradwire.common.arrays.random_subset import random_subset
+from gradwire.common.arrays.update import Terms
+from gradwire.common.codecs.base import Example
+from gradwire.common.codecs.forms.composite import Composite
+from gradwire.common.codecs.registry import parse, register
+from gradwire.common.codecs.vector import GradientVector
+from gradwire.common.errors import SpecError
+from gradwire.common.randomness import Coins
+from gradwire.common.spec import Spec
+
+FRACTION = 0.1  # unless the spec says how many coordinates
+SPARSE = 16  # below one coordinate in so many, a list of indices and weights is the smaller index domain
+
+
+@register
+@dataclass(frozen=True, kw_only=True)
+class Subsample(Composite[Any]):
+    """``inner``, applied to a public random subset of the coordinates; decoded dim / count times as long, others zero.
+
+    [S] section 7 names it for any precision below the dimension; [R] has it as RCS. The subset T is uniform among those
+    of its size and follows from the public seed of the worker and round, which must differ by worker and round (erratum
+    V14); no index is sent.
+
+    Args:
+        fraction: share of the coordinates, 0 to 1; count = round(fraction * dim), at least 1. By default a tenth.
+        inner: the codec for x restricted to T.
+        count: in place of ``fraction``, how many coordinates.
+        budget: in place of both, the largest payload in bits: as many coordinates as it pays for.
+
+    Payload: the inner codec's for ``count`` coordinates. Unbiased over the public seed where the inner codec is. With
+        mu = count / dim and V the inner variance, E|decode(encode(x)) - x|^2 = (1 / mu - 1) |x|^2 + E V(x_T) / mu^2;
+        for V(x) = v |x|^2 that is (1 + v) |x|^2 / mu - |x|^2.
+
+    >>> from gradwire.common.codecs import parse
+    >>> parse("subsample(0.1, cuq(levels=7))", dim=1000).nbits
+    332
+    """
+
+    fraction: float | None = None
+    inner: Spec = Spec("cuq")
+    count: int | None = None
+    budget: int | None = None
+
+    name = "subsample"
+    source = "SimQ 7; RCS of RATQ"
+    plans = ("subsample(inner=ratq, count={n})", "subsample(inner=rotated(1, cuq(levels=3)), count={n})")
+
+    def __post_init__(self) -> None:
+        given = [n for n in ("fraction", "count", "budget") if getattr(self, n) is not None]
+        if len(given) > 1:
+            raise SpecError(f"{self.name}: {' and '.join(given)} are given, expected one of them")
+        if not given:
+            object.__setattr__(self, "fraction", FRACTION)
+        super().__post_init__()
+
+    def _resolve(self) -> None:
+        if self.fraction is not None:
+            if not 0 < self.fraction <= 1:
+                raise SpecError(f"{self.name}: fraction is {self.fraction}, expected above 0, at most 1")
+            object.__setattr__(self, "count", max(1, round(self.fraction * self.dim)))
+        elif self.budget is not None:
+            object.__setattr__(self, "count", self._affordable(self.budget))
+        if self.count is None or not 1 <= self.count <= self.dim:
+            raise SpecError(f"{self.name}: count is {self.count}, expected 1 to {self.dim} coordinates")
+        # One spelling for one codec: which coordinates are sent depends on their number alone.
+        object.__setattr__(self, "fraction", None)
+        object.__setattr__(self, "budget", None)
+        super()._resolve()
+
+    def _affordable(self, budget: int) -> int:
+        """The most coordinates whose payload fits, by bisection: payloads grow with the number of coordinates."""
+        low, high = 0, self.dim
+        while low < high:
+            middle = (low + high + 1) // 2
+            fits = parse(self.inner, middle).nbits <= budget
+            low, high = (middle, high) if fits else (low, middle - 1)
+        if low == 0:
+            raise SpecError(
+                f"{self.name}: {budget} bits pay for no coordinate of {self.inner}, expected more"
+            )
+        return low
+
+    @property
+    def inner_dim(self) -> int:
+        assert self.count is not None
+        return self.count
+
+    def _flags(self) -> dict[str, bool]:
+        kept = super()._flags()
+        everything = self.inner_dim == self.dim
+        return kept | {
+            "shared_randomness": True,
+            "unbiased_given_shared": everything and kept["unbiased_given_shared"],
+            "variance_given_shared": everything and kept["variance_given_shared"],
+            "index_domain": kept["index_domain"] or SPARSE * self.inner_dim <= self.dim,
+        }
+
+    @property
+    def _stretch(self) -> float:
+        """1 / mu."""
+        return self.dim / self.inner_dim
+
+    def variance(self, norm: float = 1.0) -> float:
+        """|x_T|^2 has the mean mu |x|^2, and V is concave in it or, where a gain clips, convex."""
+        mu, inner = 1 / self._stretch, self._inner.variance
+        noise = self._stretch**2 * max(inner(math.sqrt(mu) * norm), (1 - mu) * inner(0.0) + mu * inner(norm))
+        left_out = (self._stretch - 1) * norm**2
+        if self.unbiased:
+            return left_out + noise
+        return (math.sqrt(left_out) + math.sqrt(noise)) ** 2  # errors may then point one way
+
+    def _subset(self, shared: int) -> I64:
+        return random_subset(self.dim, self.inner_dim, shared)
+
+    def _restrict(self, vector: GradientVector, shared: int) -> GradientVector:
+        """The vector's coordinates in T, gathered on its device."""
+        values = vector.values[like(self._subset(shared), vector.values)]
+        return GradientVector.of(values, self.inner_dim).scaled(vector.factor)
+
+    def _quantize(self, vector: GradientVector, coins: Coins, shared: int) -> Any:
+        return self._inner._quantize(self._restrict(vector, shared), coins, self._inner_seed(shared))
+
+    def _law(self, vector: GradientVector, shared: int) -> Iterator[tuple[Any, float]]:
+        return self._inner._law(self._restrict(vector, shared), self._inner_seed(shared))
+
+    def _reconstruct(self, symbols: Any, shared: int) -> Terms | NDArray[np.float64]:
+        estimate, subset = self._inner_estimate(symbols, shared), self._subset(shared)
+        if isinstance(estimate, Terms):
+            return Terms(self.dim, subset[estimate.indices], estimate.weights * self._stretch)
+        if SPARSE * self.inner_dim <= self.dim:
+            return Terms(self.dim, subset, estimate * self._stretch)
+        out = np.zeros(self.dim)
+        out[subset] = estimate * self._stretch
+        return out
+
+    @classmethod
+    def examples(cls) -> tuple[Example, ...]:
+        return (
+            Example("subsample(0.5, cuq(levels=3))", 6, enumerable=True),
+            Example("subsample(0.6, simq_plus(repeats=2))", 5),
+            Example("subsample(1.0, rotated(1, cuq(levels=3)))", 3, enumerable=True),
+            Example("subsample(inner=cuq, budget=500)", 1000),
+            Example("subsample(0.25, rotated(1, cuq))", 1000),
+            Example("subsample(0.01, subsample(0.5, cross_polytope(repeats=50)))", 70_001),
+        )

@@ -1,1 +1,0 @@
-"""Vectorised primitives for NumPy and torch: bit packing, Hadamard transform, weighted sampling, type coding."""

@@ -1,0 +1,1 @@
+"""Lossless coders of integers, sets and signs: radix, subset, Elias, Huffman, range coder."""

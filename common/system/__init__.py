@@ -1,0 +1,1 @@
+"""What server and worker ask of the operating system: durable files, memory, signals."""

@@ -1,0 +1,74 @@
+"""What an optimizer is, and optimizers by name."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import ClassVar, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradwire.common.arrays.update import Vector
+from gradwire.common.registry import Registry
+from gradwire.common.spec import Spec, canonical, parse_spec, spelled
+
+F32: TypeAlias = NDArray[np.float32]
+State: TypeAlias = dict[str, F32]  # named float32 arrays [dim], part of every snapshot
+
+
+@dataclass(frozen=True, kw_only=True)
+class Optimizer(ABC):
+    """One deterministic step, replayed by the server and by every replica with equal bits.
+
+    ``portable`` says that its bits are the same on every machine: additions, multiplications, square roots,
+    sums in a fixed order. One that is not (powers differ in the last bit between processors) is replayed by
+    the server alone: its runs send the model.
+    """
+
+    name: ClassVar[str]
+    portable: ClassVar[bool] = True
+
+    @property
+    def sparse(self) -> bool:
+        """Whether a sparse update changes the parameters at its own indices alone: the work is then free of dim."""
+        return False
+
+    def initial_state(self, params: F32) -> State:
+        """The state before round 0, for initial parameters [dim]: named float32 arrays [dim]."""
+        return {}
+
+    @abstractmethod
+    def step(self, params: F32, state: State, update: Vector, round_: int) -> None:
+        """Apply the mean update of one round to ``params`` [dim] and ``state``, in place.
+
+        The update is float32; of a ``portable`` optimizer all machines get the same bits.
+        """
+
+    def observe(self, params: F32, state: State, round_: int) -> None:  # noqa: B027 - most have nothing to do
+        """Keep up with parameters [dim] that another process stepped to, in state that follows from them."""
+
+    @property
+    def spec(self) -> str:
+        """The canonical spelling."""
+        return canonical(self.name, spelled(self))
+
+
+_REGISTRY: Registry[Optimizer] = Registry("optimizer")
+register = _REGISTRY.register
+
+
+def optimizers() -> Mapping[str, type[Optimizer]]:
+    """Every optimizer by name."""
+    return MappingProxyType(_REGISTRY)
+
+
+def parse_optimizer(text: str | Spec) -> Optimizer:
+    """An optimizer from its spec, e.g. ``sgd(lr=0.1)``.
+
+    Raises:
+        SpecError: unknown name, unknown argument or a value outside its range.
+    """
+    return _REGISTRY.build(parse_spec(text) if isinstance(text, str) else text)

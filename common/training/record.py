@@ -1,0 +1,38 @@
+"""A committed round, and the pure function from it to the mean update."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from gradwire.common.arrays.update import Vector
+from gradwire.common.codecs import AnyCodec
+from gradwire.common.randomness import shared_seed
+
+
+@dataclass(frozen=True)
+class RoundRecord:
+    """What the log keeps of round ``round``: the payloads that were counted, in worker order.
+
+    Attributes:
+        workers: ids of the cohort, increasing.
+        payloads: one a worker.
+        examples: one a worker, where the run weighs by examples; else empty.
+    """
+
+    round: int
+    workers: tuple[int, ...]
+    payloads: tuple[bytes, ...]
+    examples: tuple[int, ...] = ()
+
+
+def aggregate(codec: AnyCodec, seed: int, record: RoundRecord) -> Vector:
+    """The weighted mean of a round's payloads: float32 [dim], the same bits on every machine.
+
+    Raises:
+        PayloadError: a payload is malformed.
+    """
+    total = codec.accumulator()
+    weights = record.examples or (1,) * len(record.payloads)
+    seeds = [shared_seed(seed, record.round, w) if codec.shared_randomness else None for w in record.workers]
+    total.add_all(record.payloads, weights, shared=seeds)
+    return total.mean()

@@ -1,0 +1,185 @@
+"""``gradwire worker``: take part in a run."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import socket
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gradwire.common.errors import ConfigError
+from gradwire.common.privacy.accounting import check_delta, require_accountant
+from gradwire.common.privacy.budget import Budget
+from gradwire.common.system.signals import StopSignals
+from gradwire.common.training.config import MAX_WORKERS
+from gradwire.common.transport.address import parse_address, require_protected
+from gradwire.common.transport.tls import worker_tls
+from gradwire.worker.certificates import claim, hold
+from gradwire.worker.privacy import Limits
+from gradwire.worker.process import WorkerOptions, WorkerProcess
+
+
+def worker(
+    server: Annotated[str, typer.Option(help="HOST:PORT of the server.")],
+    name: Annotated[
+        str | None, typer.Option(help="Name that stays the same across restarts [that of the certificate].")
+    ] = None,
+    count: Annotated[int, typer.Option(help="Logical workers to host.", min=1, max=MAX_WORKERS)] = 1,
+    workers: Annotated[str | None, typer.Option(help="Their ids, e.g. 0-24 or 3,5, instead of any.")] = None,
+    retry_for: Annotated[
+        float, typer.Option(help="Seconds without a server before giving up.", min=0.0)
+    ] = 60.0,
+    allow_task: Annotated[
+        list[str] | None, typer.Option(help="A package.module:factory of yours that the run's task may name.")
+    ] = None,
+    state_dir: Annotated[
+        Path | None,
+        typer.Option(help="Folder for what must survive a restart: error feedback, the privacy ledger."),
+    ] = None,
+    max_epsilon: Annotated[
+        float | None, typer.Option(help="Privacy budget of this data, over all runs; kept in --state-dir.")
+    ] = None,
+    delta: Annotated[
+        float | None,
+        typer.Option(help="Account for the budget at this delta; default: pure epsilons add up."),
+    ] = None,
+    report_metrics: Annotated[
+        bool, typer.Option("--report-metrics", help="Send losses and metrics in private runs too.")
+    ] = False,
+    cert: Annotated[
+        Path | None,
+        typer.Option(
+            help="PEM file of this worker's certificate, key and authority; names the process.",
+            envvar="GRADWIRE_CERT",
+        ),
+    ] = None,
+    certs: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder of `gradwire certs`: takes a certificate that nobody here uses; state is kept by its name."
+        ),
+    ] = None,
+    key: Annotated[Path | None, typer.Option(help="PEM file of the key, unless in the same file.")] = None,
+    ca: Annotated[
+        Path | None, typer.Option(help="PEM file of the server's authority, unless in the same file.")
+    ] = None,
+    insecure: Annotated[
+        bool, typer.Option("--insecure", help="Allow plaintext beyond this machine.")
+    ] = False,
+) -> None:
+    """Take part in a run: what to compute and how to encode it comes from the server."""
+    logging.basicConfig(format="gradwire worker: %(levelname)s: %(message)s")
+    address = parse_address(server)
+    if certs is not None and cert is not None:
+        raise ConfigError("--cert names a certificate and --certs takes any: give one of them")
+    own = claim(certs) if certs is not None else hold(cert) if cert is not None else None
+    tls = worker_tls(ca, own, key)
+    if warning := require_protected(address, tls=tls is not None, insecure=insecure):
+        _say(warning)
+    certified = tls.identity.name if tls is not None and tls.identity is not None else None
+    if certs is not None and state_dir is not None and certified is not None:
+        state_dir /= certified  # alike processes share the folder as they share the certificates
+    limits = Limits(budget_from(max_epsilon, delta, state_dir), report_metrics)
+    options = WorkerOptions(
+        server=address,
+        name=name or certified or f"{socket.gethostname()}-{os.getpid()}",
+        count=count,
+        workers=parse_ids(workers) if workers else (),
+        retry_for=retry_for,
+        allow_import=frozenset(allow_task or ()),
+        state_dir=state_dir,
+        limits=limits,
+        tls=tls,
+    )
+    with StopSignals() as signals:
+        code = asyncio.run(_run(WorkerProcess(options, _say), signals))
+    if code:
+        raise typer.Exit(code)
+
+
+def budget_from(max_epsilon: float | None, delta: float | None, state_dir: Path | None) -> Budget | None:
+    """The privacy budget that the flags ask for.
+
+    Raises:
+        ConfigError: values without meaning, a delta without a budget, a budget without a folder to keep its ledger in.
+    """
+    if max_epsilon is None:
+        if delta is not None:
+            raise ConfigError("--delta without --max-epsilon limits nothing: pass both")
+        return None
+    if state_dir is None:
+        raise ConfigError("--max-epsilon needs --state-dir: what is spent must survive a restart")
+    if delta is None:
+        return Budget(max_epsilon)
+    budget = Budget(max_epsilon, check_delta(delta))
+    require_accountant()
+    return budget
+
+
+def parse_ids(text: str) -> tuple[int, ...]:
+    """Worker ids as people write them: ``0-24``, ``3,5`` or both.
+
+    Raises:
+        ConfigError: not ids.
+    """
+    ids: list[int] = []
+    for part in text.split(","):
+        first, dash, last = part.strip().partition("-")
+        if not first.isdecimal() or (dash and not last.isdecimal()):
+            raise ConfigError(f"worker ids {text!r} cannot be read: write 0-24, or 3,5")
+        if max(len(first), len(last)) > 9 or max(int(first), int(last or first)) >= MAX_WORKERS:
+            raise ConfigError(
+                f"worker ids {text[:40]!r} are too large: a run has at most {MAX_WORKERS} workers"
+            )
+        ids += range(int(first), int(last or first) + 1)
+    if not ids or len(ids) != len(set(ids)):
+        raise ConfigError(f"worker ids {text!r} are empty or name one twice: write 0-24, or 3,5")
+    return tuple(ids)
+
+
+async def _run(process: WorkerProcess, signals: StopSignals) -> int:
+    """Run until the end or a signal; returns the exit code."""
+    loop = asyncio.get_running_loop()
+    caught: list[int] = []
+    task = loop.create_task(process.run())
+
+    def heed(signum: int) -> None:
+        """At the second at once, wherever the loop is by then: a gradient may take long and cannot be stopped."""
+        if caught:
+            os._exit(128 + signum)
+        caught.append(signum)
+        if not loop.is_closed():
+            loop.call_soon_threadsafe(_stop, process, task, signum)
+
+    signals.heed = heed  # to the end of the process: the loop's own end waits for the gradient too
+    with signals.waking(loop):
+        try:
+            await task
+        except asyncio.CancelledError:
+            if not caught:
+                raise
+            return 128 + caught[0]
+        signals.over = True
+    return 0
+
+
+def _stop(process: WorkerProcess, task: asyncio.Task[None], signum: int) -> None:
+    """Stop in order."""
+    if process.finished:
+        process.hurry()
+        what = "the run is finished, leaving with the server"
+    else:
+        task.cancel()
+        what = "stopping once what is being computed is done"
+    # Last: there may be nobody left to read it.
+    _say(f"{signal.Signals(signum).name}: {what}; once more stops at once")
+
+
+def _say(text: str) -> None:
+    print(f"gradwire worker: {text}", file=sys.stderr, flush=True)

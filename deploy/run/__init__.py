@@ -1,0 +1,1 @@
+"""``gradwire run``: a server and its workers as processes of this machine."""

@@ -1,0 +1,157 @@
+"""How a run looks while it runs: a live table on a terminal, a line every two seconds anywhere else."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from rich.console import Console, Group, RenderableType
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+
+from gradwire.deploy.run.view import View
+from gradwire.deploy.units import counted, duration, human, number
+
+EVERY = 2.0  # seconds between lines
+WARNING = f" {logging.getLevelName(logging.WARNING)}: "  # in lines of processes that warn
+
+
+class Lines:
+    """Plain lines: remarks as they come, the state of the run every two seconds and at its end."""
+
+    def __init__(
+        self,
+        view: View,
+        console: Console,
+        *,
+        verbose: bool = False,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.view, self.console, self.verbose = view, console, verbose
+        self._clock = clock
+        self._next_line = clock() + EVERY
+        self._told = 0  # rounds that the last line spoke of
+        self._warned: set[str] = set()
+
+    def __enter__(self) -> Lines:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        pass
+
+    def show(self, event: Mapping[str, Any]) -> None:
+        """An event of the server."""
+        self.view.apply(event)
+        if event["event"] == "listening" and self.view.round:
+            self._resumed()
+        if event["event"] == "resync":
+            differed = f"{event['process']} differed from the server after round {event['round']}"
+            self.note(f"{differed} and took its model")
+        if event["event"] == "finished":
+            self._line()
+
+    def _resumed(self) -> None:
+        self._told = self.view.round
+        if self.view.round >= self.view.rounds:
+            self.note(f"the run is complete: {self.view.round} rounds")
+        else:
+            self.note(f"going on after round {self.view.round}")
+
+    def note(self, text: str) -> None:
+        """A remark, on a line of its own."""
+        self.console.print(text, soft_wrap=True, markup=False, highlight=False)
+
+    def log(self, name: str, line: str) -> None:
+        """What a child wrote, for those who asked for it; its first warning is for everybody."""
+        if self.verbose:
+            self.note(f"{name}: {line}")
+        elif WARNING in line and name not in self._warned:
+            self._warned.add(name)
+            self.note(f"{name}: {line.partition(WARNING)[2]}; what else it says is shown with --verbose")
+
+    def tick(self) -> None:
+        """Draw a line when it is time."""
+        if self._clock() >= self._next_line:
+            self._line()
+
+    def _line(self) -> None:
+        self._next_line = self._clock() + EVERY
+        if self.view.round > self._told:
+            self._told = self.view.round
+            self.note(status_line(self.view))
+
+
+class LiveTable(Lines):
+    """A table that is drawn anew where it stands; remarks scroll by above it."""
+
+    def __enter__(self) -> LiveTable:
+        self._live = Live(
+            get_renderable=lambda: live_table(self.view),
+            console=self.console,
+            refresh_per_second=8,
+            transient=True,
+        )
+        self._live.start(refresh=True)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._live.stop()
+
+    def _line(self) -> None:
+        """The table says it all."""
+
+
+def display_for(console: Console, view: View, *, verbose: bool = False) -> Lines:
+    """The display that suits where the output goes."""
+    return (LiveTable if console.is_terminal else Lines)(view, console, verbose=verbose)
+
+
+def status_line(view: View) -> str:
+    """The state of a run in one line."""
+    up, down = view.uplink, view.downlink
+    parts = [
+        f"round {view.round}/{view.rounds}",
+        f"loss {number(view.loss)}",
+        *_metrics(view)[:1],
+        f"up {human(up.payload_bits, 'bit')} a worker",
+        f"down {human(down.payload_bits, 'bit')} a process",
+        f"total {human(up.message_bytes, 'B')} up, {human(down.message_bytes, 'B')} down",
+    ]
+    if view.privacy is not None:
+        parts.append(view.privacy)
+    if view.rate:
+        parts.append(f"{view.rate:.3g} rounds/s")
+    if 0 < view.connected < view.expected:
+        parts.append(f"{view.connected} of {view.expected} workers")
+    return "  ".join(parts)
+
+
+def live_table(view: View) -> RenderableType:
+    """The state of a run as a progress bar and a table."""
+    if not view.round:
+        return f"{view.connected} of {counted(view.expected, 'worker')} connected …"
+    bar = Table.grid(padding=(0, 2))
+    left = f"{duration(view.remaining)} left" if view.remaining is not None else ""
+    rate = f"{view.rate:.3g} rounds/s" if view.rate else ""
+    bar.add_row(
+        f"round {view.round}/{view.rounds}", ProgressBar(view.rounds, view.round, width=30), rate, left
+    )
+    table = Table.grid(padding=(0, 2))
+    table.add_row("loss", number(view.loss), "  ".join(_metrics(view)))
+    for name, flow, whom in (("uplink", view.uplink, "worker"), ("downlink", view.downlink, "process")):
+        each = f"{human(flow.payload_bits, 'bit')} a {whom} and round"
+        table.add_row(name, each, f"{human(flow.message_bytes, 'B')} so far")
+    if view.privacy is not None:
+        table.add_row("privacy", view.privacy)
+    resyncs = f"{counted(view.resyncs, 're-sync')}" if view.resyncs else ""
+    table.add_row("workers", f"{view.connected} of {view.expected} connected", resyncs)
+    return Group(bar, table)
+
+
+def _metrics(view: View) -> list[str]:
+    """Accuracy first, where there is one: a line has room for one."""
+    ranked = sorted(view.metrics.items(), key=lambda item: item[0] != "accuracy")
+    return [f"{name} {number(value)}" for name, value in ranked]

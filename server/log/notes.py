@@ -1,0 +1,102 @@
+"""What a server must remember beside the rounds: who hosts which workers, measurements, counters."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Mapping
+from types import TracebackType
+from typing import Any, Self
+
+from gradwire.common.errors import LogError
+from gradwire.server.log.file import LogFile
+from gradwire.server.log.rows import checksum, is_whole, pack_ints, unpack_ints
+
+TALLY = "tally"  # the key of the run's counters
+
+
+class LogNotes:
+    """The part of a run's log that the model does not depend on: as durable as the rest.
+
+    Damage may lose a note without a word, but never alters one: unlike rounds, nothing says how many there are.
+    """
+
+    def __init__(self, file: LogFile) -> None:
+        self._file = file
+
+    def assign(self, process: str, workers: tuple[int, ...]) -> None:
+        """Remember that a process hosts these workers, in place of what it hosted before.
+
+        Whoever had one of them has it no more, and a process that has none left is forgotten.
+        """
+        taken = frozenset(workers)
+        with self._file.transaction() as db:
+            for name, ids in self.assignments().items():
+                left = tuple(worker for worker in ids if worker not in taken)
+                if name != process and left != ids:
+                    db.execute("DELETE FROM assignments WHERE process = ?", (name,))
+                    if left:
+                        insert(db, "assignments", name, pack_ints(left))
+            insert(db, "assignments", process, pack_ints(workers))
+
+    def assignments(self) -> dict[str, tuple[int, ...]]:
+        """The workers that were last assigned to each process.
+
+        Raises:
+            LogError: one of them is damaged.
+        """
+        found = self._read("SELECT * FROM assignments ORDER BY process")
+        return {process: unpack_ints(workers) for process, workers, _ in found}
+
+    def record_metrics(self, round_: int, metrics: Mapping[str, Any]) -> None:
+        """Store what was measured in a round, in place of what was stored for it before."""
+        self._write("metrics", round_, json.dumps(dict(metrics)))
+
+    def metrics(self) -> dict[int, dict[str, Any]]:
+        """What was measured, by round; pruning keeps it.
+
+        Raises:
+            LogError: it is damaged.
+        """
+        found = self._read("SELECT * FROM metrics ORDER BY round")
+        return {round_: json.loads(data) for round_, data, _ in found}
+
+    def put(self, key: str, value: str) -> None:
+        """Store a value under a key, in place of an earlier one."""
+        self._write("meta", key, value)
+
+    def get(self, key: str) -> str | None:
+        """The value under a key, if there is one.
+
+        Raises:
+            LogError: it is damaged.
+        """
+        found = self._read("SELECT * FROM meta WHERE key = ?", key)
+        return str(found[0][1]) if found else None
+
+    def close(self) -> None:
+        """Let go of the file and of the directory's lock."""
+        self._file.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _write(self, table: str, key: int | str, value: str | bytes) -> None:
+        with self._file.transaction() as db:
+            insert(db, table, key, value)
+
+    def _read(self, sql: str, *values: str) -> list[Any]:
+        found = self._file.rows(sql, *values)
+        if not all(map(is_whole, found)):
+            raise LogError(f"{self._file.path} is damaged: restore the directory from a copy")
+        return found
+
+
+def insert(db: sqlite3.Connection, table: str, key: int | str, value: str | bytes) -> None:
+    """Write a note within a transaction, in place of what the key had before."""
+    db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", (key, value, checksum(key, value)))

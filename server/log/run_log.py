@@ -1,0 +1,291 @@
+"""The durable log of a run: an initial model and every committed round, in one SQLite file.
+
+The model is a fold over this log (`gradwire.common.training.model`). Each method that changes something is one
+transaction: it is on the disk when the method returns, and has not happened at all when it raises or the process is
+killed within it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from gradwire.common.errors import ConfigError, LogError
+from gradwire.common.training.config import RunConfig
+from gradwire.common.training.record import RoundRecord
+from gradwire.server.log import rows
+from gradwire.server.log.file import NAME, LogFile
+from gradwire.server.log.notes import TALLY, LogNotes, insert
+
+
+class RunLog(LogNotes):
+    """The log of one run, held by one process; its methods may be called from any thread.
+
+    Attributes:
+        config: the resolved configuration that the run was started with.
+
+    >>> from tempfile import TemporaryDirectory
+    >>> with TemporaryDirectory() as folder:
+    ...     with RunLog.create(Path(folder), RunConfig(task="logistic(a9a)"), b"one run") as log:
+    ...         log.append(RoundRecord(0, (0, 2), (b"ab", b"cd")), digest=7)
+    ...     with RunLog.open(Path(folder)) as log:
+    ...         log.next_round, list(log.read(0, 1)), log.digest_at(0)
+    (1, [RoundRecord(round=0, workers=(0, 2), payloads=(b'ab', b'cd'), examples=())], 7)
+    """
+
+    def __init__(self, file: LogFile) -> None:
+        super().__init__(file)
+        try:
+            self._run = self._run_row()
+            self.config = self._config()
+            self._check_rounds()
+            self._unfolded = self._payload_bytes()
+        except BaseException:
+            file.close()
+            raise
+
+    @classmethod
+    def create(cls, directory: Path, config: RunConfig, run_id: bytes) -> RunLog:
+        """Start the log of a new run; the directory is made where it is missing.
+
+        Raises:
+            LogError: the directory holds a run already, is in use or cannot be written.
+        """
+        return cls(LogFile.create(directory, rows.run_row(config.to_json(), run_id, 0)))
+
+    @classmethod
+    def open(cls, directory: Path) -> RunLog:
+        """Open the log of a run that was started earlier.
+
+        Raises:
+            LogError: no run here, in use by another process, damaged, or written by another version.
+        """
+        return cls(LogFile.open(directory))
+
+    @classmethod
+    def exists(cls, directory: Path) -> bool:
+        """Whether a run was started here."""
+        return (directory / NAME).is_file()
+
+    @property
+    def run_id(self) -> bytes:
+        """What tells this run from every other."""
+        return self._run.run_id
+
+    @property
+    def next_round(self) -> int:
+        """Rounds appended so far, so the number of the next one."""
+        return self._run.rounds
+
+    @property
+    def finished(self) -> bool:
+        """Whether the run's last round is in the log."""
+        return self.next_round >= self.config.rounds
+
+    @property
+    def has_initial(self) -> bool:
+        """Whether the run has a model: before that, nothing has happened in it."""
+        return self._snapshot_round() is not None
+
+    def begin_anew(self, config: RunConfig, run_id: bytes) -> None:
+        """Put another run in the place of one that has no model yet.
+
+        Raises:
+            LogError: it has one, or the disk refused it.
+        """
+        with self._file.mutex:
+            if self.has_initial:
+                raise LogError(f"{self._file.path} holds a run that has begun: choose another directory")
+            run = rows.run_row(config.to_json(), run_id, 0)
+            with self._file.transaction() as db:
+                for table in ("assignments", "metrics", "meta"):
+                    db.execute(f"DELETE FROM {table}")
+                db.execute("UPDATE run SET config = ?, run_id = ?, rounds = ?, checksum = ?", run)
+            self._run, self.config = run, config
+
+    # ---- rounds --------------------------------------------------------------------------------------------
+
+    def append(
+        self,
+        record: RoundRecord,
+        digest: int | None,
+        *,
+        notes: Mapping[str, Any] | None = None,
+        tally: str = "",
+    ) -> None:
+        """Add the next round, with the digest of the model after it where one was taken.
+
+        In the same transaction, so that a crash never parts them: what was measured in the round, and the tally so far.
+
+        Raises:
+            LogError: it is not the next round, it is malformed, or the disk refused it.
+        """
+        row = rows.round_row(record, digest)
+        with self._file.mutex:
+            if record.round != self.next_round:
+                raise LogError(f"round {record.round} cannot be appended, expected round {self.next_round}")
+            run = rows.run_row(self._run.config, self.run_id, self.next_round + 1)
+            with self._file.transaction() as db:
+                db.execute("INSERT INTO rounds VALUES (?, ?, ?, ?, ?, ?, ?)", row)
+                db.execute("UPDATE run SET rounds = ?, checksum = ?", (run.rounds, run.checksum))
+                if notes is not None:
+                    insert(db, "metrics", record.round, json.dumps(dict(notes)))
+                if tally:
+                    insert(db, "meta", TALLY, tally)
+            self._run = run
+            self._unfolded += len(row.payloads)
+
+    def read(self, start: int, stop: int) -> Iterator[RoundRecord]:
+        """Rounds ``start`` to ``stop - 1``, each read when it is asked for.
+
+        Raises:
+            LogError: a round that was pruned, is not there yet or is damaged.
+        """
+        first = self.first_kept()
+        if start < min(first, stop):
+            raise LogError(
+                f"round {start} is no longer in the log, the first is {first}: begin with the snapshot"
+            )
+        if stop > self.next_round:
+            raise LogError(f"round {stop - 1} is not in the log: it has {self.next_round} rounds")
+        return (rows.record_of(self._row(round_)) for round_ in range(start, stop))
+
+    def digest_at(self, round_: int) -> int | None:
+        """The digest that was appended with a round, uint64; None where none was, or where the round was pruned.
+
+        Raises:
+            LogError: the round is not there yet, or is damaged.
+        """
+        if round_ < self.first_kept():
+            return None
+        row = self._row(round_)
+        rows.record_of(row)
+        return int.from_bytes(row.digest, "little") if row.digest else None
+
+    def first_kept(self) -> int:
+        """The first round that has not been pruned; ``next_round`` when all have."""
+        (first,) = self._file.rows("SELECT min(round) FROM rounds")[0]
+        return self.next_round if first is None else int(first)
+
+    def prune(self, before: int) -> None:
+        """Drop the rounds below ``before``; their room in the file is used again.
+
+        Raises:
+            LogError: the latest snapshot does not cover them.
+        """
+        with self._file.mutex:
+            covered = self._snapshot_round() or 0
+            if before > covered:
+                raise LogError(
+                    f"rounds below {before} cannot be pruned: the latest snapshot is after round {covered}"
+                )
+            with self._file.transaction() as db:
+                db.execute("DELETE FROM rounds WHERE round < ?", (before,))
+
+    # ---- snapshots -----------------------------------------------------------------------------------------
+
+    def set_initial(self, snapshot: bytes) -> None:
+        """Store the model at round 0; it is kept as long as the log.
+
+        Raises:
+            LogError: it is set already.
+        """
+        with self._file.mutex:
+            if self._snapshot_round() is not None:
+                raise LogError(f"{self._file.path} has its initial model already: it never changes")
+            self._store(0, snapshot)
+
+    def snapshot(self, round_: int, data: bytes) -> None:
+        """Store the model after ``round_`` rounds in place of the newest snapshot.
+
+        Raises:
+            LogError: no initial model, a snapshot older than the newest, or of rounds that the log does not have.
+        """
+        with self._file.mutex:
+            newest = self._snapshot_round()
+            if newest is None or round_ == 0:
+                raise LogError("the model at round 0 is stored first, and by set_initial")
+            if not newest <= round_ <= self.next_round:
+                raise LogError(
+                    f"the snapshot is after round {round_}, expected {newest} to {self.next_round}"
+                )
+            self._store(round_, data)
+            self._unfolded = self._payload_bytes()
+
+    def initial(self) -> bytes:
+        """The model at round 0: the fold over a log that was never pruned begins here.
+
+        Raises:
+            LogError: it is not set, or is damaged.
+        """
+        if self._snapshot_round() is None:
+            raise LogError(f"{self._file.path} has no initial model yet")
+        return self._load(0)
+
+    def latest_snapshot(self) -> tuple[int, bytes] | None:
+        """The newest snapshot and the rounds it covers; the initial model is the first one.
+
+        Raises:
+            LogError: it is damaged.
+        """
+        with self._file.mutex:
+            newest = self._snapshot_round()
+            return None if newest is None else (newest, self._load(newest))
+
+    def bytes_since_snapshot(self) -> int:
+        """Payload bytes of the rounds that the newest snapshot does not cover."""
+        return self._unfolded
+
+    # ---- rows ----------------------------------------------------------------------------------------------
+
+    def _run_row(self) -> rows.RunRow:
+        (row,) = self._read("SELECT * FROM run") or [None]
+        if row is None:
+            raise LogError(f"{self._file.path} is damaged: restore the directory from a copy")
+        return rows.RunRow(*row)
+
+    def _config(self) -> RunConfig:
+        try:
+            return RunConfig.from_json(self._run.config)
+        except (ConfigError, ValueError, TypeError) as error:
+            raise LogError(f"{self._file.path} has a configuration that this release cannot read") from error
+
+    def _check_rounds(self) -> None:
+        """The last round is in the log, or in the snapshot that let it be pruned."""
+        (last,) = self._file.rows("SELECT max(round) FROM rounds")[0]
+        there = (self._snapshot_round() or 0) if last is None else last + 1
+        if there != self.next_round:
+            raise LogError(
+                f"the log ends after {there} rounds, expected {self.next_round}: restore it from a copy"
+            )
+
+    def _payload_bytes(self) -> int:
+        since = self._snapshot_round() or 0
+        (total,) = self._file.rows("SELECT sum(length(payloads)) FROM rounds WHERE round >= ?", since)[0]
+        return int(total or 0)
+
+    def _row(self, round_: int) -> rows.RoundRow:
+        try:
+            found = self._file.rows("SELECT * FROM rounds WHERE round = ?", round_)
+        except LogError as error:
+            raise LogError(f"round {round_} is damaged in the log: {error}") from error
+        if not found:
+            raise LogError(f"round {round_} is missing from the log")
+        return rows.RoundRow(*found[0])
+
+    def _snapshot_round(self) -> int | None:
+        (newest,) = self._file.rows("SELECT max(round) FROM snapshots")[0]
+        if not isinstance(newest, int | None):
+            raise LogError(f"{self._file.path} is damaged: restore the directory from a copy")
+        return newest
+
+    def _load(self, round_: int) -> bytes:
+        found = self._file.rows("SELECT * FROM snapshots WHERE round = ? ORDER BY part", round_)
+        return rows.snapshot_of(round_, [rows.SnapshotRow(*row) for row in found])
+
+    def _store(self, round_: int, data: bytes) -> None:
+        with self._file.transaction() as db:
+            db.execute("DELETE FROM snapshots WHERE round > 0")
+            db.executemany("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?)", rows.snapshot_rows(round_, data))

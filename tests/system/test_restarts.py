@@ -1,0 +1,125 @@
+"""A summary is of the whole run, and every stream is checked at both ends, whatever broke in between."""
+
+import asyncio
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from gradwire.common.errors import Unavailable
+from gradwire.common.training.config import RunConfig
+from gradwire.server.coordinator import Coordinator
+from gradwire.server.outgoing import OutgoingEntry
+from gradwire.server.serving import Interrupted
+from gradwire.server.session import Session
+from tests.system.harness import Run, simulate, whole_run
+
+CONFIG = RunConfig(
+    task="least_squares(samples=64, dim=24)",
+    codec="cross_polytope(repeats=9)",
+    workers=3,
+    rounds=12,
+    digest_every=1,
+    evaluate_every=2,
+)
+
+
+async def killed(run: Run, server: "asyncio.Task[Any]") -> None:
+    server.cancel()
+    await asyncio.wait([server])
+
+
+async def stopped(run: Run, server: "asyncio.Task[Any]") -> None:
+    with run.signals:
+        signal.raise_signal(signal.SIGTERM)
+    with pytest.raises(Interrupted):
+        await server
+
+
+@pytest.mark.parametrize("end", [killed, stopped])
+def test_a_summary_is_of_the_whole_run(
+    end: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = whole_run(CONFIG, tmp_path / "undisturbed", [(0,), (1,), (2,)])
+
+    async def main() -> dict[str, Any]:
+        passed = asyncio.Event()
+        run = Run(CONFIG, tmp_path / "run", lambda e: passed.set() if e.get("round") == 5 else None)
+        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
+            mortal = asyncio.create_task(run.serve())
+            for i in range(3):
+                group.create_task(run.work(f"process-{i}", (i,)))
+            await passed.wait()
+            await end(run, mortal)
+            server = group.create_task(Run(CONFIG, tmp_path / "run").serve(await run.address))
+        return server.result()
+
+    summary = asyncio.run(main())
+    assert summary["digest"] == undisturbed["digest"] == f"{simulate(CONFIG).digest:016x}"
+    assert summary["history"] == undisturbed["history"]
+    assert summary["first_round"] == 0 and summary["predicted_equals_measured"]
+    bits = CONFIG.workers * CONFIG.rounds * summary["payload_bits_per_push"]
+    assert undisturbed["uplink"]["payload_bits"] == bits
+    assert bits <= summary["uplink"]["payload_bits"] <= bits * 13 // 12  # pushes of the open round come again
+    # Entries that were sent when the server was killed are not counted; those that came again are.
+    assert summary["downlink"]["payload_bits"] >= undisturbed["downlink"]["payload_bits"] * 10 // 12
+    assert summary["reconnects"] == 3 and summary["streams"] == 6
+    assert summary["tcp"]["complete"] is (end is stopped)
+    assert summary["seconds"] > 0 and summary["rounds_per_second"] == 12 / summary["seconds"]
+
+
+def test_metrics_that_were_lost_with_their_stream_come_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undisturbed = whole_run(CONFIG, tmp_path / "undisturbed", [(0,), (1,), (2,)])
+    note, lost = Coordinator.note_metrics, [4, 8]
+
+    async def lose(self: Coordinator, round_: int, metrics: dict[str, float]) -> None:
+        if round_ in lost:
+            lost.remove(round_)
+            raise Unavailable("the connection broke")
+        await note(self, round_, metrics)
+
+    monkeypatch.setattr(Coordinator, "note_metrics", lose)
+    summary = whole_run(CONFIG, tmp_path / "run", [(0,), (1,), (2,)])
+    assert summary["history"] == undisturbed["history"] and summary["reconnects"] == 2 and not lost
+
+
+def test_a_stream_that_broke_is_checked_once_its_worker_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    send_entry, cuts = Session.send_entry, [3, 6]
+
+    def cut(self: Session, entry: OutgoingEntry) -> None:
+        send_entry(self, entry)
+        if self.process == "process-1" and cuts and self.received.messages and len(done) >= cuts[0]:
+            cuts.pop(0)
+            self.cut("a test breaks the stream")
+        done.append(entry)
+
+    done: list[OutgoingEntry] = []
+    monkeypatch.setattr(Session, "send_entry", cut)
+    summary = whole_run(CONFIG, tmp_path, [(0,), (1, 2)])
+    assert not cuts and summary["reconnects"] == 2
+    assert (summary["streams"], summary["streams_checked"]) == (4, 4)
+    assert summary["predicted_equals_measured"] and summary["digest"] == f"{simulate(CONFIG).digest:016x}"
+
+
+def test_a_worker_that_counts_otherwise_on_a_stream_that_broke_fails_the_run(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Compression that silently did not happen on one stream is found, although the last stream was in order."""
+    send_entry, cut = Session.send_entry, []
+
+    def cut_once(self: Session, entry: OutgoingEntry) -> None:
+        send_entry(self, entry)
+        if not cut and self.process == "process-1" and self.received.messages:
+            cut.append(self.mark)
+            self.received.payload_bytes += 1000  # more than one lost push would explain
+            self.cut("a test breaks the stream")
+
+    monkeypatch.setattr(Session, "send_entry", cut_once)
+    summary = whole_run(CONFIG, tmp_path, [(0,), (1, 2)])
+    assert cut and not summary["predicted_equals_measured"]
