@@ -31,6 +31,7 @@ class OneBit(TwoValueCodec):
     Biased, without randomness: the squared error is |x|^2 - n m^2 - n' m'^2 for n, n' coordinates with means m, m'; at
     most |x|^2 (1 - 1/d), at one positive coordinate.
 
+    >>> import numpy as np
     >>> from gradwire.common.codecs import parse
     >>> onebit = parse("onebit", dim=3)
     >>> onebit.decode(onebit.encode(np.array([2.0, -0.5, 0.5]), np.random.default_rng(0)))

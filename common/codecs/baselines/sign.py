@@ -23,6 +23,7 @@ class Sign(TwoValueCodec):
 
     Biased, without randomness: the squared error is |x|^2 - |x|_1^2 / d, at most |x|^2 (1 - 1/d), at one coordinate.
 
+    >>> import numpy as np
     >>> from gradwire.common.codecs import parse
     >>> sign = parse("sign", dim=3)
     >>> sign.decode(sign.encode(np.array([2.0, -0.5, 0.5]), np.random.default_rng(0)))

@@ -42,7 +42,7 @@ def test_no_golden_payloads_of_nobody() -> None:
 
 def test_a_missing_file_says_how_to_make_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(goldens, "FOLDER", tmp_path)
-    with pytest.raises(FileNotFoundError, match=r"python -m tests\.codecs\.make_goldens simq`"):
+    with pytest.raises(FileNotFoundError, match=r"python -m tests\.common\.codecs\.make_goldens simq`"):
         goldens.load("simq")
     assert not list(tmp_path.iterdir()), "a golden file must never make itself"
 
