@@ -46,7 +46,7 @@ lint: install
 # mypy cannot follow the editable finder; it follows these links, and so sees the names that users import.
 types: install
 	@rm -rf $(TYPING) && mkdir -p $(TYPING)
-	@for room in $(ROOMS); do ln -s ../../../$$room $(TYPING)/$$room; done
+	@for part in __init__.py py.typed $(ROOMS); do ln -s ../../../$$part $(TYPING)/$$part; done
 	$(BIN)/mypy
 
 proto: install ## regenerate the code in proto/ from proto/*.proto

@@ -14,15 +14,16 @@ import pytest
 ROOT = Path(__file__).parents[1]
 PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
 SETUPTOOLS = PYPROJECT["tool"]["setuptools"]
-ROOMS = SETUPTOOLS["package-dir"]  # gradwire.common -> common
+ROOMS = {package: folder for package, folder in SETUPTOOLS["package-dir"].items() if folder != "."}
+ROOT_FILES = ("__init__.py", "py.typed")  # of the package gradwire itself, beside the rooms
 SHIPPED = ["*.py", *SETUPTOOLS["package-data"]["*"]]
 # Used from a checkout: images, overlays, manifests, certificates' recipes, measurement scripts.
 FROM_CHECKOUT = ["bench/results/*", "deploy/*", "*.md"]
 
 
-def files_in_rooms(root: Path) -> set[str]:
-    """Every file of the rooms, as a path from the root."""
-    return {
+def package_files(root: Path) -> set[str]:
+    """Every file of gradwire itself and of the rooms, as a path from the root."""
+    return set(ROOT_FILES) | {
         path.relative_to(root).as_posix()
         for room in ROOMS.values()
         for path in (root / room).rglob("*")
@@ -36,15 +37,15 @@ def is_shipped(path: str) -> bool:
 
 def packages_in(root: Path) -> set[str]:
     """The packages that the tree holds: every folder of the rooms with something to ship."""
-    folders = {path.rpartition("/")[0] for path in files_in_rooms(root) if is_shipped(path)}
-    return {"gradwire." + folder.replace("/", ".") for folder in folders}
+    folders = {path.rpartition("/")[0] for path in package_files(root) if is_shipped(path)}
+    return {f"gradwire.{folder}".replace("/", ".").rstrip(".") for folder in folders}
 
 
 def build_wheel(root: Path, out: Path) -> Path:
     """Build from a copy: the checkout's own build/ may hold files that are long gone."""
     copy = out / "tree"
     copy.mkdir()
-    for name in ["pyproject.toml", "README.md", "LICENSE"]:
+    for name in ["pyproject.toml", "README.md", "LICENSE", *ROOT_FILES]:
         shutil.copy(root / name, copy)
     for room in ROOMS.values():
         shutil.copytree(root / room, copy / room, ignore=shutil.ignore_patterns("__pycache__"))
@@ -55,7 +56,7 @@ def build_wheel(root: Path, out: Path) -> Path:
 
 
 def assert_wheel_matches(wheel: Path, root: Path) -> None:
-    expected = {f"gradwire/{path}" for path in files_in_rooms(root) if is_shipped(path)}
+    expected = {f"gradwire/{path}" for path in package_files(root) if is_shipped(path)}
     with ZipFile(wheel) as archive:
         found = {name for name in archive.namelist() if ".dist-info/" not in name}
     missing, extra = sorted(expected - found), sorted(found - expected)
@@ -81,20 +82,15 @@ def test_every_package_is_listed() -> None:
 
 def test_every_package_says_what_it_holds() -> None:
     for package in packages_in(ROOT):
-        init = ROOT / package.removeprefix("gradwire.").replace(".", "/") / "__init__.py"
+        init = ROOT.joinpath(*package.split(".")[1:], "__init__.py")
         assert init.is_file(), f"{package} has no __init__.py"
         assert init.read_text().startswith('"""'), f"{init} does not say what the folder holds"
-
-
-def test_every_room_is_typed() -> None:
-    # gradwire is a namespace without a marker of its own; a room's marker covers its subpackages.
-    assert not [room for room in ROOMS.values() if not (ROOT / room / "py.typed").is_file()]
 
 
 def test_every_file_ships_or_is_known_to_stay() -> None:
     stray = [
         path
-        for path in files_in_rooms(ROOT)
+        for path in package_files(ROOT)
         if not is_shipped(path) and not any(fnmatch(path, pattern) for pattern in FROM_CHECKOUT)
     ]
     assert not stray, f"add the pattern to package-data in pyproject.toml, or to FROM_CHECKOUT here: {stray}"

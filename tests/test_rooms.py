@@ -14,7 +14,9 @@ import pytest
 ROOT = Path(__file__).parents[1]
 
 # The ground that every room stands on. Its modules import NumPy and each other alone.
-GROUND = tuple(f"gradwire.common.{module}" for module in ("errors", "randomness", "registry", "spec"))
+GROUND = tuple(
+    f"gradwire.common.{module}" for module in ("errors", "extensions", "randomness", "registry", "spec")
+)
 ARRAYS = ("numpy", "torch", "array_api_compat")
 WIRE = ("grpc", "google.protobuf")
 TERMINAL = ("typer", "click", "rich")
@@ -82,6 +84,7 @@ CALLS_NOWHERE = {"eval", "exec", "__import__"}
 # Modules imported by a computed name, and why the name is safe.
 BY_NAME = {
     "common/registry.py": "the files of the folder that asks",
+    "common/extensions.py": "entry points of installed packages, and what the local command line allows",
     "worker/tasks/imports.py": "a target that the local command line has allowed, letter for letter",
 }
 

@@ -173,7 +173,7 @@ PRIVATE = RunConfig(task="least_squares(samples=64, dim=24)", codec="private_toy
 
 @pytest.fixture
 def _private_codec(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry._REGISTRY, "private_toy", PrivateToy)
+    monkeypatch.setitem(registry._REGISTRY._classes, "private_toy", PrivateToy)
 
 
 @pytest.mark.usefixtures("_private_codec")

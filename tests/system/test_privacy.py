@@ -34,7 +34,7 @@ EPSILON = PrivateToy(dim=24).epsilon
 
 @pytest.fixture(autouse=True)
 def _private_codec(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(registry._REGISTRY, "private_toy", PrivateToy)
+    monkeypatch.setitem(registry._REGISTRY._classes, "private_toy", PrivateToy)
 
 
 async def work(run: Run, name: str, ids: tuple[int, ...], limits: Limits | None = None) -> None:

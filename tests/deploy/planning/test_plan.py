@@ -104,7 +104,7 @@ def _bits_at(template: str, n: int, dim: int) -> int | None:
 def test_a_new_codec_joins_without_another_edit(
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(registry._REGISTRY, "private_toy", PrivateToy)
+    monkeypatch.setitem(registry._REGISTRY._classes, "private_toy", PrivateToy)
     words = ("--dim", "24", "--bits", "400", "--rounds", "50", "--delta", "1e-5")
     report = planned(*words, "--epsilon", "150", capsys=capsys)
     row = next(row for row in report["rows"] if row["family"] == "private_toy")
