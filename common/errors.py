@@ -17,14 +17,14 @@
         ├── InvalidArgument, FailedPrecondition, AlreadyExists, OutOfRange,
         └── PermissionDenied, Unauthenticated, Unavailable
 
-Each message is one line: what was wrong, what was expected, and the mend.
+Each message is one line: what was wrong, what was expected, and how to fix it.
 """
 
 from __future__ import annotations
 
 
 class GradwireError(Exception):
-    """Base of every error raised on purpose: catch this at an edge, print it, exit."""
+    """Base of every error raised on purpose; commands catch it, print one line and exit."""
 
 
 class SpecError(GradwireError, ValueError):
@@ -96,7 +96,7 @@ class OutOfRange(WireError):
 
 
 class PermissionDenied(WireError):
-    """An identity that may not do this (somebody else's worker id)."""
+    """The authenticated identity may not do this (another process's worker id)."""
 
 
 class Unauthenticated(WireError):

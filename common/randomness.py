@@ -1,4 +1,4 @@
-"""Where randomness comes from: private coins, seeded or from the operating system, and public shared seeds."""
+"""Sources of randomness: private coins, seeded or from the operating system, and public shared seeds."""
 
 from __future__ import annotations
 
@@ -58,14 +58,14 @@ class SystemCoins(_FromWords):
 
 
 def as_coins(rng: Coins | np.random.Generator) -> Coins:
-    """Coins from whatever a caller has at hand."""
+    """Coins as they are, or coins that draw from a NumPy generator."""
     return SeededCoins(rng) if isinstance(rng, np.random.Generator) else rng
 
 
 def _derive(purpose: str, *parts: int) -> int:
     """A 128-bit seed that differs for every purpose and every tuple of parts."""
     text = ",".join(str(int(p)) for p in parts).encode()
-    # BLAKE2b refuses a purpose beyond 16 bytes; cut off, two purposes would have one seed.
+    # BLAKE2b refuses a purpose longer than 16 bytes; truncating it could give two purposes one seed.
     return int.from_bytes(hashlib.blake2b(text, digest_size=16, person=purpose.encode()).digest(), "little")
 
 
@@ -77,16 +77,15 @@ def worker_coins(run_seed: int, round_: int, worker: int) -> SeededCoins:
 
 
 def shared_seed(run_seed: int, round_: int, worker: int) -> int:
-    """The public 128-bit seed of one worker in one round; everybody can derive it.
+    """The public 128-bit seed of one worker in one round, which every process can derive.
 
-    Distinct for every worker: with a common seed the workers' errors add up instead of averaging out (erratum
-        V14).
+    Distinct for every worker: with a common seed the workers' errors add up instead of averaging out (erratum V14).
     """
     return _derive("gradwire-shared", run_seed, round_, worker)
 
 
 def derived_seed(seed: int, purpose: str, *numbers: int) -> int:
-    """A public 128-bit seed for one use of another: parts of a codec, and codecs in codecs, draw from streams apart.
+    """A public 128-bit seed derived from another: parts of a codec and nested codecs draw from separate streams.
 
     Args:
         seed: the seed it is derived from.

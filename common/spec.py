@@ -38,9 +38,8 @@ _TOKEN = re.compile(
     re.VERBOSE,
 )
 _WORD = re.compile(r"[A-Za-z_][\w.:/-]*")
-_VALUES = frozenset(
-    {"true", "false", "none", "inf", "nan"}
-)  # words that are read as something else than text
+# Words with a meaning of their own, which text must quote.
+_VALUES = frozenset({"true", "false", "none", "inf", "nan"})
 
 
 @dataclass(frozen=True)
@@ -173,8 +172,8 @@ T = TypeVar("T")
 def parameter_fields(cls: type[Any]) -> tuple[Field[Any], ...]:
     """The fields of a dataclass that a spec may set, in positional order.
 
-    Metadata: ``spec=False`` hides a field; ``first=True`` puts it before the inherited ones; ``later=True`` says that
-    specs without it are older, see ``spelled``.
+    Metadata: ``spec=False`` hides a field; ``first=True`` puts it before the inherited ones; ``later=True``
+    marks a field that older specs lack, see ``spelled``.
     """
     shown = [f for f in fields(cls) if f.init and f.metadata.get("spec", True)]
     return tuple(sorted(shown, key=lambda f: not f.metadata.get("first", False)))
@@ -194,7 +193,7 @@ def spelled(built: Any) -> dict[str, Any]:
 
 @cache
 def _hints(cls: type[Any]) -> Mapping[str, Any]:
-    """The types of a class's fields: resolving their names anew is most of the time that building a codec takes."""
+    """The types of a class's fields, cached: resolving them takes most of the time of building a codec."""
     return MappingProxyType(get_type_hints(cls))
 
 

@@ -1,4 +1,4 @@
-"""What the best of several independent attempts is on average."""
+"""The mean inverse of the best of several independent attempts."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ _STEPS = 2801
 
 
 def inverse_of_best(mean: float, spread: float, attempts: int) -> float:
-    """E[1 / X] for X the largest of ``attempts`` independent variables with a beta law: a cosine squared, say.
+    """E[1 / X] for X the largest of ``attempts`` independent beta variables, such as squared cosines.
 
-    By a sum over the logarithm of the odds X / (1 - X), in which the law is a bell for any parameters.
+    Computed as a sum over the log-odds ln(X / (1 - X)), whose density is bell-shaped for all parameters.
 
     Args:
         mean: of one variable, above 0 and below 1.

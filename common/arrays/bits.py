@@ -18,7 +18,8 @@ from gradwire.common.errors import PayloadError
 
 GROUP = 8  # values that together fill a whole number of bytes, whatever their width
 MAX_WIDTH = 63  # bits; torch has no unsigned 64-bit shifts
-FEW = 1000  # values of a NumPy array up to which taking every bit apart beats a round for each overlap of lane and byte
+# Up to so many values of a NumPy array, unpacking every bit is faster than one step per overlap of lane and byte.
+FEW = 1000
 
 
 def pack(values: Array, width: int) -> U8:

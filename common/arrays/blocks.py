@@ -4,9 +4,9 @@ Sampling a coordinate with probability ``|x_i| / total`` needs a cumulative sum,
 are drawn from. So the encoder reads the vector once, keeps one number for every 128 coordinates, and returns
 to the few drawn blocks later.
 
-Speed asks for float32 sums, exactness for float64: both are had by treating the float32 sums as *proposals*.
-    Each is rounded up by its worst-case error, so it bounds the true block sum from above; ``sampling`` then
-    accepts a proposal with probability (true sum / bound). The law is exact although the sums are not.
+float32 sums are fast, float64 sums exact; float32 sums that are *proposals* give both. Each is rounded up by its
+worst-case error, so it bounds the true block sum from above; ``sampling`` then accepts a proposal with probability
+(true sum / bound). The law is exact although the sums are not.
 
 The order of additions is fixed (element-wise, row after row), so every backend and processor gets the same
 bits.
@@ -45,7 +45,7 @@ class BlockSums:
 
     @property
     def norm_bound(self) -> float:
-        """A number that is certainly not below the l2 norm."""
+        """An upper bound on the l2 norm."""
         return self.norm * self.slack
 
 
@@ -95,9 +95,8 @@ def _sums_numpy(chunks: Array) -> tuple[Array, Array]:
     with np.errstate(over="ignore", invalid="ignore", under="ignore"):
         for c, chunk in enumerate(chunks):
             np.abs(chunk, out=scratch)
-            np.add.reduce(
-                scratch, axis=0, out=l1[c]
-            )  # row after row: the order that the torch path spells out
+            # Row after row: the order that the torch path spells out
+            np.add.reduce(scratch, axis=0, out=l1[c])
             np.multiply(scratch, scratch, out=scratch)
             np.add.reduce(scratch, axis=0, out=l2[c])
     return l1, l2
@@ -109,9 +108,8 @@ def _sums_torch(chunks: Array) -> tuple[Array, Array]:
     for row in range(1, chunks.shape[1]):
         magnitude = chunks[:, row].abs()
         l1 += magnitude
-        l2 += (
-            magnitude * magnitude
-        )  # two roundings, as in NumPy: a fused multiply-add would differ in the last bit
+        # Two roundings, as in NumPy: a fused multiply-add would differ in the last bit
+        l2 += magnitude * magnitude
     return to_host(l1), to_host(l2)
 
 

@@ -1,4 +1,4 @@
-"""The little that NumPy and torch do not share by operators alone.
+"""NumPy/torch compatibility helpers: what the two do not share by operators alone.
 
 Every algorithm in gradwire is written once. NumPy arrays are the reference; torch tensors, on the CPU or on a
 CUDA device, take the same path on their own device. torch is never imported unless a tensor was passed in.

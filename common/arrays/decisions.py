@@ -1,4 +1,4 @@
-"""Randomised decisions by integers: coins whose probabilities are known to the last bit, as privacy asks."""
+"""Randomised decisions by integers: coins whose probabilities are exact, as privacy proofs require."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from gradwire.common.arrays.compat import I64
 from gradwire.common.arrays.sampling import draw_uniform
 from gradwire.common.randomness import Coins
 
-WORDS = 1 << 64  # how many words there are
+WORDS = 1 << 64  # number of 64-bit words
 # The least share of words that a coin may show, either side: its rounding then moves no log-odds by more than 2^-34.
 LEAST = Fraction(1, 1 << 30)
 # What a stated epsilon may be above that of the law in real numbers (times epsilon, where that is below 1). It covers
-# thresholds, 2^-34, and what float64 does to the law of a vertex, see `codecs/ball.py`.
+# thresholds, 2^-34, and what float64 does to the law of a vertex, see ``codecs.forms.vertex``.
 ROUNDING = 2.0**-31
 
 
@@ -62,7 +62,7 @@ class Threshold:
         return LEAST <= self.exact <= 1 - LEAST
 
     def flip(self, count: int, coins: Coins) -> NDArray[np.bool_]:
-        """Independent coins: bool [count], a word each."""
+        """Independent coins: bool [count], one word per coin."""
         if self.accepted == WORDS:
             return np.ones(count, bool)
         return coins.words(count) < np.uint64(self.accepted)

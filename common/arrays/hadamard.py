@@ -1,4 +1,4 @@
-"""The Walsh-Hadamard transform: additions and subtractions alone, the same bits on every backend.
+"""The Walsh-Hadamard transform by additions and subtractions only: the same bits on every backend.
 
 A matrix product with a small Hadamard matrix would be as fast, but a BLAS adds up in an order of its own, and
 replicas on different machines must agree to the last bit. So every level is an element-wise butterfly, in one fixed

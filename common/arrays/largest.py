@@ -1,4 +1,4 @@
-"""What the largest coordinates of a random direction are on average: the scales of codecs that send nearest vertices.
+"""Means of the largest coordinates of a random direction: the scales of codecs that send nearest vertices.
 
 A decoder multiplies by these numbers, so every machine must have the same bits: all of it is + - * / and square roots,
 which IEEE 754 fixes, and the correctly rounded exp and ln of ``logarithms``. Quadrature is by the trapezoidal rule,
@@ -123,10 +123,11 @@ def _means(count: int, among: int) -> _Means:
 
 
 def best_count(odds: float, among: int) -> int:
-    """How many of the largest to favour: w near the most of (odds - 1) T_w / (w (odds - 1) + 2 among), T_w their sum.
+    """How many of the largest to favour: the w that nearly maximises (odds - 1) T_w / (w (odds - 1) + 2 among).
 
-    For many coordinates w is ``among`` times P(|N| > t), T_w ``among`` times 2 phi(t), and the most is where t =
-    (odds - 1) phi(t) (1 - t M(t)); below ``_EXACTLY``, where that is too coarse, neighbours are compared.
+    T_w is the mean of their sum. For many coordinates w is ``among`` times P(|N| > t), T_w ``among`` times 2 phi(t),
+    and the maximum is where t = (odds - 1) phi(t) (1 - t M(t)); below ``_EXACTLY``, where that is too coarse,
+    neighbours are compared.
 
     >>> best_count(2.718281828, 1024), best_count(2980.0, 1024)
     (708, 7)
@@ -188,7 +189,7 @@ def _continued_fraction(t: float) -> float:
 
 
 def _peak(count: int, among: int) -> float:
-    """Where the bell is highest, by golden sections."""
+    """The mode of the log-density, by golden-section search."""
     low, high, ratio = -45.0, 4.0, (math.sqrt(5) - 1) / 2
     left, right = high - ratio * (high - low), low + ratio * (high - low)
     at_left, at_right = (_bell(y, count, among)[0] for y in (left, right))
@@ -205,7 +206,7 @@ def _peak(count: int, among: int) -> float:
 
 
 def _half_neper(peak: float, count: int, among: int) -> float:
-    """How far above its peak the bell has fallen by a half, by bisection."""
+    """The distance above the peak at which the log-density has fallen by 1/2, by bisection."""
     top, low, high = _bell(peak, count, among)[0], 0.0, 8.0
     for _ in range(48):
         middle = (low + high) / 2

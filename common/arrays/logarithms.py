@@ -1,6 +1,6 @@
 """Logarithms of huge counts, the same digits on every machine: code lengths follow from them.
 
-Whoever calls may have set a decimal context of its own: nothing here is computed in it. The decimal module rounds ln
+The caller's decimal context is never used. The decimal module rounds ln
 and exp correctly to any number of digits; a C library's may differ in the last bit, and then two machines would
 disagree about the length of a payload.
 """
@@ -13,9 +13,8 @@ from math import comb
 
 _DIGITS = 60
 _CONTEXT = Context(prec=_DIGITS)
-_DOUBLE = Context(
-    prec=25
-)  # digits that decide a float64's rounding in all but one of a hundred million cases
+# Digits that decide a float64's rounding in all but one of a hundred million cases
+_DOUBLE = Context(prec=25)
 _LEAST = 64  # arguments from which Stirling's series does
 # B_2k / (2k (2k - 1)): the terms below leave 10^-29.
 _STIRLING = (
@@ -27,17 +26,17 @@ _HALF_LN_2PI = Decimal("0.918938533204672741780329736405617639861397473637783412
 
 
 def exp(x: float) -> float:
-    """e^x, by way of 25 correct digits: the same bits on every machine."""
+    """e^x, rounded from 25 correct digits: the same bits on every machine."""
     return float(Decimal(x).exp(_DOUBLE))
 
 
 def exp_fraction(x: float) -> Fraction:
-    """e^x to 25 digits, as a fraction to reckon on with; for x from -100 to 100."""
+    """e^x to 25 digits, as a fraction for further exact arithmetic; for x from -100 to 100."""
     return Fraction(Decimal(x).exp(_DOUBLE))
 
 
 def ln(x: float) -> float:
-    """The natural logarithm for x > 0, by way of 25 correct digits: the same bits on every machine."""
+    """The natural logarithm for x > 0, rounded from 25 correct digits: the same bits on every machine."""
     return float(Decimal(x).ln(_DOUBLE))
 
 

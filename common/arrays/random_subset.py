@@ -1,4 +1,4 @@
-"""Public random subsets: who knows the seed knows the coordinates, so no index crosses the wire."""
+"""Public random subsets: both ends derive the coordinates from the seed, so no index crosses the wire."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import numpy as np
 
 from gradwire.common.arrays.compat import I64
 
-_STREAM = (
-    1 << 192
-)  # the generator's counter starts here: rotations with the same seed use the stretches below
+# The counter starts here because rotations with the same seed use the values below.
+_STREAM = 1 << 192
 
 
 def random_subset(size: int, count: int, seed: int) -> I64:

@@ -12,9 +12,11 @@ from gradwire.common.arrays.blocks import LANES, ROWS, BlockSums, first_of
 from gradwire.common.arrays.compat import F64, I64, Array, is_tensor, like, namespace, to_host
 from gradwire.common.randomness import Coins
 
-SLAB = 1 << 13  # blocks looked into at once: 8 MiB of float64
-FEW = 1 << 10  # blocks that are fetched from a device rather than looked into there: 512 KiB of float32,
-FEW_SHARE = 16  # if they are no more than this part of all
+SLAB = 1 << 13  # blocks read at once: 8 MiB of float64
+# Up to so many blocks (512 KiB of float32) are copied from a device to the host instead of being searched there,
+# if they are at most a sixteenth of all.
+FEW = 1 << 10
+FEW_SHARE = 16
 
 
 @dataclass(frozen=True)
@@ -90,7 +92,7 @@ def coordinates_at(x: Array, sums: BlockSums, blocks: I64, heights: F64) -> Draw
 def _inside(values: Array, row: I64, height: F64) -> tuple[I64, NDArray[np.bool_]]:
     """For each height: the first column of its block's running sum above it (ROWS: none), and the sign of x there.
 
-    Done where the values [ROWS, blocks] are; two bytes a height come to the host.
+    Done where the values [ROWS, blocks] are; two bytes per height are copied to the host.
     """
     xp = namespace(values)
     rows = like(row, values)
@@ -101,7 +103,7 @@ def _inside(values: Array, row: I64, height: F64) -> tuple[I64, NDArray[np.bool_
 
 
 def _values(x: Array, blocks: I64) -> Array:
-    """The coordinates of blocks, where x is and as it has them: [ROWS, blocks], zero beyond its end."""
+    """The coordinates of blocks, in x's dtype and on its device: [ROWS, blocks], zero beyond its end."""
     xp = namespace(x)
     places = like(first_of(blocks), x)[None, :] + like(LANES * np.arange(ROWS), x)[:, None]
     inside = places < x.shape[0]
@@ -111,7 +113,7 @@ def _values(x: Array, blocks: I64) -> Array:
 
 
 def _running_sums(magnitudes: Array) -> Array:
-    """Sums down the columns, in place: one row after the other, where a device's own scan has an order of its own."""
+    """Running sums down the columns, in place, row after row: a device's own scan may add in another order."""
     if not is_tensor(magnitudes):
         return np.cumsum(magnitudes, axis=0, out=magnitudes)
     for above, here in itertools.pairwise(magnitudes):
@@ -134,8 +136,8 @@ def _first_above(cumulative: Array, row: Array, height: Array) -> Array:
 def draw_uniform(size: int, count: int, coins: Coins) -> I64:
     """Independent uniform integers in [0, size), exactly: int64 [count].
 
-    The leading bits of a word, drawn again where they are too large: 64 bits are rounded by nothing, and a power of
-    two takes one word a draw.
+    The leading bits of a word, drawn again where they are too large: nothing is rounded, and a power of two takes one
+    word per draw.
 
     Args:
         size: 1 to 2**62.

@@ -1,4 +1,4 @@
-"""Sums in one fixed order of additions, the same bits on every backend."""
+"""Sums in one fixed order of additions: the same bits on every backend."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ SLAB = 4 * CHUNK  # coordinates that are widened to float64 at a time
 
 
 def signed_sum(x: Array) -> float:
-    """The sum of a vector [dim] in float64, wrong by at most 20 * 2**-53 |x|_1.
+    """The sum of a vector [dim] in float64, with an error of at most 20 * 2**-53 |x|_1.
 
     Rows of LANES values are added in halves, element by element, on the vector's own device; what is left of a slab,
     LANES values, and the tail are added exactly on the host.

@@ -1,4 +1,4 @@
-"""Ranges that grow as iterated exponentials: few of them cover every size that a rotated coordinate may have."""
+"""RATQ's ranges, which grow as iterated exponentials, so that few cover all sizes of a rotated coordinate."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from gradwire.common.arrays.compat import F64
 
 
 def iterated_log(x: float) -> int:
-    """ln* x: how often the natural logarithm is taken until at most 1 is left.
+    """ln* x: how many times the natural logarithm is applied until the result is at most 1.
 
     >>> [iterated_log(x) for x in (1.0, 2.0, 3.0, 16.0, 4e6)]
     [0, 1, 2, 3, 4]
@@ -30,7 +30,7 @@ def ranges(size: int, group: int, bits: int) -> F64:
     """Ranges M_i of groups of coordinates of a rotated unit vector [size], i < 2**bits, up to the first that is 1.
 
     M_i^2 = (3 e^{*i} + 2 ln group) / size, capped at 1, where e^{*0} = 1, e^{*(i+1)} = exp(e^{*i}) ([R], [S] equation 8
-    with B = 1). Rounded to float32: where two mathematics libraries differ, they do in digits that are gone then.
+    with B = 1). Rounded to float32, which removes the digits in which two mathematics libraries may differ.
 
     >>> ranges(1024, 2, 2)
     array([0.06544838, 0.0965273 , 0.21389496, 1.        ])

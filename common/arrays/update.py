@@ -41,7 +41,7 @@ def as_dense(vector: Vector) -> NDArray[np.floating]:
 
 @dataclass(frozen=True)
 class Terms:
-    """A sum still to be taken: ``weights[k]`` at ``indices[k]``; indices may repeat and come in any order.
+    """A sum that is not computed yet: ``weights[k]`` at ``indices[k]``; indices may repeat and come in any order.
 
     Attributes:
         size: length of the vector.

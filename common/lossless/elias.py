@@ -1,6 +1,6 @@
 """Elias codes of positive integers, bit plane by bit plane, so that neither end loops over the integers.
 
-A codeword's bits are those of Elias (1975), and so is the length; only their order in the stream differs.
+A codeword's bits are those of [Elias75], and so is its length; only their order in the stream differs.
 Instead of one codeword after the other, the stream holds the first bit of all of them, then the next bits of
 those that go on, and so on: how many bits a plane has follows from the planes before it, and each plane is read
 at once.
@@ -87,7 +87,7 @@ def omega_length(n: int) -> int:
 def write_omega(values: Array, out: BitWriter) -> None:
     """Append integers [n] in Elias' omega ("recursive") code, which QSGD uses.
 
-    A codeword is a sequence of groups, each one bit longer than the number in the group before it says, and a zero; the
+    A codeword is a sequence of groups, each one bit longer than the value of the group before it, and a zero; the
     last group is the integer. Plane by plane here: whether a group follows (its highest bit), then its lower bits.
 
     >>> out = BitWriter()

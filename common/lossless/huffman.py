@@ -42,7 +42,7 @@ class HuffmanCode:
         return int(self.counts @ self.lengths)
 
     def write(self, symbols: Array, out: BitWriter) -> None:
-        """Append symbols [n] that occur as often as ``counts`` says (NumPy or torch, packed on its device)."""
+        """Append symbols [n] whose histogram is ``counts`` (NumPy or torch, packed on its device)."""
         xp = namespace(symbols)
         narrow = np.int32 if self.lengths.max() < 32 else np.int64
         at = xp.astype(symbols, xp.int64, copy=False)
@@ -58,7 +58,7 @@ class HuffmanCode:
         """The symbols again: int64 [counts.sum()].
 
         Raises:
-            PayloadError: the stream ends early, or symbols occur otherwise than ``counts`` says.
+            PayloadError: the stream ends early, or the histogram of the symbols is not ``counts``.
         """
         total = int(self.counts.sum())
         order, first, starts = self._tables()
@@ -72,9 +72,7 @@ class HuffmanCode:
             symbols[going[ends]] = order[starts[length] + rank[ends]]
             going, prefix = going[~ends], prefix[~ends]
         if not np.array_equal(np.bincount(symbols, minlength=self.counts.size), self.counts):
-            raise PayloadError(
-                "the levels do not occur as often as the histogram says: the payload is corrupt"
-            )
+            raise PayloadError("the histogram of the levels is not the one sent: the payload is corrupt")
         return symbols
 
     def _tables(self) -> tuple[I64, I64, I64]:

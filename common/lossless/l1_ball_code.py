@@ -1,11 +1,11 @@
-"""Integer points of an l1 ball as one integer: ceil(log2 of their number) bits, whichever point.
+"""Integer points of an l1 ball as one integer: ceil(log2 of their number) bits for every point.
 
 A point of Z^d with |p|_1 <= k has j axes that are not 0: a subset of j out of d; the running sums of its magnitudes
 there are a subset of j out of {1, …, k}; and j signs are plain bits. So there are
 
     D(d, k) = sum over j of  C(d, j) C(k, j) 2^j
 
-points, a Delannoy number (theory, section 2.1), and the j-th term is the weight with which j is coded.
+points, a Delannoy number (theory 2.1), and the j-th term is the weight with which j is coded.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gradwire.common.lossless.range_coder import RangeDecoder, RangeEncoder
 from gradwire.common.lossless.subset_code import PlainBits, finish, plan_subset, planned_positions, put_subset
 from gradwire.common.lossless.unimodal_code import Law, decode_number, encode_number, log2_mass
 
-FEW_AXES = 64  # up to so many, points are counted exactly
+FEW_AXES = 64  # up to so many axes, points are counted exactly
 # Two subsets of at most min(d, k) stars, at 2^-29 bits a star (see ``subset_code``), and one number.
 SLACK = Decimal(2.0**-28)  # bits for each of min(d, k), and one more time
 

@@ -1,4 +1,4 @@
-"""Arithmetic coding with exact integers: as many bits as the probabilities say.
+"""Arithmetic coding with exact integers: a message takes -log2 of its probability, in bits.
 
 The interval [low, low + range) / 2^scale is an exact fraction: ``low`` is an integer of any length, so a carry runs
 as far as it has to, and nothing is ever truncated. The range keeps 248 to 256 bits, so that a symbol of ``size``
@@ -16,7 +16,7 @@ from gradwire.common.errors import PayloadError
 PRECISION = 256  # bits of the range when it is full
 MAX_TOTAL = 1 << 128  # of a symbol's probabilities; far below the range
 _FULL = 1 << (PRECISION - 8)  # below this the range is widened by whole bytes
-_LONG = 1 << 13  # bits that ``low`` may have before what is old is set aside
+_LONG = 1 << 13  # bits of ``low`` from which its leading part is stored apart
 
 
 class RangeEncoder:
@@ -78,7 +78,7 @@ class RangeDecoder:
         """A number below ``total``, inside the next symbol.
 
         Raises:
-            PayloadError: between two symbols: no encoder leaves that.
+            PayloadError: between two symbols, which no encoder writes.
         """
         self._unit = self._range // total
         target = self._offset // self._unit
@@ -87,7 +87,7 @@ class RangeDecoder:
         return target
 
     def take(self, start: int, size: int) -> None:
-        """Go on behind the symbol [start, start + size), which holds the target."""
+        """Consume the symbol [start, start + size), which holds the target."""
         self._offset -= start * self._unit
         self._range = size * self._unit
         if self._range < _FULL:
@@ -106,7 +106,7 @@ class RangeDecoder:
         raw, rest = divmod(offset, self._range)
         drop = self._at + raw_bits - self._nbits
         if drop < 0 or rest >> drop:
-            raise PayloadError("the entropy code is not the shortest of its meaning: it is corrupt")
+            raise PayloadError("the entropy code is not canonical: it is corrupt")
         return raw
 
     def _bits(self, start: int, count: int) -> int:

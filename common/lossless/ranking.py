@@ -1,7 +1,7 @@
 """Small subsets by their rank: the combinatorial number system, in exact integers.
 
 The subset p_1 < p_2 < … < p_k has rank C(p_1, 1) + C(p_2, 2) + … + C(p_k, k): every integer below C(n, k) is the
-rank of one subset of range(n) (Knuth, TAOCP 4A, 7.2.1.3, theorem L).
+rank of one subset of range(n) ([Knuth] 7.2.1.3, Theorem L).
 """
 
 from __future__ import annotations

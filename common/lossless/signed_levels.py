@@ -52,7 +52,7 @@ class LevelCode(ABC):
 
 @dataclass(frozen=True)
 class FixedCode(LevelCode):
-    """ceil(log2(2 s + 1)) bits a level."""
+    """ceil(log2(2 s + 1)) bits per level."""
 
     fixed_length = True
 
@@ -103,7 +103,7 @@ class DenseEliasCode(LevelCode):
 class SparseEliasCode(LevelCode):
     """QSGD's Code: for every level that is not zero Elias(distance from the one before), its sign, and Elias(|l|).
 
-    The paper leaves open how a decoder finds the end; here the number of such levels stands first, in
+    [QSGD] leaves open how a decoder finds the end; here the number of such levels stands first, in
     ceil(log2(d + 1)) bits.
     """
 

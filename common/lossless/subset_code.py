@@ -5,10 +5,10 @@ Let ``doubles`` be the number of pairs with two stars. Then
 
     C(cells, stars) = sum over doubles of C(cells/2, stars - doubles) C(stars - doubles, doubles) 2^(stars - 2 doubles)
 
-which says how to go on: which pairs have a star (a subset), which of those have two (a subset), and one plain bit
+which gives the recursion: which pairs have a star (a subset), which of those have two (a subset), and one plain bit
 for each of the others. So arrays do the work, level by level, and nothing is as long as ``cells``; all that needs a
 model is ``doubles``, one number for every pair of subsets, in ``unimodal_code``. Small subsets are ranked exactly
-(``ranking``). The probabilities multiply up to 1 / C(cells, stars) for every subset alike (theory, section 3), so
+(``ranking``). The probabilities multiply up to 1 / C(cells, stars) for every subset alike (theory 3), so
 no subset, however chosen, is longer.
 """
 
@@ -32,10 +32,10 @@ from gradwire.common.lossless.unimodal_code import Law, decode_number, encode_nu
 SMALL_STARS = 128  # subsets that are ranked by binomial coefficients: few stars
 SMALL_CELLS = 160  # or few cells
 RANK_BITS = 64  # of a rank that the range coder takes; the rest are plain bits
-# Rounding of the model costs at most 2^-31 bits a number, and there are fewer than 4 numbers a star: more than
+# Rounding of the model costs at most 2^-31 bits per number, and there are fewer than 4 numbers per star: more than
 # SMALL_STARS stars make one on each of at most 41 levels, and a number far from its mean takes one more for every
 # 14 bits it costs.
-SLACK = Decimal(2.0**-28)  # bits a star
+SLACK = Decimal(2.0**-28)  # bits per star
 
 
 @lru_cache(maxsize=256)
@@ -121,11 +121,11 @@ def _encode_rank(rank: int, count: int, coder: RangeEncoder, plain: list[U8]) ->
     plain.append(_bits_of(rank & ((1 << low) - 1), low))
 
 
-# ---- decoding: first the symbols, which say how many plain bits there are, then these ---------------------------
+# ---- decoding: first the symbols, from which the number of plain bits follows, then these ---------------------------
 
 
 class Plan(NamedTuple):
-    """What the range coder says of one subset.
+    """The symbols of one subset.
 
     ``stars`` out of ``cells`` once it is made sparse (``flipped``: the subset is the others); ``last``: the odd
     cell at the end holds one; ``parts``: the pairs with a star, and those of them with two; none for a subset that

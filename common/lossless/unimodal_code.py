@@ -17,14 +17,12 @@ from gradwire.common.arrays.compat import F64, I64
 from gradwire.common.arrays.logarithms import log2
 from gradwire.common.lossless.range_coder import RangeDecoder, RangeEncoder
 
-UNIT = (
-    2.0**48
-)  # a table's likeliest value; others are cut to integers, and so lose at most 2^-32 of themselves:
+# A table's likeliest value; others are cut to integers, and so lose at most 2^-32 of themselves:
+UNIT = 2.0**48
 CUT = 2.0**-16  # weights below this, relative to the likeliest, belong to the next table
-NOTHING = 2.0**-80  # what a sum in float64 no longer notices
-FINE = (
-    1 << 64
-)  # parts of a unit in which a table and its escapes are weighed: an escape may weigh 2^-82 units
+NOTHING = 2.0**-80  # relative weights below this do not change a float64 sum
+# Parts of a unit in which a table and its escapes are weighed: an escape may weigh 2^-82 units
+FINE = 1 << 64
 
 
 class Law(NamedTuple):

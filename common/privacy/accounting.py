@@ -1,14 +1,14 @@
-"""What many private payloads cost together: one push, a run of T rounds, a lifetime.
+"""Composition: the privacy cost of many payloads, of one push, a run of T rounds, or a lifetime.
 
-The model is the local one: whoever reads the payloads is the adversary, and any two inputs are neighbours. A codec's
-``epsilon`` says that of one payload: P(payload | x) <= e^epsilon P(payload | y) for any two gradients x, y.
-Here are the guarantees of ``pushes`` such payloads of the same data, each drawn with fresh coins, where the gradient of
-one may depend on all payloads before it. Three accountants say so, from the loosest to the tightest:
+The model is local differential privacy: every reader of the payloads is the adversary, and any two inputs are
+neighbours. A codec's ``epsilon`` bounds one payload: P(payload | x) <= e^epsilon P(payload | y) for any two gradients
+x, y. This module bounds ``pushes`` such payloads of the same data, each drawn with fresh coins, where each gradient may
+depend on all earlier payloads. There are three accountants, from the loosest to the tightest:
 
 - ``pure``: the epsilons add up; holds with delta = 0;
-- ``advanced``: Kairouz, Oh and Viswanath 2015, Theorem 3.4 for delta_i = 0, at (epsilon, delta);
+- ``advanced``: [KOV] Theorem 3.4 for delta_i = 0, at (epsilon, delta);
 - ``tightest``: the privacy loss distribution of the worst such randomiser, which is randomised response between two
-  inputs with that epsilon (same paper, Theorem 3.3), composed by dp-accounting, at (epsilon, delta).
+  inputs with that epsilon ([KOV] Theorem 3.3), composed by dp-accounting, at (epsilon, delta).
 
 Epsilons are natural logarithms throughout.
 """
@@ -23,16 +23,16 @@ import numpy as np
 
 from gradwire.common.errors import ConfigError
 
-MAX_EPSILON = 10_000.0  # e^epsilon beyond the floats by far: whoever writes more means no privacy
+MAX_EPSILON = 10_000.0  # e^epsilon overflows float64 by far: a larger one is no privacy
 MAX_PUSHES = 1 << 40
 LONGEST_PLD = 1 << 20  # pushes; the distribution has a point for each, and the advanced bound takes over
 # Epsilons of one push: below, e^epsilon - 1 loses its digits; above, e^epsilon overflows.
 _FINEST, _COARSEST = 1e-8, 500.0
-_SLACK = 1 + 1e-9  # a budget of 0.3 pays for three pushes of 0.1, whatever the last digit says
+_SLACK = 1 + 1e-9  # a budget of 0.3 pays for three pushes of 0.1 in spite of rounding
 
 
 def check_epsilon(epsilon: float, name: str = "epsilon") -> float:
-    """An epsilon that means something: above 0, at most 10,000.
+    """Check an epsilon: above 0, at most 10,000.
 
     Raises:
         ConfigError: zero, negative, not a number or absurdly large.
@@ -43,7 +43,7 @@ def check_epsilon(epsilon: float, name: str = "epsilon") -> float:
 
 
 def check_delta(delta: float) -> float:
-    """A delta that means something: inside (0, 1).
+    """Check a delta: inside (0, 1).
 
     Raises:
         ConfigError: anything else.
@@ -56,7 +56,7 @@ def check_delta(delta: float) -> float:
 
 
 def require_accountant() -> None:
-    """Check that dp-accounting is there, before a run begins that needs it.
+    """Check that dp-accounting is installed, before a run that needs it begins.
 
     Raises:
         ConfigError: it is not installed.
@@ -65,7 +65,7 @@ def require_accountant() -> None:
 
 
 def pure(epsilon: float, pushes: int) -> float:
-    """The sum: what so many pushes cost with certainty, delta = 0; attained by repeats of randomised response.
+    """Basic composition, delta = 0: the sum of the epsilons. Repeated randomised response attains it.
 
     >>> pure(0.5, 16)
     8.0
@@ -78,7 +78,7 @@ def advanced(epsilon: float, pushes: int, delta: float) -> float:
 
         k eps (e^eps - 1) / (e^eps + 1) + eps sqrt(2 k ln(1 / delta))
 
-    Source: Kairouz, Oh, Viswanath, The composition theorem for differential privacy (ICML 2015), Theorem 3.4.
+    Source: [KOV] Theorem 3.4.
 
     >>> round(advanced(0.1, 200, 1e-5), 3)
     7.785
@@ -94,8 +94,8 @@ def tightest(epsilon: float, pushes: int, delta: float) -> float:
     """The least epsilon that holds at ``delta`` for every such sequence of pushes, never above the sum.
 
     The loss of randomised response is ±epsilon, so a grid of that width holds its distribution without rounding. What
-    the composition's Fourier transform rounds was measured below 4e-17 of probability a push: delta is lowered by more
-    than that, so the result stays a guarantee. Above 2^20 pushes, and for a delta that small, it is ``advanced``.
+    the composition's Fourier transform rounds was measured below 4e-17 of probability per push: delta is lowered by
+    more than that, so the result stays a guarantee. Above 2^20 pushes, and for a delta that small, it is ``advanced``.
 
     Raises:
         ConfigError: dp-accounting is not installed.
@@ -112,16 +112,15 @@ def tightest(epsilon: float, pushes: int, delta: float) -> float:
     one = pld.from_privacy_parameters(
         common.DifferentialPrivacyParameters(epsilon, 0), value_discretization_interval=epsilon
     )
-    with np.errstate(
-        over="ignore"
-    ):  # of a quotient that then counts as infinite, and the closed form below holds
+    # A quotient may overflow: it then counts as infinite, and the closed form below holds.
+    with np.errstate(over="ignore"):
         composed = float(one.self_compose(pushes).get_epsilon_for_delta(delta - reserve))
     return min(composed, advanced(epsilon, pushes, delta))
 
 
 @lru_cache(maxsize=1 << 8)
 def affordable(budget: float, epsilon: float, delta: float = 0.0) -> int:
-    """How many pushes of that epsilon a budget pays for, by the tightest accountant; 0 where not even one.
+    """The number of pushes of that epsilon that a budget pays for, by the tightest accountant; it may be 0.
 
     Raises:
         ConfigError: delta is not 0 and dp-accounting is not installed.
@@ -149,7 +148,7 @@ def affordable(budget: float, epsilon: float, delta: float = 0.0) -> int:
 
 
 def epsilon_for(budget: float, pushes: int, delta: float = 0.0) -> float:
-    """The largest epsilon of a push with which a budget pays for so many, to a part in 10^9.
+    """The largest epsilon per push at which a budget pays for ``pushes``, to a relative error of 1e-9.
 
     Raises:
         ConfigError: delta is not 0 and dp-accounting is not installed.
@@ -169,7 +168,7 @@ def epsilon_for(budget: float, pushes: int, delta: float = 0.0) -> float:
 
 
 def spent(epsilon: float, pushes: int, delta: float) -> dict[str, float | None]:
-    """What so many pushes cost by each accountant; ``tightest`` is None where dp-accounting is not installed."""
+    """The cost of ``pushes`` by each accountant; ``tightest`` is None where dp-accounting is not installed."""
     costs: dict[str, float | None] = {
         "pure": pure(epsilon, pushes),
         "advanced": advanced(epsilon, pushes, delta) if delta else None,

@@ -1,16 +1,16 @@
-"""Budgets, and what is spent of them.
+"""Budgets, and how much of them is spent over the lifetime of the data.
 
-What counts as spent over the lifetime of the data. The logical workers of a process hold disjoint parts of it, so a
-run costs what its busiest worker sent; runs add up, because the next one may deal the same data anew. With n pushes in
-all, none of more than ``unit`` (the epsilon of the first push of all), the guarantees are
+The logical workers of a process hold disjoint parts of it, so a run costs what the worker with the most pushes sent;
+runs add up, because the next one may partition the same data anew. With n pushes in all, none of more than ``unit``
+(the epsilon of the first push of all), the guarantees are
 
 - the sum of all epsilons, at delta = 0;
 - ``tightest(unit, n, delta)``, at delta.
 
-A push is paid for while either stays within the limit. Both hold against a server that chooses runs and codecs as it
-goes along, after it has seen all earlier payloads: pushes of at most ``unit`` each are an adaptive composition of so
+A push is paid for while either stays within the limit. Both hold against a server that chooses runs and codecs
+adaptively, after it has seen all earlier payloads: pushes of at most ``unit`` each are an adaptive composition of so
 many mechanisms with one fixed epsilon, and where a larger one was paid for, by the sum, the sum bounds the loss with
-certainty. (A distribution composed of epsilons that the adversary picks on the way would promise too much.)
+certainty. (Composing the loss distributions of adaptively chosen epsilons would not be a valid bound.)
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from gradwire.common.privacy import accounting
 
 @dataclass(frozen=True)
 class Budget:
-    """What may be spent over the lifetime of the data: (epsilon, delta), natural log; delta 0 is pure privacy.
+    """The limit over the lifetime of the data: (epsilon, delta), natural log; delta 0 is pure privacy.
 
     Raises:
         ConfigError: an epsilon that is not above 0 or absurdly large, a delta outside (0, 1).
@@ -42,10 +42,10 @@ class Budget:
 
 @dataclass(frozen=True)
 class Run:
-    """What a run tells a ledger of itself: its id, what it is, epsilon a payload, the hosted ids.
+    """A run as a ledger records it: its id, its fingerprint, epsilon per payload, the hosted worker ids.
 
     Attributes:
-        fingerprint: of codec, task, and whatever else decides how the data are dealt to workers.
+        fingerprint: of codec, task, and everything else that determines how the data are partitioned.
     """
 
     run_id: bytes
@@ -56,12 +56,12 @@ class Run:
 
 @dataclass(frozen=True)
 class Totals:
-    """What the ledger counts.
+    """The ledger's counts.
 
     Attributes:
         unit: the epsilon of the first push; 0 where there is none.
-        pushes: the busiest worker's of each run, added up.
-        pure: the same pushes' epsilons, added up.
+        pushes: summed over runs; of each run, those of the worker with the most.
+        pure: the sum of the epsilons of these pushes.
         within_unit: no push had more than ``unit``.
     """
 
@@ -77,7 +77,7 @@ class Totals:
         return min(self.pure, accounting.tightest(self.unit, self.pushes, delta))
 
     def plus(self, epsilon: float, pushes: int) -> Totals:
-        """The totals after so many pushes more."""
+        """The totals after ``pushes`` more."""
         unit = self.unit or epsilon
         within = self.within_unit and epsilon <= unit
         return Totals(unit, self.pushes + pushes, self.pure + pushes * epsilon, within)

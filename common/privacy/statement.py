@@ -1,4 +1,4 @@
-"""What a run says of its privacy, in its summary and while it runs."""
+"""The privacy statement of a run, in its summary and while it runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def privacy_statement(epsilon: float, pushes: int, budget: float, delta: float) 
 
     Args:
         epsilon: of one push; infinite where it is not private.
-        pushes: at most so many a worker.
+        pushes: the most that any worker sent.
         budget: max_epsilon, 0 for none.
         delta: 0 for pure privacy.
     """
@@ -30,15 +30,15 @@ def privacy_statement(epsilon: float, pushes: int, budget: float, delta: float) 
 
 
 def spent_in_words(epsilon: float, pushes: int, budget: float, delta: float) -> str:
-    """The same in a few words.
+    """One line for a terminal.
 
     >>> spent_in_words(0.1, 200, 8.0, 1e-5)
-    'epsilon 0.1 a push, 6.51 spent at delta 1e-05 (their sum is 20) of 8'
+    'epsilon 0.1 per push, 6.51 spent at delta 1e-05 (their sum is 20) of 8'
     >>> spent_in_words(0.1, 20, 0.0, 0.0)
-    'epsilon 0.1 a push, 2 spent'
+    'epsilon 0.1 per push, 2 spent'
     """
     total = pure(epsilon, pushes)
-    text = f"epsilon {epsilon:.4g} a push, "
+    text = f"epsilon {epsilon:.4g} per push, "
     least = tightest(epsilon, pushes, delta)
     text += f"{least:.4g} spent" + (f" at delta {delta:g} (their sum is {total:.4g})" if delta else "")
     return f"{text} of {budget:g}" if budget else text

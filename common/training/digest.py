@@ -29,7 +29,7 @@ def digest_terms(indices: NDArray[np.integer], values: NDArray[np.float32]) -> i
     """What the coordinates ``indices`` [k] with ``values`` [k] contribute to the digest, modulo 2^64."""
     word = indices.astype(np.uint64) * _GOLDEN
     word += np.ascontiguousarray(values).view(np.uint32)
-    # The finaliser of splitmix64 (Steele, Lea, Flood 2014): every input bit reaches every output bit.
+    # The finaliser of splitmix64 [SplitMix]: every input bit reaches every output bit.
     word ^= word >> np.uint64(30)
     word *= _MIX1
     word ^= word >> np.uint64(27)

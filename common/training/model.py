@@ -34,7 +34,7 @@ class Model:
 
     @property
     def reported(self) -> NDArray[np.float32]:
-        """What the model is evaluated at [dim]: the mean iterate where the optimizer keeps one, else the parameters."""
+        """The parameters that are evaluated, [dim]: the mean iterate where the optimizer keeps one, else the last."""
         return self.state.get(AVERAGE, self.params)
 
     @property
@@ -45,7 +45,7 @@ class Model:
         return self._digest
 
     def verify(self) -> bool:
-        """Take the digest anew from all parameters and say whether it equals the one that was kept."""
+        """Compute the digest of all parameters anew; whether it equals the one that was kept."""
         return digest_of(self.params) == self.digest
 
     def apply(self, update: Vector) -> None:

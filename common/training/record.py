@@ -11,12 +11,12 @@ from gradwire.common.randomness import shared_seed
 
 @dataclass(frozen=True)
 class RoundRecord:
-    """What the log keeps of round ``round``: the payloads that were counted, in worker order.
+    """One round in the log: the payloads that were counted, in worker order.
 
     Attributes:
         workers: ids of the cohort, increasing.
-        payloads: one a worker.
-        examples: one a worker, where the run weighs by examples; else empty.
+        payloads: one per worker.
+        examples: one per worker, where the run weighs workers by examples; else empty.
     """
 
     round: int

@@ -83,7 +83,7 @@ def test_the_last_round_is_told_at_the_end() -> None:
 def test_what_private_pushes_cost_is_told_while_they_run() -> None:
     view = View(100, 4, max_epsilon=8.0, delta=1e-5)
     view.apply(round_event(49, epsilon=0.1))
-    told = "epsilon 0.1 a push, 2.845 spent at delta 1e-05 (their sum is 5) of 8"
+    told = "epsilon 0.1 per push, 2.845 spent at delta 1e-05 (their sum is 5) of 8"
     assert told in status_line(view) and told in text_of(live_table(view))
     view.apply(round_event(50))
     assert view.privacy is None and "privacy" not in text_of(live_table(view))

@@ -19,7 +19,7 @@ class EliasFanoCoding(Coding):
     """The draws in increasing order, in min over l of s l + s + ((|C| - 1) >> l) bits.
 
     The low l bits of each of the s draws come first, then a bit map whose j-th one (from 0) stands at (v_j >> l) +
-    j (Elias 1974, Fano 1971; theory, section 3). Half a bit or less a draw above ``multiset``, and many payloads
+    j ([Elias74], [Fano]; theory 3). At most half a bit per draw above ``multiset``, and many payloads
     are read at once. Decoded draws are in increasing order.
 
     >>> EliasFanoCoding(vertices=2 * 795_010, draws=100).nbits

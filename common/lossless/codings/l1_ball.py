@@ -17,9 +17,9 @@ from gradwire.common.lossless.l1_ball_code import decode_point, encode_point, l1
 class L1BallCoding(SignedAxes):
     """The sum of k draws as an integer point of the l1 ball of radius k: ceil(log2 D(d, k)) bits, D Delannoy's numbers.
 
-    Sums of draws are exactly those points, so no code that reads all of them is shorter: 2.54 bits a coordinate for
+    Sums of draws are exactly those points, so no code that reads all of them is shorter: 2.54 bits per coordinate for
     k = d, where [S] section 4.2 has 3 (``type_signs``; its C(d + k, k) 2^k counts points many times), and within a
-    percent of ``multiset`` for k <= d / 8 (theory, sections 2.1 and 3). Decoded draws are in increasing order of their
+    percent of ``multiset`` for k <= d / 8 (theory 2.1 and theory 3). Decoded draws are in increasing order of their
     axis, zeros last.
 
     >>> L1BallCoding(vertices=2 * 65_536 + 1, draws=65_536).nbits
@@ -39,7 +39,7 @@ class L1BallCoding(SignedAxes):
         axes = vertices - self.axes * negative
         order = np.argsort(axes, kind="stable")
         if (np.diff(axes[order]) == 0).any():
-            raise AssertionError("an axis was drawn with both signs, which l1_ball cannot say")
+            raise AssertionError("an axis was drawn with both signs, which l1_ball cannot represent")
         values = np.where(negative, -counts, counts)
         out.write_int(encode_point(axes[order], values[order], self.axes, self.draws), self.nbits)
 

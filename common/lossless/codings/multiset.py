@@ -44,7 +44,7 @@ def read_multiset(bits: BitReader, symbols: int, draws: int) -> I64:
 @register_coding
 @dataclass(frozen=True)
 class MultisetCoding(Coding):
-    """How often each vertex was drawn: ceil(log2 C(|C| + s - 1, s)) bits for s draws (theory, section 3).
+    """How often each vertex was drawn: ceil(log2 C(|C| + s - 1, s)) bits for s draws (theory 3).
 
     The mean of the draws needs no more. Every multiset has the same length, however unlikely, since the code is
     that of equally likely ones. Decoded draws are in increasing order.

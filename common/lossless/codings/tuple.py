@@ -13,7 +13,7 @@ from gradwire.common.lossless.codings.base import Coding, register_coding
 @register_coding
 @dataclass(frozen=True)
 class TupleCoding(Coding):
-    """Each vertex by itself, in order: ceil(log2 |C|) bits a draw."""
+    """Each vertex by itself, in order: ceil(log2 |C|) bits per draw."""
 
     name = "tuple"
     batches = True

@@ -1,4 +1,4 @@
-"""The coding ``type_signs``: the multiset of axes, then their signs, as the SimQ paper has it."""
+"""The coding ``type_signs``: the multiset of axes, then their signs, as [S] section 4.2 defines it."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class TypeSignsCoding(SignedAxes):
     """The type of the draws' magnitudes, then signs: ceil(log2 C(d + k, k)) + k bits for k draws ([S] section 4.2).
 
     The type counts d + 1 symbols, the axes and 0; the signs of the axes drawn follow in increasing order, padded to k
-    bits. ``multiset`` has no separate signs and is shorter where k is below d (theory, section 3). Decoded draws
+    bits. ``multiset`` has no separate signs and is shorter where k is below d (theory 3). Decoded draws
     are in increasing order of their axis.
 
     >>> TypeSignsCoding(vertices=2 * 65_536 + 1, draws=65_536).nbits
@@ -37,7 +37,7 @@ class TypeSignsCoding(SignedAxes):
         magnitudes = drawn - self.axes * (negative.astype(np.int64) + (drawn == 2 * self.axes))
         axes, first, which = np.unique(magnitudes, return_index=True, return_inverse=True)
         if (negative != negative[first][which]).any():
-            raise AssertionError("an axis was drawn with both signs, which type_signs cannot say")
+            raise AssertionError("an axis was drawn with both signs, which type_signs cannot represent")
         signs = np.zeros(self.draws, np.int64)
         signs[: axes.size] = negative[first]  # the zero vertex, if drawn, comes last and counts as positive
         write_multiset(magnitudes, self.axes + 1, out)

@@ -1,10 +1,11 @@
 """Mechanisms on the indices of point sets, by name."""
 
+# Importing a module registers its mechanism.
 from gradwire.common.privacy.mechanisms import (
     randomized_response,
     subset_selection,
     unary,
-)  # register themselves
+)
 from gradwire.common.privacy.mechanisms.base import (
     MECHANISMS,
     Mechanism,

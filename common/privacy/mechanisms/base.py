@@ -1,8 +1,8 @@
-"""What a mechanism on indices is: a vertex in, a report out, and any two vertices make any report about equally likely.
+"""The mechanism contract: a vertex in, a report out, and any two vertices make any report about equally likely.
 
-A ``Mechanism`` is what a spec says: a name and an epsilon. Fitted to a point set it is a ``Response``, which draws,
-packs and reads reports, and knows their law. The point set itself is known here by two things alone: how many vertices
-it has, and how likely sets of them can be (``Masses``).
+A ``Mechanism`` is what a spec describes: a name and an epsilon. Fitted to a point set it is a ``Response``, which
+draws, packs and reads reports, and knows their law. Of the point set, only two things are known here: the number of
+its vertices, and how likely sets of them can be (``Masses``).
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from gradwire.common.randomness import Coins
 from gradwire.common.registry import Registry
 from gradwire.common.spec import Spec, spelled
 
-MAX_EPSILON = 20.0  # e^20 is half a billion: nobody's odds are hidden by that
+MAX_EPSILON = 20.0  # e^20 is half a billion: odds beyond that hide nothing
 
 Reports: TypeAlias = NDArray[np.integer[Any]]
 MassesOf = Callable[[int], Masses]  # by the number of vertices in the set
 
 
 class Moments(NamedTuple):
-    """What the variance of reports needs to know of a point set and a vector v that its vertices c average to.
+    """Moments of a point set, from which the variance of reports on it follows; its vertices c average to a vector v.
 
     Attributes:
         vertex: E|c|^2 of the drawn vertex.
@@ -68,17 +68,17 @@ class Response(ABC):
     @property
     @abstractmethod
     def other(self) -> float:
-        """Q: how likely a vertex is named that is not the true one."""
+        """The probability q that a given vertex other than the true one is named."""
 
     @property
     @abstractmethod
     def signal(self) -> float:
-        """P - q: by how much more likely the true one is; computed without cancellation."""
+        """The difference p - q, p the probability that the true vertex is named; computed without cancellation."""
 
     @property
     @abstractmethod
     def pairs(self) -> tuple[float, float]:
-        """How likely the true vertex and a given other one are named together, and two given others."""
+        """The probabilities that the true vertex and a given other are both named, and that two given others are."""
 
     def variance(self, moments: Moments) -> float:
         """E|z - v|^2 of the estimate z = (sum of the vertices named - q S) / (p - q) (theory 1.2).
@@ -96,12 +96,12 @@ class Response(ABC):
 
     @property
     def names_one(self) -> bool:
-        """Whether a report is one vertex: int64 [n] for n of them, coded as vertices are."""
+        """Whether a report is one vertex: n of them are int64 [n], coded as vertices are."""
         return False
 
     @property
     def nbits(self) -> int:
-        """Bits of a report, where it is not a vertex."""
+        """Bits per report, where it is not a vertex."""
         raise NotImplementedError
 
     @abstractmethod
@@ -110,7 +110,7 @@ class Response(ABC):
 
     @abstractmethod
     def named(self, reports: Reports) -> I64:
-        """The vertices that all the reports together name, with repetitions: int64 [m]."""
+        """All vertices that the reports name, with repetitions: int64 [m]."""
 
     @abstractmethod
     def law(self, drawn: F64) -> Iterator[tuple[Reports, float]]:
@@ -146,7 +146,7 @@ class Mechanism(ABC):
             )
 
     def resolved(self, vertices: int) -> Mechanism:
-        """The same with what it leaves open settled for that many vertices."""
+        """The same mechanism with its default parameters resolved for that many vertices."""
         return self
 
     @abstractmethod
@@ -154,17 +154,17 @@ class Mechanism(ABC):
         """The mechanism for a point set.
 
         Raises:
-            SpecError: the point set is no match for this epsilon; the message says what would be.
+            SpecError: the mechanism cannot have this epsilon on this point set; the message names an alternative.
         """
 
     @property
     def tuned(self) -> float:
-        """Epsilon less ``ROUNDING``: what is tuned to this stays below epsilon after all rounding."""
+        """Epsilon less ``ROUNDING``: a law tuned to this stays below epsilon after all rounding."""
         return self.epsilon - ROUNDING * min(1.0, self.epsilon)
 
     @property
     def odds(self) -> Fraction:
-        """The odds that are allowed: e to the power of ``tuned``."""
+        """The odds allowed: e to the power of ``tuned``."""
         return exp_fraction(self.tuned)
 
     @property
@@ -175,7 +175,7 @@ class Mechanism(ABC):
     def too_coarse(self) -> SpecError:
         return SpecError(
             f"{self.name}: epsilon is {self.epsilon}, too small for so many vertices: less than one report in 10^9 "
-            f"would say anything; take a larger epsilon, or private_top"
+            f"would carry information; choose a larger epsilon, or private_top"
         )
 
 
@@ -193,5 +193,5 @@ def build_mechanism(spec: Spec) -> Mechanism:
 
 
 def stated(epsilon: float) -> float:
-    """An epsilon that a law has in real numbers, with room for what rounding does to it."""
+    """The epsilon to state for a law that has ``epsilon`` in real numbers: with a margin for rounding."""
     return epsilon + ROUNDING * min(1.0, epsilon) if math.isfinite(epsilon) else epsilon

@@ -1,4 +1,4 @@
-"""How likely vertices can be: all that privacy needs to know of a point set."""
+"""The range of vertex probabilities over the ball: all that privacy depends on in a point set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ class Masses:
 
     Attributes:
         ranges: (least, most) for each kind of set that matters: the worst set of a kind attains both.
-        tight: both are attained, up to rounding; where not, what follows from them is a bound.
+        tight: both are attained, up to rounding; otherwise an epsilon that follows from them is an upper bound.
     """
 
     ranges: tuple[tuple[float, float], ...]

@@ -28,7 +28,7 @@ from gradwire.common.privacy.mechanisms.base import (
 from gradwire.common.privacy.mechanisms.masses import Masses
 from gradwire.common.randomness import Coins
 
-# Where the masses of a set leave less than this share of their difference to hide, it hides itself well enough.
+# Below this share of the mass, the point set is as private as asked without a mechanism.
 LEAST_NEED = 2.0**-16
 
 
@@ -118,13 +118,20 @@ def subset_response(
     (1 + (t - 1) most) / (1 + (t - 1) least) = e^epsilon gives t - 1 = (e^epsilon - 1) / (most - e^epsilon least), the
     masses over the ball (theory 1.2: lambda = 1 + 2dA / (e^epsilon - 1) for a cross-polytope and w = 1).
 
+    Args:
+        mechanism: whose epsilon the response is to have.
+        size: vertices in a report.
+        vertices: of the point set.
+        masses: the least and largest probability of a set of vertices, by its size.
+        nominal: count epsilon as [Subset] does, as if a vertex could be certain.
+
     Raises:
         SpecError: the vertices are as private as asked without a mechanism, or epsilon is too small for so many.
     """
     over_ball, odds = masses(size), mechanism.odds
     need = Fraction(1)
     if not nominal:
-        # The kind of set with most to hide decides, and how much of its own mass that is: others may be far likelier.
+        # The worst kind of set decides, relative to its own mass: other kinds may be far likelier.
         need, most = max((Fraction(m) - odds * Fraction(least), m) for least, m in over_ball.ranges)
         if need <= LEAST_NEED * most:
             raise _private_already(mechanism, over_ball)
@@ -141,20 +148,20 @@ def subset_response(
 
 def _private_already(mechanism: Mechanism, over_ball: Masses) -> SpecError:
     alone = over_ball.log_odds()
-    nearly = "" if alone <= mechanism.epsilon else ", too little more for a mechanism to take away"
+    nearly = "" if alone <= mechanism.epsilon else ", which a mechanism cannot reduce by so little"
     return SpecError(
         f"{mechanism.name}: epsilon is {mechanism.epsilon}, but these vertices have {alone:.6g} by themselves{nearly}: "
-        f"take them without a mechanism, under gain=bound(B), or ask for a smaller epsilon"
+        f"use them without a mechanism, under gain=bound(B), or choose a smaller epsilon"
     )
 
 
 @register_mechanism
 @dataclass(frozen=True)
 class SubsetSelection(Mechanism):
-    """Subset selection (Ye and Barg 2018; Wang et al. 2016): ``w`` of the K vertices, ceil(log2 C(K, w)) bits a report.
+    """Subset selection: ``w`` of the K vertices, ceil(log2 C(K, w)) bits per report [Subset] [kSubset].
 
     A subset that holds the true vertex has weight t, any other 1. ``epsilon`` is exact over the unit ball, which takes
-    the spread of the vertex into account; ``nominal``: e^epsilon = t, as in the papers, where any two vertices could be
+    the spread of the vertex into account; ``nominal``: e^epsilon = t, as in [Subset], where any two vertices could be
     certain. ``w`` is K / (e^epsilon + 1) by default, the best for nominal reports (theory 6); for exact ones ``rr``, w
     = 1, is better on a cross-polytope.
     """
@@ -163,7 +170,7 @@ class SubsetSelection(Mechanism):
     nominal: bool = False
 
     name = "subset_selection"
-    source = "theory 6; Ye and Barg 2018"
+    source = "[Subset]; theory 6"
 
     def resolved(self, vertices: int) -> Mechanism:
         if self.w is not None:

@@ -1,4 +1,4 @@
-"""Unary encoding: a report is one bit for every vertex, each turned at random by itself."""
+"""Unary encoding: a report is one bit per vertex, each flipped at random independently."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MAX_VERTICES = 1 << 28
 
 @dataclass(frozen=True)
 class UnaryResponse(Response):
-    """The true vertex' bit is set with probability ``keep``, any other with ``false``, independently.
+    """The bit of the true vertex is set with probability ``keep``, any other with ``false``, independently.
 
     A report y has probability proportional to 1 + (T - 1) a(y), T = keep (1 - false) / (false (1 - keep)), a(y) the
     mass of the vertices whose bit is set, which is at most 1 whatever rounding does to the law of the vertex.
@@ -78,9 +78,9 @@ class _Unary(Mechanism):
     def _response(self, keep: Fraction, false: Fraction, vertices: int, masses: MassesOf) -> UnaryResponse:
         if vertices > MAX_VERTICES:
             raise SpecError(
-                f"{self.name}: {vertices} vertices take a bit each, at most {MAX_VERTICES} are sent: take rr"
+                f"{self.name}: {vertices} vertices take one bit each, and at most {MAX_VERTICES} are allowed: use rr"
             )
-        # Half of all vertices: of those with an opposite one can be certain, the other impossible.
+        # Half of all vertices: in a symmetric set, one half can be certain and the other impossible.
         over_ball = masses(vertices // 2)
         exact = over_ball.tight and (0.0, 1.0) in over_ball.ranges
         coins = Threshold.below(keep), Threshold.above(false)
@@ -90,15 +90,15 @@ class _Unary(Mechanism):
 @register_mechanism
 @dataclass(frozen=True)
 class Rappor(_Unary):
-    """RAPPOR's first step ([V] section 6.2, Theorem 17; Erlingsson, Pihur and Korolova 2014).
+    """RAPPOR's first step ([V] section 6.2, Theorem 17; [RAPPOR]).
 
-    Each bit is turned with probability f = 1 / (e^(epsilon/2) + 1). K bits a report, not the log K that [V] says.
+    Each bit is flipped with probability f = 1 / (e^(epsilon/2) + 1). K bits per report (erratum V4).
     Variance for centred vertices of length R, t = e^(epsilon/2): R^2 - |v|^2 + K R^2 t / (t - 1)^2 (theory 1.2, erratum
     V4). ``epsilon`` is exact on a cross-polytope and on SimQ's sets, elsewhere an upper bound.
     """
 
     name = "rappor"
-    source = "vqSGD 6.2, Thm 17 (V4)"
+    source = "[V] 6.2, Theorem 17 (V4)"
 
     def fitted(self, vertices: int, masses: MassesOf) -> Response:
         half = exp_fraction(self.tuned / 2)
@@ -109,14 +109,14 @@ class Rappor(_Unary):
 @register_mechanism
 @dataclass(frozen=True)
 class OptimizedUnary(_Unary):
-    """Optimized unary encoding (Wang, Blocki, Li and Jha 2017): the true bit is a fair coin, others are rarely set.
+    """Optimized unary encoding [OUE]: the true bit is a fair coin, others are rarely set.
 
     q = 1 / (e^epsilon + 1). Variance for centred vertices of length R: R^2 - |v|^2 + R^2 (1/4 + (K - 1) q (1 - q)) /
     (1/2 - q)^2, below RAPPOR's from epsilon = 1 on (theory 1.2). Bits and exactness as for ``rappor``.
     """
 
     name = "oue"
-    source = "theory 1.2; Wang et al. 2017"
+    source = "[OUE]; theory 1.2"
 
     def fitted(self, vertices: int, masses: MassesOf) -> Response:
         return self._response(Fraction(1, 2), 1 / (self.odds + 1), vertices, masses)

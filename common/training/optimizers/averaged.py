@@ -19,7 +19,7 @@ AVERAGE = "average"
 class Averaged(Optimizer):
     """Steps as ``inner`` does and keeps the mean of the iterates x_1 … x_t, which is what the model is evaluated at.
 
-    The theorems of both papers bound the mean iterate's gap. Gradients are still taken at the last iterate.
+    The bounds of theory 2.5 are for the mean iterate. Gradients are still taken at the last iterate.
     """
 
     inner: Spec = Spec("sgd")

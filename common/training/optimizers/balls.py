@@ -1,4 +1,4 @@
-"""Balls and boxes around the initial parameters, and sums whose bits no machine changes."""
+"""Projections onto l_p balls around the initial parameters, and norms by ordered sums."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ F64 = NDArray[np.float64]
 
 
 def ordered_sum(x: F64) -> float:
-    """The sum of x [n] by halving: one fixed tree of additions, whatever the machine."""
+    """The sum of x [n] by halving: one fixed tree of additions on every machine."""
     x = np.asarray(x, np.float64)
     size = 1 << max(0, (x.size - 1).bit_length())
     folded = np.zeros(size)
@@ -55,7 +55,7 @@ def project(x: F64, p: float, radius: float) -> F64:
 
 
 def _onto_simplex(x: F64, radius: float) -> F64:
-    """Soft thresholding at the level that leaves l1 norm ``radius`` (Duchi et al. 2008, Figure 1)."""
+    """Soft thresholding at the level that leaves l1 norm ``radius`` ([L1Proj] Figure 1)."""
     sizes = np.sort(np.abs(x))[::-1]
     excess = np.cumsum(sizes) - radius
     last = np.flatnonzero(sizes * np.arange(1, x.size + 1) > excess)[-1]

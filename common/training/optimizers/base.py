@@ -1,4 +1,4 @@
-"""What an optimizer is, and optimizers by name."""
+"""The optimizer contract, and optimizers by name."""
 
 from __future__ import annotations
 
@@ -23,9 +23,9 @@ State: TypeAlias = dict[str, F32]  # named float32 arrays [dim], part of every s
 class Optimizer(ABC):
     """One deterministic step, replayed by the server and by every replica with equal bits.
 
-    ``portable`` says that its bits are the same on every machine: additions, multiplications, square roots,
-    sums in a fixed order. One that is not (powers differ in the last bit between processors) is replayed by
-    the server alone: its runs send the model.
+    ``portable``: its bits are the same on every machine, because it uses additions, multiplications, square roots and
+    sums in a fixed order only. An optimizer that is not portable (powers differ in the last bit between processors) is
+    stepped by the server alone: its runs send the model.
     """
 
     name: ClassVar[str]
@@ -33,7 +33,7 @@ class Optimizer(ABC):
 
     @property
     def sparse(self) -> bool:
-        """Whether a sparse update changes the parameters at its own indices alone: the work is then free of dim."""
+        """Whether a sparse update changes its own coordinates only: the cost is then independent of dim."""
         return False
 
     def initial_state(self, params: F32) -> State:
@@ -48,7 +48,7 @@ class Optimizer(ABC):
         """
 
     def observe(self, params: F32, state: State, round_: int) -> None:  # noqa: B027 - most have nothing to do
-        """Keep up with parameters [dim] that another process stepped to, in state that follows from them."""
+        """Update derived state after the parameters [dim] were replaced."""
 
     @property
     def spec(self) -> str:

@@ -24,7 +24,7 @@ class MirrorDescent(Optimizer):
     theta = grad Phi(x) - lr_t * update; x = the point with that gradient, scaled back into the l_{p'} ball of
     ``radius`` around the start (its Bregman projection). Phi is 1-strongly convex in |.|_{p'}; with lr =
     radius sqrt(1 / ((p' - 1) T)) / alpha the gap is at most radius alpha / sqrt((p' - 1) T) (theory 2.5; [S]
-    section 3).
+    Remark 3).
     """
 
     lr: float = 0.1

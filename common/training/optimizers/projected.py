@@ -32,7 +32,7 @@ class ProjectedSGD(Optimizer):
     """params = start + project(params - lr_t * update - start), onto the l_p ball of ``radius`` around the start.
 
     p = inf is a box. With lr = R / (alpha sqrt T) the mean iterate's gap is at most R alpha / sqrt T, where
-    alpha^2 bounds E|update|^2 and R the distance from the start ([S] section 3 for p >= 2; theory 2.5).
+    alpha^2 bounds E|update|^2 and R the distance from the start ([S] Remark 4, Theorem 2.3; theory 2.5).
     """
 
     lr: float = 0.1

@@ -12,6 +12,13 @@ SCHEDULES = ("constant", "inverse_sqrt", "step")
 def check_rate(name: str, lr: float, schedule: str, every: int, factor: float) -> None:
     """Check the parameters of a step size.
 
+    Args:
+        name: of the optimizer, for errors.
+        lr: the rate of round 0.
+        schedule: one of ``SCHEDULES``.
+        every: rounds between reductions, for ``step``.
+        factor: of each reduction, for ``step``.
+
     Raises:
         SpecError: one of them is out of range.
     """
@@ -26,7 +33,12 @@ def check_rate(name: str, lr: float, schedule: str, every: int, factor: float) -
 
 
 def rate(lr: float, schedule: str, every: int, factor: float, round_: int) -> float:
-    """The step size of a round t, counted from 0: lr, lr / sqrt(t + 1), or lr * factor^(t // every)."""
+    """The step size of round t: lr, lr / sqrt(t + 1), or lr * factor^(t // every).
+
+    Args:
+        lr, schedule, every, factor: as for ``check_rate``.
+        round_: t, from 0.
+    """
     if schedule == "inverse_sqrt":
         return lr / math.sqrt(round_ + 1)
     if schedule == "step":

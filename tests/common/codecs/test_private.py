@@ -177,8 +177,8 @@ REFUSED = [
     ("rr(20.5)", "expected above 0 and at most 20"),
     ("rr(1e-12)", "epsilon is 1e-12, too small for so many vertices"),
     ("rr(word)", "rr: epsilon is word, expected float"),
-    ("rr(3.0), hadamard", "these vertices have 1.09861 by themselves: take them without a mechanism"),
-    ("rr(2.0), simplex", "take them without a mechanism, under gain=bound.B., or ask for a smaller epsilon"),
+    ("rr(3.0), hadamard", "these vertices have 1.09861 by themselves: use them without a mechanism"),
+    ("rr(2.0), simplex", "use them without a mechanism, under gain=bound.B., or choose a smaller epsilon"),
     ("subset_selection(1, 0)", "w is 0, expected 1 to 199: there are 200 vertices"),
     ("subset_selection(1, 200)", "w is 200, expected 1 to 199"),
     ("rr(1), bound=0", "the bound is 0.0, expected a length that float32 holds"),
@@ -196,7 +196,9 @@ def test_refusals(arguments: str, message: str) -> None:
 
 
 def test_dimensions_that_are_too_large() -> None:
-    with pytest.raises(SpecError, match="rappor: 8589934592 vertices take a bit each, at most 268435456"):
+    with pytest.raises(
+        SpecError, match="rappor: 8589934592 vertices take one bit each, and at most 268435456"
+    ):
         parse("private(rappor(1))", 1 << 32)
     with pytest.raises(
         SpecError, match="dim is 4294967297, at most 4294967296 coordinates of cross_polytope"
@@ -230,7 +232,7 @@ def test_vertices_that_are_nearly_as_private_as_asked() -> None:
     """ln 3 less 10^-6 is below what Hadamard's vertices have, by less than the least that a mechanism takes away."""
     epsilon = math.log(3) - 1e-6
     nearly = (
-        "1.09861 by themselves, too little more for a mechanism to take away: take them without a mechanism"
+        "1.09861 by themselves, which a mechanism cannot reduce by so little: use them without a mechanism"
     )
     with pytest.raises(SpecError, match=nearly):
         parse(f"private(rr({epsilon!r}), hadamard)", 100)

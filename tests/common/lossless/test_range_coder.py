@@ -96,7 +96,7 @@ def test_a_longer_code_of_the_same_message_is_refused() -> None:
     for other in (code + 1, code + 2):
         coder = RangeDecoder(other, 10)
         coder.take(*(coder.target(3), 1))
-        with pytest.raises(PayloadError, match="not the shortest"):
+        with pytest.raises(PayloadError, match="not canonical"):
             coder.finish()
 
 

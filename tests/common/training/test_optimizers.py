@@ -122,7 +122,7 @@ def gap(spec: str, dim: int, rounds: int, noise: float) -> float:
 
 
 def test_mirror_descent_meets_its_bound_where_projected_sgd_cannot() -> None:
-    """[S] section 3 for p = 1: the gap is at most e alpha sqrt(ln d / T), alpha the largest |gradient|_inf."""
+    """theory 2.5 for p = 1: the gap is at most e alpha sqrt(ln d / T), alpha the largest |gradient|_inf."""
     dim, rounds, noise = 1000, 400, 0.5
     alpha, p = 1 + 4.5 * noise, 1 + 1 / math.log(dim)
     rate = math.sqrt(1 / ((p - 1) * rounds)) / (math.e * alpha)
