@@ -13,13 +13,15 @@ import typer
 
 from gradwire.bench.timing import machine
 from gradwire.common.codecs import parse
+from gradwire.common.downlinks import CommittedRound
+from gradwire.common.downlinks.log import Log
 from gradwire.common.system.memory import require_fits
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.common.training.record import RoundRecord, aggregate
 from gradwire.server.log.run_log import RunLog
-from gradwire.server.outgoing import log_entry
+from gradwire.server.outgoing import OutgoingEntry
 
 DIMS = (100_000, 1_000_000, 10_000_000)
 
@@ -52,18 +54,19 @@ def measure(spec: str, dim: int, workers: int, rounds: int) -> dict[str, Any]:
     payloads = tuple(codec.encode(x, rng) for _ in range(workers))
     model = Model(np.zeros(dim, np.float32), parse_optimizer("sgd(lr=0.1)"))
     assert model.digest >= 0  # taken once in full, as the server does when a run begins
+    downlink = Log(codec=codec, seed=0, workers=workers)
     config = RunConfig(task="synthetic(dim=1)", codec=spec, workers=workers, rounds=rounds)
     with tempfile.TemporaryDirectory() as folder, RunLog.create(Path(folder), config, bytes(16)) as log:
         seconds, entry = [], b""
         for round_ in range(rounds):
             start = time.perf_counter()
-            entry = _round(codec, model, log, RoundRecord(round_, tuple(range(workers)), payloads))
+            entry = _round(downlink, model, log, RoundRecord(round_, tuple(range(workers)), payloads))
             seconds.append(time.perf_counter() - start)
     return {"dim": dim, "round_ms": 1e3 * sorted(seconds)[rounds // 2], "entry_bytes": len(entry)}
 
 
-def _round(codec: Any, model: Model, log: RunLog, record: RoundRecord) -> bytes:
-    codec.validate_all(record.payloads)
-    model.apply(aggregate(codec, 0, record))
+def _round(downlink: Log, model: Model, log: RunLog, record: RoundRecord) -> bytes:
+    downlink.codec.validate_all(record.payloads)
+    model.apply(aggregate(downlink.codec, downlink.seed, record))
     log.append(record, model.digest)
-    return b"".join(log_entry(codec, record, len(record.workers)).frames)
+    return b"".join(OutgoingEntry.build(downlink, CommittedRound(record)).frames)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gradwire.common.codecs import AnyCodec, codecs, parse
+from gradwire.common.downlinks import check_downlink
 from gradwire.common.errors import BudgetError, ConfigError, PrivacyError, SpecError, TaskError
 from gradwire.common.privacy.accounting import affordable, require_accountant
 from gradwire.common.spec import bind_arguments, did_you_mean, parse_spec
@@ -61,13 +62,13 @@ def check(config: RunConfig, allow_task: Collection[str]) -> None:
 
 
 def check_names(config: RunConfig) -> int | None:
-    """Check the names and arguments of task, codec and optimizer; the number of coordinates, where the task tells it.
+    """Check the names and arguments in a configuration; the number of coordinates, where the task tells it.
 
     Imports no code of the user's and needs no data. Where the task does not tell its coordinates, what depends on
     them is left until it is built.
 
     Raises:
-        SpecError: no such codec, task or optimizer, or one that takes no such arguments.
+        SpecError: no such codec, task, optimizer or downlink, or one that takes no such arguments.
         DataError: the task's data set is unknown.
         ConfigError: a delta, and no dp-accounting to account for it.
         PrivacyError: workers would refuse the run under its own budget.
@@ -76,6 +77,7 @@ def check_names(config: RunConfig) -> int | None:
     from gradwire.worker.tasks import kind_of
 
     parse_optimizer(config.optimizer)
+    check_downlink(config.downlink)
     if config.delta:
         require_accountant()
     dim = kind_of(parse_spec(config.task)).known_dim

@@ -43,7 +43,7 @@ class CodecSpec(_message.Message):
     def __init__(self, spec: _Optional[_Union[Spec, _Mapping]] = ..., dim: _Optional[int] = ..., fingerprint: _Optional[bytes] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("run_id", "task", "codec", "optimizer", "workers", "rounds", "seed", "digest_every", "evaluate_every", "weigh_by_examples", "error_feedback")
+    __slots__ = ("run_id", "task", "codec", "optimizer", "workers", "rounds", "seed", "digest_every", "evaluate_every", "weigh_by_examples", "error_feedback", "downlink")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     CODEC_FIELD_NUMBER: _ClassVar[int]
@@ -55,6 +55,7 @@ class Run(_message.Message):
     EVALUATE_EVERY_FIELD_NUMBER: _ClassVar[int]
     WEIGH_BY_EXAMPLES_FIELD_NUMBER: _ClassVar[int]
     ERROR_FEEDBACK_FIELD_NUMBER: _ClassVar[int]
+    DOWNLINK_FIELD_NUMBER: _ClassVar[int]
     run_id: bytes
     task: Spec
     codec: Spec
@@ -66,7 +67,8 @@ class Run(_message.Message):
     evaluate_every: int
     weigh_by_examples: bool
     error_feedback: bool
-    def __init__(self, run_id: _Optional[bytes] = ..., task: _Optional[_Union[Spec, _Mapping]] = ..., codec: _Optional[_Union[Spec, _Mapping]] = ..., optimizer: _Optional[_Union[Spec, _Mapping]] = ..., workers: _Optional[int] = ..., rounds: _Optional[int] = ..., seed: _Optional[int] = ..., digest_every: _Optional[int] = ..., evaluate_every: _Optional[int] = ..., weigh_by_examples: bool = ..., error_feedback: bool = ...) -> None: ...
+    downlink: Spec
+    def __init__(self, run_id: _Optional[bytes] = ..., task: _Optional[_Union[Spec, _Mapping]] = ..., codec: _Optional[_Union[Spec, _Mapping]] = ..., optimizer: _Optional[_Union[Spec, _Mapping]] = ..., workers: _Optional[int] = ..., rounds: _Optional[int] = ..., seed: _Optional[int] = ..., digest_every: _Optional[int] = ..., evaluate_every: _Optional[int] = ..., weigh_by_examples: bool = ..., error_feedback: bool = ..., downlink: _Optional[_Union[Spec, _Mapping]] = ...) -> None: ...
 
 class Piece(_message.Message):
     __slots__ = ("data", "total")
@@ -233,16 +235,18 @@ class Open(_message.Message):
     def __init__(self, round: _Optional[int] = ..., pushed: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Entry(_message.Message):
-    __slots__ = ("round", "payloads", "sum", "model")
+    __slots__ = ("round", "payloads", "sum", "model", "encoded")
     ROUND_FIELD_NUMBER: _ClassVar[int]
     PAYLOADS_FIELD_NUMBER: _ClassVar[int]
     SUM_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
+    ENCODED_FIELD_NUMBER: _ClassVar[int]
     round: int
     payloads: Payloads
     sum: Sum
     model: bytes
-    def __init__(self, round: _Optional[int] = ..., payloads: _Optional[_Union[Payloads, _Mapping]] = ..., sum: _Optional[_Union[Sum, _Mapping]] = ..., model: _Optional[bytes] = ...) -> None: ...
+    encoded: bytes
+    def __init__(self, round: _Optional[int] = ..., payloads: _Optional[_Union[Payloads, _Mapping]] = ..., sum: _Optional[_Union[Sum, _Mapping]] = ..., model: _Optional[bytes] = ..., encoded: _Optional[bytes] = ...) -> None: ...
 
 class Payloads(_message.Message):
     __slots__ = ("data", "workers", "lengths", "examples")

@@ -233,8 +233,8 @@ class Coordinator:
         point = self.tally.committed(commit.round, [v for w, v in self._losses.items() if w in cohort])
         self._losses.clear()
         # When this fails the model may be ahead of the log; nothing was announced, so a restart is exact.
-        update = await self._on_disk(self.fold.append, record, point.to_notes(), self._tally_json())
-        entry = self.fold.entry(record, update)
+        committed = await self._on_disk(self.fold.append, record, point.to_notes(), self._tally_json())
+        entry = self.fold.entry(committed)
         for session in self.sessions.values():
             session.send_entry(entry)
         self._progress(self._round_row(record, entry))
@@ -290,7 +290,7 @@ class Coordinator:
             "workers": len(record.workers),
             "epsilon": codec.epsilon if codec.private else None,
             "uplink_bits": sum(codec.nbits if codec.fixed_length else 8 * len(p) for p in record.payloads),
-            "downlink_bits": entry.payload_bits.measured * len(self.sessions),
+            "downlink_bits": entry.counts.payload_bits.measured * len(self.sessions),
             "uplink_bytes": self.tally.uplink.message_bytes.measured,
             "downlink_bytes": self.tally.downlink.message_bytes.measured,
             "seconds": self.tally.seconds,

@@ -1,36 +1,48 @@
-"""The server's model: the fold over the durable log, and what others need of either to follow it."""
+"""The server's model: the fold over the durable log, and what replicas need of either to follow it."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
-from gradwire.common.arrays.update import Sparse, Vector
+from gradwire.common.arrays.update import Sparse
 from gradwire.common.codecs import AnyCodec, parse
+from gradwire.common.downlinks import CommittedRound, Downlink, State, resolve
 from gradwire.common.errors import FailedPrecondition, LogError, NotFiniteError
 from gradwire.common.randomness import shared_seed
-from gradwire.common.training.config import RunConfig, resolve_downlink
+from gradwire.common.training.config import RunConfig
 from gradwire.common.training.digest import digest_of
 from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.common.training.record import RoundRecord, aggregate
 from gradwire.proto import wire_pb2
 from gradwire.server.log.run_log import RunLog
-from gradwire.server.outgoing import (
-    Outgoing,
-    OutgoingEntry,
-    log_entry,
-    model_entry,
-    snapshot_message,
-    sum_entry,
-)
+from gradwire.server.outgoing import Outgoing, OutgoingEntry, snapshot_message
 
 SNAPSHOT_FACTOR = 4  # a snapshot is written when the log since the last one is this many times its size
 SNAPSHOT_FLOOR = 1 << 20  # bytes of log that are never worth a snapshot
-TOLD_ROUNDS = 8  # of which a process hears, when it joins, that they were committed without it
+REPORTED_ROUNDS = 8  # when a process joins, it is told which of so many rounds were committed without it
 KEEP_LOG_BYTES = 1 << 30  # a run whose payloads add up to more keeps only the log since its last snapshot
+
+
+@dataclass(frozen=True)
+class Started:
+    """What a run has from its initial model on.
+
+    Attributes:
+        codec: at the model's dimension.
+        downlink: as configured, or as ``auto`` chose it.
+        model: after the last round in the log.
+        state: the downlink's, after the same round.
+    """
+
+    codec: AnyCodec
+    downlink: Downlink[Any]
+    model: Model
+    state: State
 
 
 class Fold:
@@ -39,32 +51,38 @@ class Fold:
     def __init__(self, log: RunLog) -> None:
         self.log = log
         self.config: RunConfig = log.config
-        self._codec: AnyCodec | None = None
-        self._model: Model | None = None
+        self._started: Started | None = None
         snapshot = log.latest_snapshot()
         if snapshot is not None:
-            self._rebuild(*snapshot)
+            self._adopt(self._rebuilt(*snapshot))
 
     # ---- the model -----------------------------------------------------------------------------------------
 
     @property
     def has_model(self) -> bool:
         """Whether the run has an initial model yet."""
-        return self._model is not None
+        return self._started is not None
+
+    @property
+    def started(self) -> Started:
+        """Codec, downlink and model, once there is an initial model.
+
+        Raises:
+            FailedPrecondition: there is none.
+        """
+        if self._started is None:
+            raise FailedPrecondition("the run has no initial model yet: finish joining first")
+        return self._started
 
     @property
     def codec(self) -> AnyCodec:
         """The run's codec, once its dimension is known."""
-        if self._codec is None:
-            raise FailedPrecondition("the run has no initial model yet: finish joining first")
-        return self._codec
+        return self.started.codec
 
     @property
     def model(self) -> Model:
         """The model after the last round in the log."""
-        if self._model is None:
-            raise FailedPrecondition("the run has no initial model yet: finish joining first")
-        return self._model
+        return self.started.model
 
     def codec_at(self, dim: int) -> AnyCodec:
         """The run's codec for gradients of ``dim`` coordinates."""
@@ -72,57 +90,79 @@ class Fold:
 
     def begin(self, params: bytes, codec: AnyCodec) -> None:
         """Take the initial model: float32 little-endian [dim]."""
+        downlink = resolve(self.config, codec)
         model = Model(np.frombuffer(params, "<f4"), parse_optimizer(self.config.optimizer))
         self.log.set_initial(model.snapshot())
-        self._adopt(model, codec)
+        self._adopt(Started(codec, downlink, model, downlink.initial_state()))
 
-    def _adopt(self, model: Model, codec: AnyCodec) -> None:
-        self.config = resolve_downlink(self.config, codec)
-        model.digest  # noqa: B018 - taken once in full; sparse rounds keep it from here on
-        self._codec, self._model = codec, model
+    def _adopt(self, started: Started) -> None:
+        self.config = replace(self.config, downlink=started.downlink.spec)
+        started.model.digest  # noqa: B018 - taken once in full; sparse rounds keep it from here on
+        self._started = started
 
-    def _rebuild(self, round_: int, snapshot: bytes) -> None:
+    def _rebuilt(self, round_: int, snapshot: bytes) -> Started:
         """The latest snapshot and the entries since."""
-        optimizer = parse_optimizer(self.config.optimizer)
-        arrays = 1 + len(optimizer.initial_state(np.zeros(1, np.float32)))
-        model = Model(np.frombuffer(snapshot, "<f4")[: len(snapshot) // (4 * arrays)], optimizer)
-        model.restore(snapshot, round_)
+        model, rest = self._model_of(round_, snapshot)
         codec = self.codec_at(model.dim)
+        downlink = resolve(self.config, codec)
+        state = downlink.restore(rest) if round_ else downlink.initial_state()
         for record in self.log.read(round_, self.log.next_round):
-            model.apply(aggregate(codec, self.config.seed, record))
+            mean = aggregate(codec, self.config.seed, record)
+            model.apply(downlink.step(record, mean, state))
         recorded = self.log.digest_at(model.round - 1) if model.round else None
         if recorded is not None and recorded != model.digest:
             raise LogError(
                 f"replaying the log gives another model at round {model.round}: this machine computes differently"
             )
-        self._adopt(model, codec)
+        return Started(codec, downlink, model, state)
+
+    def _model_of(self, round_: int, snapshot: bytes) -> tuple[Model, bytes]:
+        """The model in a snapshot, and what follows it there: the downlink's state, none at round 0."""
+        optimizer = parse_optimizer(self.config.optimizer)
+        arrays = 1 + len(optimizer.initial_state(np.zeros(1, np.float32)))
+        length = self.log.initial_bytes()  # every model of the run is as long
+        model = Model(np.zeros(length // (4 * arrays), np.float32), optimizer)
+        model.restore(snapshot[:length], round_)
+        return model, snapshot[length:]
 
     # ---- rounds --------------------------------------------------------------------------------------------
 
-    def append(self, record: RoundRecord, notes: Mapping[str, Any], tally: str) -> Vector:
-        """Fold a round and make it durable, with what was measured in it and the tally so far; the mean update.
+    def append(self, record: RoundRecord, notes: Mapping[str, Any], tally: str) -> CommittedRound:
+        """Fold a round and make it durable.
 
         When this raises, the model may be ahead of the log: only a new Fold of the log is of use then.
+
+        Args:
+            record: the round, without what the downlink adds to it.
+            notes: what was measured in the round.
+            tally: the run's counters so far.
 
         Raises:
             NotFiniteError: the mean, or the model after it, is beyond float32; nothing was appended.
             LogError: the disk refused it.
         """
-        model = self.model
+        codec, downlink, model, state = (
+            self.started.codec,
+            self.started.downlink,
+            self.model,
+            self.started.state,
+        )
         try:
-            update = aggregate(self.codec, self.config.seed, record)
+            mean = aggregate(codec, self.config.seed, record)
         except NotFiniteError as error:
             raise NotFiniteError(f"round {record.round}, {self._beyond(record)}: {error}") from error
+        record = replace(record, sent=downlink.encode(record, mean, state))
+        update = downlink.step(record, mean, state)
         model.apply(update)
         # A dense step voids the digest that is kept: it is taken anew only in the rounds that compare it.
         due = isinstance(update, Sparse) or model.round % self.config.digest_every == 0
         last = model.round == self.config.rounds
         self.log.append(record, model.digest if due or last else None, notes=notes, tally=tally)
         self._snapshot_if_due()
-        return update
+        return CommittedRound(record, update, model.params)
 
     def _beyond(self, record: RoundRecord) -> str:
-        """The workers to blame for a mean beyond float32: where none is, the mean is not either."""
+        """The workers whose payloads are beyond float32: at least one is where the mean is."""
         wrong = []
         for worker, payload in zip(record.workers, record.payloads, strict=True):
             shared = (
@@ -133,22 +173,19 @@ class Fold:
         return f"worker {', '.join(wrong)}"
 
     def _snapshot_if_due(self) -> None:
-        since = self.log.bytes_since_snapshot()
-        if since < max(SNAPSHOT_FLOOR, SNAPSHOT_FACTOR * 4 * self.model.dim):
+        since, started = self.log.bytes_since_snapshot(), self.started
+        if since < max(SNAPSHOT_FLOOR, SNAPSHOT_FACTOR * 4 * started.model.dim):
             return
-        self.log.snapshot(self.model.round, self.model.snapshot())
+        state = started.downlink.snapshot(started.state)
+        self.log.snapshot(started.model.round, started.model.snapshot() + state)
         if self.config.rounds * self.config.workers * self.codec.nbytes > KEEP_LOG_BYTES:
-            self.log.prune(self.model.round)
+            self.log.prune(started.model.round)
 
-    def entry(self, record: RoundRecord, update: Vector) -> OutgoingEntry:
-        """The round that was appended last, in the run's downlink form."""
-        if self.config.downlink == "log":
-            return log_entry(self.codec, record, self.config.workers)
-        if self.config.downlink == "sum":
-            return sum_entry(record.round, update, self.codec.dim)
-        return model_entry(record.round, self.model)
+    def entry(self, committed: CommittedRound) -> OutgoingEntry:
+        """A round in the run's downlink form."""
+        return OutgoingEntry.build(self.started.downlink, committed)
 
-    # ---- followers -----------------------------------------------------------------------------------------
+    # ---- replicas ------------------------------------------------------------------------------------------
 
     def catch_up(self, ready: wire_pb2.Ready) -> list[Outgoing]:
         """What brings a replica to this round: nothing, the entries that it misses, or a snapshot."""
@@ -161,26 +198,26 @@ class Fold:
             and self._digest_before(ready.round) == ready.digest
         ):
             records = self.log.read(ready.round, self.model.round)
-            return [log_entry(self.codec, record, self.config.workers) for record in records]
+            return [self.entry(CommittedRound(record)) for record in records]
         return [snapshot_message(self.model)]
 
     def missed_by(self, workers: Collection[int]) -> list[int]:
         """The last rounds that were committed without these workers, where they keep memories of what they sent.
 
-        A push that got lost with its stream is not answered: its sender learns here that it was not counted.
+        A push that was lost with its stream is not answered: its sender learns here that it was not counted.
         """
         if self.config.feedback == "none":
             return []
         end = self.model.round
-        records = self.log.read(max(self.log.first_kept(), end - TOLD_ROUNDS, 0), end)
+        records = self.log.read(max(self.log.first_kept(), end - REPORTED_ROUNDS, 0), end)
         return [record.round for record in records if not set(workers) & set(record.workers)]
 
     def _entries_are_smaller(self, start: int) -> bool:
         """Whether the log relays and still has the rounds from ``start`` on, in fewer bytes than the model."""
-        if self.config.downlink != "log" or not self.log.first_kept() <= start < self.model.round:
+        downlink, model = self.started.downlink, self.model
+        if not downlink.relays or not self.log.first_kept() <= start < model.round:
             return False
-        rounds = self.model.round - start
-        return rounds * self.config.workers * self.codec.nbytes < 4 * self.model.dim
+        return (model.round - start) * downlink.bytes_per_round < 4 * model.dim
 
     def _digest_before(self, round_: int) -> int | None:
         """The digest of the parameters before a committed round; None where it was not taken."""

@@ -13,6 +13,7 @@ import numpy as np
 
 from gradwire.common.arrays.compat import all_finite
 from gradwire.common.codecs import AnyCodec
+from gradwire.common.downlinks import announced
 from gradwire.common.errors import (
     FailedPrecondition,
     InvalidArgument,
@@ -23,8 +24,9 @@ from gradwire.common.errors import (
 )
 from gradwire.common.system.memory import largest_dim
 from gradwire.common.training.digest import digest_of
+from gradwire.common.transport import payloads as joined
 from gradwire.common.transport import protocol
-from gradwire.common.transport.specs import run_to_message, spec_from_message
+from gradwire.common.transport.specs import run_to_message, spec_from_message, spec_to_message
 from gradwire.proto import wire_pb2
 from gradwire.server.assignment import assign
 from gradwire.server.coordinator import Coordinator
@@ -140,6 +142,9 @@ class ParameterServer:
 
     async def _bring_in(self, session: Session, inbox: Inbox) -> None:
         run = run_to_message(self._run.config, self._run.log.run_id)
+        downlink = announced(self._run.config.downlink)
+        if downlink is not None:
+            run.downlink.CopyFrom(spec_to_message(downlink))
         welcome = wire_pb2.Welcome(run=run, workers=session.workers, stream=session.mark)
         session.send(wire_pb2.FromServer(welcome=welcome))
         ready = (await inbox.expect("ready")).ready
@@ -153,7 +158,7 @@ class ParameterServer:
             raise FailedPrecondition(
                 f"the worker's task has {codec.dim} parameters, the run has {known.dim}: give it the run's data"
             )
-        inbox.assembly.limit = max(GREETING_BYTES, len(session.workers) * (codec.nbytes + 32) + 64)
+        inbox.assembly.limit = max(GREETING_BYTES, protocol.longest_push(codec, len(session.workers)))
         for count in ready.earlier:
             self._streams_seen.check(count.stream, count.sent, count.received)
         self._streams_seen.opened(session)
@@ -221,7 +226,7 @@ class ParameterServer:
 
     async def _push(self, session: Session, push: wire_pb2.Push, received: int) -> None:
         codec, model = self._run.fold.codec, self._run.fold.model
-        payloads = protocol.split_payloads(codec, push.payloads, push.lengths, len(session.workers))
+        payloads = joined.split(codec, push.payloads, push.lengths, len(session.workers))
         examples = self._check_push(session, push)
         try:
             codec.validate_all(payloads)

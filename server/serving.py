@@ -12,6 +12,7 @@ from typing import Any
 
 import grpc
 
+from gradwire.common.downlinks import check_downlink
 from gradwire.common.errors import ConfigError, LogError
 from gradwire.common.system.signals import StopSignals
 from gradwire.common.training.config import RunConfig
@@ -49,8 +50,11 @@ def open_log(directory: Path, config: RunConfig | None) -> RunLog:
 
     Raises:
         ConfigError: no configuration for a new run, or one that contradicts the stored run.
+        SpecError: no such downlink.
         LogError: the directory's run cannot be used.
     """
+    if config is not None:
+        check_downlink(config.downlink)
     if not RunLog.exists(directory):
         if config is None:
             raise ConfigError(f"there is no run in {directory}: pass --task to begin one")

@@ -8,8 +8,8 @@ import secrets
 from dataclasses import dataclass, field
 
 from gradwire.common.codecs import AnyCodec
-from gradwire.common.transport import protocol
-from gradwire.common.transport.traffic import Traffic
+from gradwire.common.transport import payloads, protocol
+from gradwire.common.transport.traffic import MessageSize, Size, Traffic
 from gradwire.proto import wire_pb2
 from gradwire.server.outgoing import Outgoing, OutgoingEntry
 
@@ -86,27 +86,19 @@ class Session:
         fields it has; what it does measure is what came.
         """
         count = len(self.workers)
-        expected, came = (
-            protocol.predicted_payloads(codec, count, push.lengths),
-            protocol.measured_payloads(codec, count, push.payloads),
-        )
-        predicted = protocol.predicted_push_bytes(codec, push, count)
-        total.count(
-            bits=(expected[0], came[0]), payload=(expected[1], came[1]), message=(predicted, received)
-        )
+        bits, bytes_ = payloads.predicted(codec, count, push.lengths)
+        bits_received, bytes_received = payloads.measured(codec, count, push.payloads)
+        message = Size(protocol.predicted_push_bytes(codec, push, count), received)
+        total.count(MessageSize(Size(bits, bits_received), Size(bytes_, bytes_received), message))
         add_traffic(self.received, len(push.payloads), received)
 
     def count_entry(self, total: Traffic, entry: OutgoingEntry) -> None:
         """Count an entry that was written, here and in the run's total."""
-        total.count(
-            bits=(entry.payload_bits.predicted, entry.payload_bits.measured),
-            payload=(entry.payload_bytes.predicted, entry.payload_bytes.measured),
-            message=(entry.message_bytes.predicted, entry.message_bytes.measured),
-        )
+        total.count(entry.counts)
 
     def count_begun(self, entry: OutgoingEntry) -> None:
         """Count an entry whose writing begins: from here on the worker may have it."""
-        add_traffic(self.sent, entry.payload_bytes.measured, entry.message_bytes.measured)
+        add_traffic(self.sent, entry.counts.payload_bytes.measured, entry.counts.message_bytes.measured)
 
     def agrees(self, sent: wire_pb2.Traffic, received: wire_pb2.Traffic) -> bool:
         """Whether the worker's own counts of this stream are possible beside ours.

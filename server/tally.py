@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
-from gradwire.common.transport.traffic import Layer, Traffic
+from gradwire.common.transport.traffic import Size, Traffic
 from gradwire.server.tcp.meter import TcpBytes
 
 COUNTERS = ("reconnects", "resyncs", "late", "streams", "streams_checked", "worker_mismatches", "first_round")
@@ -147,8 +147,8 @@ class Tally:
 
 
 def _traffic(kept: Mapping[str, Any]) -> Traffic:
-    layers = {name: Layer(**kept[name]) for name in ("payload_bits", "payload_bytes", "message_bytes")}
-    return Traffic(messages=kept["messages"], **layers)
+    sizes = {name: Size(**kept[name]) for name in ("payload_bits", "payload_bytes", "message_bytes")}
+    return Traffic(messages=kept["messages"], **sizes)
 
 
 def _tcp(kept: Mapping[str, Any] | None) -> TcpBytes | None:

@@ -61,6 +61,16 @@ ROOMS = {
         frozenset(SOCKETS),
     ),
     "common/training/optimizers": Room(("gradwire.common.arrays", *GROUND), ARRAYS, PURE),
+    # What an entry holds and how long it is; how messages are framed and sent is none of its business.
+    "common/downlinks": Room(
+        (
+            *("gradwire.common.arrays", "gradwire.common.codecs", "gradwire.common.training"),
+            *("gradwire.common.transport.payloads", "gradwire.common.transport.traffic", "gradwire.proto"),
+            *GROUND,
+        ),
+        ("numpy",),
+        PURE,
+    ),
     "common/system": Room(GROUND, never=frozenset(SOCKETS)),
     "common/transport": Room(EDGE, (*WIRE, "numpy", "cryptography")),
     "common": Room(GROUND, never=PURE),
@@ -209,6 +219,11 @@ FORBIDDEN = [
     ("common/privacy/x.py", "import grpc"),
     ("common/privacy/mechanisms/x.py", "import dp_accounting"),
     ("common/codecs/x.py", "from gradwire.common.privacy import ledger"),
+    ("common/codecs/x.py", "from gradwire.common.downlinks import base"),
+    ("common/training/x.py", "from gradwire.common.downlinks import base"),
+    ("common/downlinks/x.py", "import grpc"),
+    ("common/downlinks/x.py", "from gradwire.common.transport import framing"),
+    ("common/downlinks/x.py", "import secrets"),
     ("server/x.py", "from gradwire.worker import client"),
     ("server/x.py", "from gradwire import worker"),
     ("server/x.py", "import torch"),
@@ -234,6 +249,10 @@ ADMITTED = [
     (
         "common/training/config.py",
         "import os, tomllib\nfrom gradwire.common.codecs import base\nre.compile(x)",
+    ),
+    (
+        "common/downlinks/x.py",
+        "from gradwire.proto import wire_pb2\nfrom gradwire.common.transport import traffic",
     ),
     ("common/transport/x.py", "import grpc, socket\nfrom gradwire.proto import wire_pb2"),
     ("server/x.py", "import sqlite3, asyncio, grpc\nfrom gradwire.common.transport import channel"),

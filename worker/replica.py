@@ -7,11 +7,11 @@ from numpy.typing import NDArray
 
 from gradwire.common.arrays.compat import all_finite
 from gradwire.common.codecs import AnyCodec
-from gradwire.common.errors import DivergenceError, NotFiniteError
+from gradwire.common.downlinks import entry_readers
+from gradwire.common.errors import DivergenceError, InvalidArgument, NotFiniteError
 from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers import Optimizer
-from gradwire.common.training.record import aggregate
-from gradwire.common.transport import protocol
+from gradwire.common.transport.specs import spec_from_message
 from gradwire.proto import wire_pb2
 
 
@@ -21,14 +21,30 @@ class Replica:
     def __init__(
         self, initial: NDArray[np.float32], codec: AnyCodec, optimizer: Optimizer, run: wire_pb2.Run
     ) -> None:
-        self._codec = codec
-        self._run = run
+        """Begin at round 0.
+
+        Args:
+            initial: the initial parameters, float32 [dim].
+            codec: the run's codec.
+            optimizer: the run's optimizer.
+            run: the run, as Welcome describes it.
+
+        Raises:
+            SpecError: the run has a downlink that is not known here.
+        """
+        downlink = spec_from_message(run.downlink) if run.HasField("downlink") else None
+        self._downlinks = entry_readers(downlink, codec=codec, seed=run.seed, workers=run.workers)
         self.model = Model(initial, optimizer)
 
     @property
     def round(self) -> int:
         """Rounds folded so far: the round whose gradients are taken at these parameters."""
         return self.model.round
+
+    @property
+    def longest_entry(self) -> int:
+        """Bytes that no entry's message exceeds."""
+        return max(downlink.longest_entry for downlink in self._downlinks.values())
 
     def fold(self, entry: wire_pb2.Entry) -> int:
         """Apply the next entry of the log, in whichever form it came; returns its payload bytes.
@@ -42,15 +58,14 @@ class Replica:
                 f"the server sent round {entry.round}, this replica needs round {self.round} next"
             )
         body = entry.WhichOneof("body")
-        if body == "payloads":
-            record = protocol.record_of(self._codec, entry, self._run.workers)
-            self.model.apply(aggregate(self._codec, self._run.seed, record))
-            return len(entry.payloads.data)
-        if body == "sum":
-            self.model.apply(protocol.update_of(entry.sum, self.model.dim))
-            return len(entry.sum.values) + len(entry.sum.indices)
-        self.model.replace(protocol.parameters_of(entry.model, self.model.dim))
-        return len(entry.model)
+        if body not in self._downlinks:
+            raise InvalidArgument(
+                f"the entry of round {entry.round} has {body or 'nothing'} in it, expected "
+                f"{' or '.join(self._downlinks)}: the peer speaks another protocol"
+            )
+        downlink = self._downlinks[body]
+        downlink.apply(downlink.read(entry), self.model)
+        return downlink.measure(entry).bytes
 
     def restore(self, snapshot: wire_pb2.Snapshot) -> None:
         """Become the server's model.

@@ -91,13 +91,10 @@ class Stream:
             self._told = True
 
     def _longest(self) -> int:
-        """Bytes of the longest message that this run's server sends: a log entry or a snapshot."""
+        """Bytes of the longest message that this run's server sends: an entry or a snapshot."""
         work = self._work
-        assert work.run is not None
         arrays = 1 + len(work.model.state)
-        return max(
-            GREETING_BYTES, work.run.workers * (work.codec.nbytes + 16) + 64, 4 * arrays * work.codec.dim + 64
-        )
+        return max(GREETING_BYTES, work.replica.longest_entry, 4 * arrays * work.codec.dim + 64)
 
     async def _ready(self, earlier: tuple[wire_pb2.StreamCount, ...] = ()) -> None:
         work = self._work

@@ -6,18 +6,15 @@ import json
 import math
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields, replace
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from gradwire.common.codecs import AnyCodec
 from gradwire.common.errors import ConfigError
 from gradwire.common.privacy.accounting import check_delta, check_epsilon
 from gradwire.common.randomness import check_seed
 from gradwire.common.spec import did_you_mean, parse_spec
-from gradwire.common.training.optimizers import parse_optimizer
 
-DOWNLINKS = ("auto", "log", "sum", "model")
 WEIGHTINGS = ("equal", "examples")
 FEEDBACKS = ("none", "error")
 MAX_WORKERS = 1 << 20
@@ -34,7 +31,7 @@ class RunConfig:
         workers: logical workers N.
         rounds: rounds T.
         seed: of initial model, data shards, batches and non-private coins.
-        downlink: ``log``, ``sum``, ``model`` or ``auto``.
+        downlink: spec of the downlink, e.g. ``log``; ``auto`` chooses one for the codec.
         quorum: pushes that a round needs at least; 0 means all workers.
         deadline: seconds after which a round commits with its quorum; 0 means it waits for everyone.
         weighting: ``equal``, or ``examples`` to weigh each worker by its example count.
@@ -64,7 +61,7 @@ class RunConfig:
     evaluate_every: int = 10
 
     def __post_init__(self) -> None:
-        for name in ("task", "codec", "optimizer"):
+        for name in ("task", "codec", "optimizer", "downlink"):
             parse_spec(getattr(self, name))
         _between("workers", self.workers, 1, MAX_WORKERS)
         _between("rounds", self.rounds, 1, 1 << 40)
@@ -78,7 +75,6 @@ class RunConfig:
             raise ConfigError(
                 f"a quorum of {self.quorum} without a deadline is never used: set deadline, in seconds"
             )
-        _one_of("downlink", self.downlink, DOWNLINKS)
         _one_of("weighting", self.weighting, WEIGHTINGS)
         _one_of("feedback", self.feedback, FEEDBACKS)
         if self.max_epsilon:
@@ -208,19 +204,3 @@ def read_toml(path: Path | None) -> dict[str, Any]:
         raise ConfigError(f"cannot read the configuration {path}: {error.strerror}") from error
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not TOML: {error}") from error
-
-
-def resolve_downlink(config: RunConfig, codec: AnyCodec) -> RunConfig:
-    """Replace ``auto`` by the smallest downlink that is cheap to replay for this codec, dim and number of workers.
-
-    A log replay costs a replica one reconstruction a worker; that is cheap where payloads add up in the index
-    domain, and for up to four dense ones. Between equal sizes the sum is taken: unlike the model, it keeps
-    optimizer state in step.
-    """
-    if config.downlink != "auto":
-        return config
-    if not parse_optimizer(config.optimizer).portable:
-        return replace(config, downlink="model")
-    log = config.workers * codec.nbytes
-    cheap = codec.index_domain or config.workers <= 4
-    return replace(config, downlink="log" if cheap and log <= 4 * codec.dim else "sum")

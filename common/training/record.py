@@ -17,12 +17,14 @@ class RoundRecord:
         workers: ids of the cohort, increasing.
         payloads: one per worker.
         examples: one per worker, where the run weighs workers by examples; else empty.
+        sent: what the downlink sent to the replicas, where it cannot be computed again from the payloads; else empty.
     """
 
     round: int
     workers: tuple[int, ...]
     payloads: tuple[bytes, ...]
     examples: tuple[int, ...] = ()
+    sent: bytes = b""
 
 
 def aggregate(codec: AnyCodec, seed: int, record: RoundRecord) -> Vector:

@@ -7,7 +7,9 @@ that ``predicted == measured`` checks something.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+
+# ---- the protobuf wire format ------------------------------------------------------------------------------
 
 
 def varint_bytes(value: int) -> int:
@@ -15,20 +17,22 @@ def varint_bytes(value: int) -> int:
     return max(1, (value.bit_length() + 6) // 7)
 
 
-def _varint_field(value: int) -> int:
+def varint_field(value: int) -> int:
     """A varint field with a one-byte tag; proto3 leaves zero out."""
     return 1 + varint_bytes(value) if value else 0
 
 
-def _bytes_field(length: int) -> int:
-    """A length-delimited field with a one-byte tag; proto3 leaves an empty one out."""
+def bytes_field(length: int) -> int:
+    """A length-delimited field with a one-byte tag; proto3 leaves an empty one out, unless it is part of a oneof."""
     return 1 + varint_bytes(length) + length if length else 0
 
 
-def _submessage(length: int) -> int:
-    """A message field with a one-byte tag: present even when it is empty."""
+def submessage(length: int) -> int:
+    """A message field with a one-byte tag, or any field of a oneof: present even when it is empty."""
     return 1 + varint_bytes(length) + length
 
+
+# ---- messages ----------------------------------------------------------------------------------------------
 
 PIECE_BYTES = 1 << 20  # a longer message travels in pieces of this many of its own bytes
 
@@ -38,65 +42,65 @@ def framed_bytes(message: int) -> int:
     if message <= PIECE_BYTES:
         return message
     whole, rest = divmod(message, PIECE_BYTES)
-    first = _submessage(_bytes_field(PIECE_BYTES) + _varint_field(message))
+    first = submessage(bytes_field(PIECE_BYTES) + varint_field(message))
     return (
         first
-        + (whole - 1) * _submessage(_bytes_field(PIECE_BYTES))
-        + (_submessage(_bytes_field(rest)) if rest else 0)
+        + (whole - 1) * submessage(bytes_field(PIECE_BYTES))
+        + (submessage(bytes_field(rest)) if rest else 0)
     )
 
 
 def push_bytes(
     round_: int, payloads: list[int], *, fixed_length: bool, losses: bool, examples: bool, digest: bool
 ) -> int:
-    """Size in bytes of the FromWorker message that carries a process's payloads of those lengths (bytes)."""
-    inner = _varint_field(round_) + _bytes_field(sum(payloads))
+    """Size in bytes of the FromWorker message that carries the payloads of a process.
+
+    Args:
+        round_: the round that they are for.
+        payloads: bytes of each payload.
+        fixed_length: the codec's payloads need no lengths beside them.
+        losses: the push has a loss per payload.
+        examples: it has an example count per payload.
+        digest: it has a digest.
+    """
+    inner = varint_field(round_) + bytes_field(sum(payloads))
     if not fixed_length:
-        inner += _bytes_field(sum(varint_bytes(p) for p in payloads))
-    inner += (losses + examples) * _bytes_field(4 * len(payloads))
-    return framed_bytes(_submessage(inner + 9 * digest))
+        inner += bytes_field(sum(varint_bytes(p) for p in payloads))
+    inner += (losses + examples) * bytes_field(4 * len(payloads))
+    return framed_bytes(submessage(inner + 9 * digest))
 
 
-def log_entry_bytes(
-    round_: int,
-    workers: tuple[int, ...],
-    payloads: list[int],
-    *,
-    fixed_length: bool,
-    everyone: bool,
-    examples: bool,
-) -> int:
-    """Size in bytes of the FromServer message that relays a round's payloads of those lengths (bytes)."""
-    body = _bytes_field(sum(payloads))
-    if not everyone:
-        body += _bytes_field(sum(varint_bytes(w) for w in workers))
-    if not fixed_length:
-        body += _bytes_field(sum(varint_bytes(p) for p in payloads))
-    if examples:
-        body += _bytes_field(4 * len(payloads))
-    return framed_bytes(_submessage(_varint_field(round_) + _submessage(body)))
+def entry_bytes(round_: int, body: int) -> int:
+    """Size in bytes of the FromServer message with an entry whose body takes ``body`` bytes, its tag included."""
+    return framed_bytes(submessage(varint_field(round_) + body))
 
 
-def sum_entry_bytes(round_: int, dim: int, touched: int | None) -> int:
-    """Size in bytes of the FromServer message with the mean update: dense, or sparse with ``touched`` coordinates."""
-    if touched is None:
-        body = _bytes_field(4 * dim)
-    else:
-        body = _bytes_field(4 * touched) + _bytes_field((touched * (dim - 1).bit_length() + 7) // 8) + 2
-    return framed_bytes(_submessage(_varint_field(round_) + _submessage(body)))
+# ---- counts ------------------------------------------------------------------------------------------------
 
 
-def model_entry_bytes(round_: int, dim: int) -> int:
-    """Size in bytes of the FromServer message with all parameters."""
-    return framed_bytes(_submessage(_varint_field(round_) + _bytes_field(4 * dim)))
-
-
-@dataclass
-class Layer:
-    """One count, as predicted and as measured."""
+@dataclass(frozen=True)
+class Size:
+    """One count in bits or bytes: what it must be, and what it is."""
 
     predicted: int = 0
     measured: int = 0
+
+    def __add__(self, other: Size) -> Size:
+        return Size(self.predicted + other.predicted, self.measured + other.measured)
+
+    @property
+    def as_predicted(self) -> bool:
+        """Whether it is what it must be."""
+        return self.predicted == self.measured
+
+
+@dataclass(frozen=True)
+class MessageSize:
+    """What one message of round traffic must and does measure, layer by layer."""
+
+    payload_bits: Size = Size()
+    payload_bytes: Size = Size()
+    message_bytes: Size = Size()
 
 
 @dataclass
@@ -104,25 +108,18 @@ class Traffic:
     """Round traffic in one direction, added up: payload bits, payload bytes and protobuf message bytes."""
 
     messages: int = 0
-    payload_bits: Layer = field(default_factory=Layer)
-    payload_bytes: Layer = field(default_factory=Layer)
-    message_bytes: Layer = field(default_factory=Layer)
+    payload_bits: Size = Size()
+    payload_bytes: Size = Size()
+    message_bytes: Size = Size()
 
-    def count(
-        self, *, bits: tuple[int, int], payload: tuple[int, int], message: tuple[int, int], times: int = 1
-    ) -> None:
-        """Count one message sent ``times`` times; each pair is (predicted, measured)."""
-        self.messages += times
-        for layer, (predicted, measured) in (
-            (self.payload_bits, bits),
-            (self.payload_bytes, payload),
-            (self.message_bytes, message),
-        ):
-            layer.predicted += predicted * times
-            layer.measured += measured * times
+    def count(self, message: MessageSize) -> None:
+        """Count one message."""
+        self.messages += 1
+        self.payload_bits += message.payload_bits
+        self.payload_bytes += message.payload_bytes
+        self.message_bytes += message.message_bytes
 
     @property
     def as_predicted(self) -> bool:
         """Whether every layer measured what was predicted."""
-        layers = (self.payload_bits, self.payload_bytes, self.message_bytes)
-        return all(layer.predicted == layer.measured for layer in layers)
+        return all(size.as_predicted for size in (self.payload_bits, self.payload_bytes, self.message_bytes))

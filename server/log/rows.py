@@ -75,10 +75,10 @@ class RoundRow(NamedTuple):
 
     Attributes:
         workers: packed differences of the increasing ids, the first from -1: a whole cohort packs into 17 bytes.
-        lengths: packed lengths of the payloads, in bytes.
+        lengths: packed lengths of the payloads, in bytes; one more where the downlink sent something of its own.
         examples: packed example counts; none where workers weigh equally.
         digest: of the model after the round, uint64; empty where it was not taken.
-        payloads: all payloads, in worker order.
+        payloads: all payloads, in worker order, then what the downlink sent.
         checksum: of everything before it.
     """
 
@@ -102,13 +102,14 @@ def round_row(record: RoundRecord, digest: int | None) -> RoundRow:
         raise LogError(f"round {record.round}: the workers are not in increasing order")
     if len(record.payloads) != len(steps) or len(record.examples or steps) != len(steps):
         raise LogError(f"round {record.round}: expected one payload a worker, {len(steps)} of them")
+    parts = [*record.payloads, record.sent] if record.sent else record.payloads
     fields = (
         record.round,
         pack_ints(steps),
-        pack_ints([len(p) for p in record.payloads]),
+        pack_ints([len(part) for part in parts]),
         pack_ints(record.examples),
         b"" if digest is None else digest.to_bytes(8, "little"),
-        b"".join(record.payloads),
+        b"".join(parts),
     )
     return RoundRow(*fields, checksum(*fields))
 
@@ -123,8 +124,9 @@ def record_of(row: RoundRow) -> RoundRecord:
         raise LogError(f"round {row.round} is damaged in the log: restore the directory from a copy")
     workers = tuple(accumulate(unpack_ints(row.workers), initial=-1))[1:]
     ends = accumulate(unpack_ints(row.lengths), initial=0)
-    payloads = tuple(row.payloads[a:b] for a, b in pairwise(ends))
-    return RoundRecord(row.round, workers, payloads, unpack_ints(row.examples))
+    parts = tuple(row.payloads[a:b] for a, b in pairwise(ends))
+    payloads, sent = parts[: len(workers)], b"".join(parts[len(workers) :])
+    return RoundRecord(row.round, workers, payloads, unpack_ints(row.examples), sent)
 
 
 class SnapshotRow(NamedTuple):

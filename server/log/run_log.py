@@ -32,7 +32,7 @@ class RunLog(LogNotes):
     ...         log.append(RoundRecord(0, (0, 2), (b"ab", b"cd")), digest=7)
     ...     with RunLog.open(Path(folder)) as log:
     ...         log.next_round, list(log.read(0, 1)), log.digest_at(0)
-    (1, [RoundRecord(round=0, workers=(0, 2), payloads=(b'ab', b'cd'), examples=())], 7)
+    (1, [RoundRecord(round=0, workers=(0, 2), payloads=(b'ab', b'cd'), examples=(), sent=b'')], 7)
     """
 
     def __init__(self, file: LogFile) -> None:
@@ -223,6 +223,11 @@ class RunLog(LogNotes):
         if self._snapshot_round() is None:
             raise LogError(f"{self._file.path} has no initial model yet")
         return self._load(0)
+
+    def initial_bytes(self) -> int:
+        """Length of the model at round 0, without reading it; 0 where it is not set."""
+        (length,) = self._file.rows("SELECT sum(length(data)) FROM snapshots WHERE round = 0")[0]
+        return int(length or 0)
 
     def latest_snapshot(self) -> tuple[int, bytes] | None:
         """The newest snapshot and the rounds it covers; the initial model is the first one.

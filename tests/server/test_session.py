@@ -1,18 +1,14 @@
 """What a session counts: prediction from the codec, measurement from what crossed, and the worker's own counts."""
 
 import asyncio
-from dataclasses import replace
 
 import numpy as np
 import pytest
 
-from gradwire.common.arrays.update import Sparse
 from gradwire.common.codecs import parse
-from gradwire.common.training.record import RoundRecord
 from gradwire.common.transport import protocol
 from gradwire.common.transport.traffic import Traffic
 from gradwire.proto import wire_pb2
-from gradwire.server import outgoing
 from gradwire.server.session import Session
 
 CODEC = parse("cross_polytope(repeats=3)", 12)  # 32 + 3 * 5 bits: 6 bytes, the last with one bit to spare
@@ -53,28 +49,6 @@ def test_other_bytes_than_the_codecs_show_in_every_layer(payloads: bytes) -> Non
     for layer in (total.payload_bits, total.payload_bytes, total.message_bytes):
         assert layer.predicted != layer.measured
     assert total.payload_bits.measured == 8 * len(payloads) - 2
-
-
-@pytest.mark.parametrize("lost", [0, 1])
-def test_a_relayed_round_is_measured_by_what_is_relayed(lost: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    real = protocol.log_entry
-    record = RoundRecord(0, (0, 1), PAYLOADS)
-    sent = replace(record, payloads=tuple(p[: len(p) - lost] for p in PAYLOADS))
-    monkeypatch.setattr(protocol, "log_entry", lambda codec, record, workers: real(codec, sent, workers))
-    entry = outgoing.log_entry(CODEC, record, 2)
-    assert (entry.payload_bits.predicted, entry.payload_bits.measured) == (94, 94 - 16 * lost)
-    assert (entry.payload_bytes.predicted, entry.payload_bytes.measured) == (12, 12 - 2 * lost)
-    assert (entry.message_bytes.predicted == entry.message_bytes.measured) is not lost
-
-
-@pytest.mark.parametrize("touched", [1, 3, 8])
-def test_a_sum_is_measured_by_its_values_and_indices(touched: int) -> None:
-    update = Sparse(1000, np.arange(touched), np.ones(touched, np.float32))
-    entry = outgoing.sum_entry(0, update, 1000)
-    assert entry.payload_bits == outgoing.Size(42 * touched, 42 * touched)
-    assert entry.payload_bytes == outgoing.Size(*[4 * touched + -(-10 * touched // 8)] * 2)
-    dense = outgoing.sum_entry(0, np.ones(1000, np.float32), 1000)
-    assert dense.payload_bits == outgoing.Size(32_000, 32_000)
 
 
 def traffic(messages: int, bytes_: int | None = None) -> wire_pb2.Traffic:

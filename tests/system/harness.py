@@ -12,7 +12,7 @@ import grpc
 
 from gradwire.common.codecs import parse
 from gradwire.common.system.signals import StopSignals
-from gradwire.common.training.config import RunConfig, resolve_downlink
+from gradwire.common.training.config import RunConfig
 from gradwire.common.training.digest import digest_of
 from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers import parse_optimizer
@@ -186,8 +186,3 @@ class RawWorker:
     async def close(self) -> None:
         self.call.cancel()
         await self._channel.close()
-
-
-def resolved(config: RunConfig, dim: int) -> RunConfig:
-    """The configuration with its downlink chosen."""
-    return resolve_downlink(config, parse(config.codec, dim))

@@ -9,8 +9,9 @@ from hypothesis import strategies as st
 
 from gradwire.common.arrays.update import Sparse
 from gradwire.common.codecs import parse
+from gradwire.common.downlinks import resolve
 from gradwire.common.errors import SpecError
-from gradwire.common.training.config import RunConfig, resolve_downlink
+from gradwire.common.training.config import RunConfig
 from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers import optimizers, parse_optimizer
 from gradwire.common.training.optimizers.balls import norm, ordered_sum, project
@@ -151,4 +152,4 @@ def test_bad_parameters_are_one_clear_line(spec: str) -> None:
 
 def test_steps_that_differ_between_machines_are_the_servers_alone() -> None:
     config = RunConfig(task="synthetic(dim=100)", optimizer="averaged(mirror_descent)")
-    assert resolve_downlink(config, parse(config.codec, 100)).downlink == "model"
+    assert resolve(config, parse(config.codec, 100)).spec == "model"

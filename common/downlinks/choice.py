@@ -1,0 +1,55 @@
+"""Which downlink a run has: the one that its configuration names, or the one that ``auto`` chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from gradwire.common.codecs import AnyCodec
+from gradwire.common.downlinks.base import Downlink
+from gradwire.common.downlinks.registry import downlinks, parse
+from gradwire.common.errors import SpecError
+from gradwire.common.spec import Spec, bind_arguments, did_you_mean, parse_spec
+from gradwire.common.training.config import RunConfig
+from gradwire.common.training.optimizers import parse_optimizer
+
+AUTO = "auto"
+
+
+def check_downlink(text: str) -> None:
+    """Check name and arguments of a configured downlink, before the run's dimension is known.
+
+    Raises:
+        SpecError: not a spec, an unknown downlink, or one that takes no such arguments.
+    """
+    spec, known = parse_spec(text), downlinks()
+    if spec == Spec(AUTO):
+        return
+    if spec.name not in known:
+        raise SpecError(f"unknown downlink {text!r}{did_you_mean(spec.name, [AUTO, *known])}")
+    bind_arguments(spec, known[spec.name])
+
+
+def resolve(config: RunConfig, codec: AnyCodec) -> Downlink[Any]:
+    """The run's downlink.
+
+    ``auto`` takes the smallest lossless downlink that is cheap to replay for this codec, dimension and number of
+    workers, and whose replicas step as the server does: where the optimizer is not portable, they must not step at all.
+
+    Raises:
+        SpecError: an unknown downlink or argument.
+    """
+    if parse_spec(config.downlink) != Spec(AUTO):
+        check_downlink(config.downlink)
+        return parse(config.downlink, codec=codec, seed=config.seed, workers=config.workers)
+    return min(_candidates(config, codec), key=lambda each: (each.bytes_per_round, each.tie_rank))
+
+
+def _candidates(config: RunConfig, codec: AnyCodec) -> Iterator[Downlink[Any]]:
+    portable = parse_optimizer(config.optimizer).portable
+    for name, cls in downlinks().items():
+        if cls.announced or not cls.lossless or (cls.replays_optimizer and not portable):
+            continue
+        downlink = parse(name, codec=codec, seed=config.seed, workers=config.workers)
+        if downlink.cheap_replay:
+            yield downlink
