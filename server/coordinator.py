@@ -233,7 +233,10 @@ class Coordinator:
         point = self.tally.committed(commit.round, [v for w, v in self._losses.items() if w in cohort])
         self._losses.clear()
         # When this fails the model may be ahead of the log; nothing was announced, so a restart is exact.
-        committed = await self._on_disk(self.fold.append, record, point.to_notes(), self._tally_json())
+        unpacked = [c.unpacked for c in commit.contributions]
+        committed = await self._on_disk(
+            self.fold.append, record, unpacked, point.to_notes(), self._tally_json()
+        )
         entry = self.fold.entry(committed)
         for session in self.sessions.values():
             session.send_entry(entry)

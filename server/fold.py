@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -127,13 +127,16 @@ class Fold:
 
     # ---- rounds --------------------------------------------------------------------------------------------
 
-    def append(self, record: RoundRecord, notes: Mapping[str, Any], tally: str) -> CommittedRound:
+    def append(
+        self, record: RoundRecord, unpacked: Sequence[Any], notes: Mapping[str, Any], tally: str
+    ) -> CommittedRound:
         """Fold a round and make it durable.
 
         When this raises, the model may be ahead of the log: only a new Fold of the log is of use then.
 
         Args:
             record: the round, without what the downlink adds to it.
+            unpacked: its payloads as they were unpacked when they arrived, see ``aggregate``.
             notes: what was measured in the round.
             tally: the run's counters so far.
 
@@ -148,7 +151,7 @@ class Fold:
             self.started.state,
         )
         try:
-            mean = aggregate(codec, self.config.seed, record)
+            mean = aggregate(codec, self.config.seed, record, unpacked)
         except NotFiniteError as error:
             raise NotFiniteError(f"round {record.round}, {self._beyond(record)}: {error}") from error
         record = replace(record, sent=downlink.encode(record, mean, state))

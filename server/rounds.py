@@ -40,11 +40,16 @@ class Joined:
 
 @dataclass(frozen=True)
 class Contribution:
-    """One worker's valid payload, with its example count (1 where workers weigh equally)."""
+    """One worker's valid payload, with its example count (1 where workers weigh equally).
+
+    ``unpacked`` is the payload as its validation unpacked it: kept while the round is open and handed back with Commit,
+    so that the payload is not unpacked again. It follows from the payload, so it is not compared.
+    """
 
     worker: int
     payload: bytes
     examples: int = 1
+    unpacked: object = field(default=None, compare=False, repr=False)
 
 
 @dataclass(frozen=True)

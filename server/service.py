@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import itertools
 import math
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 
 import grpc
 import numpy as np
 
 from gradwire.common.arrays.compat import all_finite
 from gradwire.common.codecs import AnyCodec
+from gradwire.common.codecs.symbols import memory_bytes
 from gradwire.common.downlinks import announced
 from gradwire.common.errors import (
     FailedPrecondition,
@@ -40,6 +41,7 @@ from gradwire.server.stream_check import StreamCheck
 FLUSH_SECONDS = 1.0  # for a stream that ends early to take what is queued
 UPLOAD_PATIENCE = 60.0  # seconds without a byte of the initial model, for which all others wait
 UPLOAD_RATE = 16 << 10  # bytes a second that it has to come with, or another worker is asked
+UNPACKED_BYTES = 1 << 29  # of an open round; payloads that unpack to more are unpacked again when it commits
 MAX_METRICS = 64  # in a report, and characters of a name
 
 
@@ -228,10 +230,7 @@ class ParameterServer:
         codec, model = self._run.fold.codec, self._run.fold.model
         payloads = joined.split(codec, push.payloads, push.lengths, len(session.workers))
         examples = self._check_push(session, push)
-        try:
-            codec.validate_all(payloads)
-        except PayloadError as error:
-            raise InvalidArgument(str(error)) from error
+        unpacked = self._unpacked(codec, payloads)
         session.count_push(self._run.tally.uplink, codec, push, received)
         if session.astray is not None:
             session.astray.add(push.round)
@@ -241,8 +240,21 @@ class ParameterServer:
             return
         if push.losses and push.round == self._run.state.round:
             self._run.note_losses(dict(zip(session.workers, push.losses, strict=True)))
-        contributions = tuple(map(Contribution, session.workers, payloads, examples))
+        contributions = tuple(map(Contribution, session.workers, payloads, examples, unpacked))
         await self._run.handle(Pushed(session.number, push.round, contributions))
+
+    def _unpacked(self, codec: AnyCodec, payloads: Sequence[bytes]) -> list[object]:
+        """The payloads, validated and unpacked; None in place of those that are too large to be kept until the commit.
+
+        Raises:
+            InvalidArgument: no encoder of the codec makes one of them.
+        """
+        most = UNPACKED_BYTES // self._run.config.workers
+        try:
+            symbols = codec.unpack_all(payloads)
+            return [each if memory_bytes(each) <= most else None for each in symbols]
+        except PayloadError as error:
+            raise InvalidArgument(str(error)) from error
 
     def _check_push(self, session: Session, push: wire_pb2.Push) -> tuple[int, ...]:
         count = len(session.workers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -53,12 +53,22 @@ class Accumulator:
             PayloadError: one of them is malformed; where others were added before it, the sum is void.
             ValueError: a weight is not a positive finite number; the sum is unchanged.
         """
-        weights = [1.0] * len(payloads) if weights is None else weights
-        for weight in weights:
-            if not 0 < weight < np.inf:
-                raise ValueError(f"the weight is {weight}, expected a positive finite number")
+        weights = [1.0] * len(payloads) if weights is None else _checked(weights)
+        self._add(self._codec.read_all(payloads, weights, shared or [None] * len(payloads)), weights)
+
+    def add_unpacked(
+        self, symbols: Iterable[Any], weights: Sequence[float], *, shared: Sequence[int | None]
+    ) -> None:
+        """Add payloads that the codec's ``unpack_all`` has read: the same bits as ``add_all`` of the payloads.
+
+        Raises:
+            ValueError: a weight is not a positive finite number; the sum is unchanged.
+        """
+        self._add(self._codec.read_unpacked(symbols, _checked(weights), shared), weights)
+
+    def _add(self, vectors: Iterable[Terms | NDArray[np.float64]], weights: Sequence[float]) -> None:
         before = self._weight
-        for vector in self._codec.read_all(payloads, weights, shared or [None] * len(payloads)):
+        for vector in vectors:
             self._weight = math.nan  # until the last one is in, the sum is of no use
             self._include(vector)
         self._weight = before
@@ -107,3 +117,10 @@ class Accumulator:
             return self._dense
         total = concatenate(self._terms).gather()
         return total if self._dense is None else self._dense + as_dense(total)
+
+
+def _checked(weights: Sequence[float]) -> Sequence[float]:
+    for weight in weights:
+        if not 0 < weight < np.inf:
+            raise ValueError(f"the weight is {weight}, expected a positive finite number")
+    return weights

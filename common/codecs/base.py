@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Generic, NamedTuple, TypeVar, final
@@ -26,6 +26,7 @@ from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64, U8, Array
 from gradwire.common.arrays.update import Terms, Vector, as_dense
 from gradwire.common.codecs.accumulator import Accumulator
+from gradwire.common.codecs.symbols import stack, unstack
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import DomainError, PayloadError, SpecError
 from gradwire.common.randomness import Coins, as_coins
@@ -135,11 +136,32 @@ class Codec(ABC, Generic[S]):
             PayloadError: as ``read``.
         """
         if self.batches and payloads:
-            symbols = self._symbols(self._stacked(payloads))
-            yield self._reconstruct(self._weigh(symbols, np.asarray(weights, np.float64)), 0)
+            yield self._read_batch(self._symbols(self._stacked(payloads)), weights)
         else:
-            for payload, weight, seed in zip(payloads, weights, shared, strict=True):
-                yield self._times(self.read(payload, shared=seed), weight)
+            yield from self.read_unpacked(map(self._symbols, payloads), weights, shared)
+
+    @final
+    def unpack_all(self, payloads: Sequence[bytes]) -> Iterator[S]:
+        """The validated symbols of payloads, in order; one payload at a time unless it ``batches``.
+
+        Raises:
+            PayloadError: as ``validate_all``.
+        """
+        if self.batches and payloads:
+            yield from unstack(self._symbols(self._stacked(payloads)), len(payloads))
+        else:
+            yield from map(self._symbols, payloads)
+
+    @final
+    def read_unpacked(
+        self, symbols: Iterable[S], weights: Sequence[float], shared: Sequence[int | None]
+    ) -> Iterator[Terms | NDArray[np.float64]]:
+        """What ``read_all`` gives for the payloads that ``unpack_all`` took these symbols from, bit for bit."""
+        if self.batches and weights:
+            yield self._read_batch(stack(list(symbols)), weights)
+        else:
+            for each, weight, seed in zip(symbols, weights, shared, strict=True):
+                yield self._times(self._reconstruct(each, self._shared(seed)), weight)
 
     @final
     def validate(self, payload: bytes) -> None:
@@ -153,11 +175,8 @@ class Codec(ABC, Generic[S]):
         Raises:
             PayloadError: wrong length, an index out of range, padding set, a number that is not finite.
         """
-        if self.batches and payloads:
-            self._symbols(self._stacked(payloads))
-        else:
-            for payload in payloads:
-                self._symbols(payload)
+        for _ in self.unpack_all(payloads):
+            pass
 
     @final
     def accumulator(self) -> Accumulator:
@@ -299,6 +318,9 @@ class Codec(ABC, Generic[S]):
         if padding >= 8 or (padding and (last[..., -1] >> (8 - padding)).any()):
             raise PayloadError(f"{self.name}: bits are set after the payload's end, expected zero padding")
         return symbols
+
+    def _read_batch(self, symbols: S, weights: Sequence[float]) -> Terms | NDArray[np.float64]:
+        return self._reconstruct(self._weigh(symbols, np.asarray(weights, np.float64)), 0)
 
     def _stacked(self, payloads: Sequence[bytes]) -> U8:
         wrong = next((len(p) for p in payloads if len(p) != self.nbytes), None)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from gradwire.common.arrays.update import Vector
 from gradwire.common.codecs import AnyCodec
@@ -27,8 +29,15 @@ class RoundRecord:
     sent: bytes = b""
 
 
-def aggregate(codec: AnyCodec, seed: int, record: RoundRecord) -> Vector:
+def aggregate(codec: AnyCodec, seed: int, record: RoundRecord, unpacked: Sequence[Any] = ()) -> Vector:
     """The weighted mean of a round's payloads: float32 [dim], the same bits on every machine.
+
+    Args:
+        codec: the run's codec.
+        seed: the run's seed.
+        record: the round.
+        unpacked: the payloads as ``unpack_all`` read them before, in worker order; None where one was not kept, and
+            empty where none was.
 
     Raises:
         PayloadError: a payload is malformed.
@@ -36,5 +45,10 @@ def aggregate(codec: AnyCodec, seed: int, record: RoundRecord) -> Vector:
     total = codec.accumulator()
     weights = record.examples or (1,) * len(record.payloads)
     seeds = [shared_seed(seed, record.round, w) if codec.shared_randomness else None for w in record.workers]
-    total.add_all(record.payloads, weights, shared=seeds)
+    if unpacked:
+        both = zip(unpacked, record.payloads, strict=True)
+        symbols = (kept if kept is not None else next(codec.unpack_all([payload])) for kept, payload in both)
+        total.add_unpacked(symbols, weights, shared=seeds)
+    else:
+        total.add_all(record.payloads, weights, shared=seeds)
     return total.mean()

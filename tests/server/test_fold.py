@@ -60,7 +60,7 @@ class Server:
         record = record_of(
             self.fold.codec, self.log.next_round, (0, 2) if self.log.next_round % 3 else (0, 1, 2)
         )
-        committed = self.fold.append(record, {"loss": None, "metrics": {}}, "{}")
+        committed = self.fold.append(record, (), {"loss": None, "metrics": {}}, "{}")
         entry = self.fold.entry(committed)
         assert all(size.as_predicted for size in vars(entry.counts).values())
         return committed, message_of(entry).entry
