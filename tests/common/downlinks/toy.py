@@ -86,4 +86,5 @@ def registered() -> Iterator[None]:
     try:
         yield
     finally:
-        del _REGISTRY[Remembered.name]
+        del _REGISTRY._classes[Remembered.name]
+        _REGISTRY._external.discard(Remembered.name)
