@@ -17,13 +17,14 @@ from gradwire.common.errors import WireError
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.record import RoundRecord
 from gradwire.proto import wire_pb2
-from gradwire.server import rounds
 from gradwire.server.ending import Ending
 from gradwire.server.fold import Fold
 from gradwire.server.log.notes import TALLY
 from gradwire.server.log.run_log import RunLog
 from gradwire.server.outgoing import OutgoingEntry, snapshot_message
 from gradwire.server.progress import Progress
+from gradwire.server.rounds import events, machine
+from gradwire.server.rounds.state import Phase, start
 from gradwire.server.session import Session
 from gradwire.server.tally import Tally
 from gradwire.server.tcp_count import TcpCount
@@ -48,7 +49,7 @@ class Coordinator:
         self._tasks: set[asyncio.Task[None]] = set()
         self._disk = ThreadPoolExecutor(1, thread_name_prefix="log")
         config = self.config
-        self.state = rounds.start(config.workers, config.rounds, config.needed, runlog.next_round)
+        self.state = start(config.workers, config.rounds, config.needed, runlog.next_round)
 
     @property
     def config(self) -> RunConfig:
@@ -66,7 +67,7 @@ class Coordinator:
 
     # ---- events --------------------------------------------------------------------------------------------
 
-    async def handle(self, event: rounds.Event) -> None:
+    async def handle(self, event: events.Event) -> None:
         """Feed one event to the state machine and carry out what it asks for.
 
         Raises:
@@ -74,7 +75,7 @@ class Coordinator:
         """
         await self._whole(self._locked_step(event))
 
-    async def _locked_step(self, event: rounds.Event) -> None:
+    async def _locked_step(self, event: events.Event) -> None:
         async with self._lock:
             await self._step(event)
 
@@ -112,9 +113,9 @@ class Coordinator:
             self.sessions[session.number] = session
             for round_ in await self._on_disk(self.fold.missed_by, session.workers):
                 session.send(wire_pb2.FromServer(late=wire_pb2.Late(round=round_)))
-            if self.state.phase is rounds.Phase.OPEN:
+            if self.state.phase is Phase.OPEN:
                 self._send_open(session)
-            await self._step(rounds.Joined(session.number, session.workers))
+            await self._step(events.Joined(session.number, session.workers))
             if self.finished:
                 self.ending.came_again(session.process)
                 self._send_finish(session)
@@ -138,7 +139,7 @@ class Coordinator:
             astray, session.astray = session.astray or set(), None
             for round_ in sorted(r for r in astray if r < self.state.round):
                 self._send_late(session, round_)
-            if self.state.phase is rounds.Phase.OPEN:
+            if self.state.phase is Phase.OPEN:
                 self._send_open(session)
 
     async def leave(self, session: Session) -> None:
@@ -148,7 +149,7 @@ class Coordinator:
     async def _leave(self, session: Session) -> None:
         async with self._lock:
             if self.sessions.pop(session.number, None) is not None:
-                await self._step(rounds.Left(session.number))
+                await self._step(events.Left(session.number))
                 self._announce("left", session)
         if all(other.process != session.process for other in self.sessions.values()):
             self.ending.left(session.process)
@@ -167,7 +168,7 @@ class Coordinator:
     @property
     def finished(self) -> bool:
         """Whether the last round is in the log."""
-        return self.state.phase is rounds.Phase.FINISHED
+        return self.state.phase is Phase.FINISHED
 
     def _look_at_the_end(self) -> None:
         if self.finished:
@@ -193,11 +194,11 @@ class Coordinator:
 
     # ---- effects -------------------------------------------------------------------------------------------
 
-    async def _step(self, event: rounds.Event) -> None:
-        gathering = self.state.phase is rounds.Phase.GATHERING
-        state, effects = rounds.step(self.state, event)
+    async def _step(self, event: events.Event) -> None:
+        gathering = self.state.phase is Phase.GATHERING
+        state, effects = machine.step(self.state, event)
         self.state = state
-        if gathering and state.phase is rounds.Phase.OPEN:
+        if gathering and state.phase is Phase.OPEN:
             self._opened()
         for effect in effects:
             await self._perform(effect)
@@ -209,19 +210,19 @@ class Coordinator:
         for session in self.sessions.values():
             self._send_open(session)
 
-    async def _perform(self, effect: rounds.Effect) -> None:
-        if isinstance(effect, rounds.Commit):
+    async def _perform(self, effect: events.Effect) -> None:
+        if isinstance(effect, events.Commit):
             await self._commit(effect)
-        elif isinstance(effect, rounds.AnswerLate):
+        elif isinstance(effect, events.AnswerLate):
             self._send_late(self.sessions[effect.session], effect.round)
-        elif isinstance(effect, rounds.ArmDeadline):
+        elif isinstance(effect, events.ArmDeadline):
             self._arm(effect.round)
         else:
             self._arm(None)
             for session in self.sessions.values():
                 self._send_finish(session)
 
-    async def _commit(self, commit: rounds.Commit) -> None:
+    async def _commit(self, commit: events.Commit) -> None:
         weigh = self.config.weighting == "examples"
         record = RoundRecord(
             commit.round,
@@ -251,7 +252,7 @@ class Coordinator:
             self._deadline = loop.call_later(self.config.deadline, self._deadline_passed, round_)
 
     def _deadline_passed(self, round_: int) -> None:
-        self._begin(self._locked_step(rounds.DeadlinePassed(round_)))
+        self._begin(self._locked_step(events.DeadlinePassed(round_)))
 
     def _tally_json(self) -> str:
         return self.tally.to_json(*self.tcp.recent())

@@ -34,7 +34,7 @@ from gradwire.server.coordinator import Coordinator
 from gradwire.server.identity import check_process, name_in_certificate
 from gradwire.server.inbox import GREETING_BYTES, Inbox
 from gradwire.server.outgoing import Outgoing, OutgoingEntry
-from gradwire.server.rounds import Contribution, Pushed
+from gradwire.server.rounds.events import Contribution, Pushed
 from gradwire.server.session import Session
 from gradwire.server.stream_check import StreamCheck
 

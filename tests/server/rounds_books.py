@@ -12,6 +12,8 @@ from gradwire.common.errors import (
     PermissionDenied,
     WireError,
 )
+from gradwire.server.rounds.events import AnswerLate, Contribution, DeadlinePassed, Joined, Left, Pushed
+from gradwire.server.rounds.state import Phase, start
 
 
 class Books:
@@ -24,7 +26,7 @@ class Books:
         self.gathering, self.overdue, self.armed, self.announced = True, False, False, self.finished
         self.hosted: dict[int, tuple[int, ...]] = {}
         self.inbox: dict[int, Any] = {}  # accepted pushes of the open round
-        self.state = module.start(workers, total, needed, logged)
+        self.state = start(workers, total, needed, logged)
 
     @property
     def live(self) -> set[int]:
@@ -33,7 +35,7 @@ class Books:
     # ---- events -----------------------------------------------------------------------------------------------------
 
     def join(self, session: int, workers: list[int]) -> None:
-        event = self.module.Joined(session, tuple(workers))
+        event = Joined(session, tuple(workers))
         if session in self.hosted:
             return self.refused(event, FailedPrecondition)
         if not self.live.isdisjoint(workers) or not set(workers) <= set(range(self.workers)):
@@ -50,15 +52,15 @@ class Books:
 
     def leave(self, session: int) -> None:
         self.hosted.pop(session, None)
-        self.accepted(self.module.Left(session))
+        self.accepted(Left(session))
 
     def push(self, session: int, round_: int, what: list[tuple[int, bytes, int]]) -> None:
-        contributions = tuple(self.module.Contribution(*each) for each in what)
-        event = self.module.Pushed(session, round_, contributions)
+        contributions = tuple(Contribution(*each) for each in what)
+        event = Pushed(session, round_, contributions)
         if any(c.worker not in self.hosted.get(session, ()) for c in contributions):
             return self.refused(event, PermissionDenied)
         if round_ < self.open:
-            return self.unchanged(event, self.module.AnswerLate(session, round_))
+            return self.unchanged(event, AnswerLate(session, round_))
         if round_ > self.open or self.finished:
             return self.refused(event, OutOfRange)
         taken = dict(self.inbox)
@@ -75,10 +77,10 @@ class Books:
     def push_again(self, session: int) -> None:
         again = tuple(self.inbox[w] for w in self.hosted.get(session, ()) if w in self.inbox)
         if not self.finished:
-            self.unchanged(self.module.Pushed(session, self.open, again))
+            self.unchanged(Pushed(session, self.open, again))
 
     def deadline(self, round_: int) -> None:
-        event = self.module.DeadlinePassed(round_)
+        event = DeadlinePassed(round_)
         if round_ != self.open or self.finished:
             return self.unchanged(event)
         self.armed = False
@@ -145,8 +147,8 @@ class Books:
         waiting = not self.finished and (bool(self.hosted) if self.gathering else not self.overdue)
         assert self.armed or not waiting, "no deadline will ever end this wait"
         assert self.announced == self.finished, "the end is announced once, when it has come"
-        state, phase = self.state, self.module.Phase
-        expected = phase.FINISHED if self.finished else phase.GATHERING if self.gathering else phase.OPEN
+        state = self.state
+        expected = Phase.FINISHED if self.finished else Phase.GATHERING if self.gathering else Phase.OPEN
         assert (state.round, state.phase, state.overdue) == (self.open, expected, self.overdue)
         assert dict(state.sessions) == self.hosted
         assert dict(state.pushed) == self.inbox

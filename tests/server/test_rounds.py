@@ -16,8 +16,7 @@ from gradwire.common.errors import (
     PermissionDenied,
     WireError,
 )
-from gradwire.server.rounds import (
-    TRANSITIONS,
+from gradwire.server.rounds.events import (
     AnswerLate,
     ArmDeadline,
     Commit,
@@ -28,12 +27,11 @@ from gradwire.server.rounds import (
     Finish,
     Joined,
     Left,
-    Phase,
     Pushed,
-    State,
-    start,
-    step,
 )
+from gradwire.server.rounds.machine import TRANSITIONS, step
+from gradwire.server.rounds.state import Phase, State, start
+from tests.server import rounds_page
 
 A, B, C = (Contribution(w, bytes([w]) * 3) for w in range(3))
 NEVER = DeadlinePassed(7)
@@ -219,15 +217,44 @@ def test_refusal(before: State, event: Event, error: type[WireError], message: s
     assert repr(before) == frozen
 
 
+PAIRS = {(phase, event) for phase, rules in TRANSITIONS.items() for event in rules}
+
+
 def test_the_examples_cover_the_table() -> None:
     shown = {(case.before.phase, type(case.event)) for case in CASES}
     every = {(phase, event) for phase in Phase for event in (Joined, Pushed, DeadlinePassed, Left)}
-    assert shown == every == set(TRANSITIONS)
+    assert shown == every == PAIRS
 
 
-def test_an_unknown_event_is_refused() -> None:
-    with pytest.raises(FailedPrecondition, match="the run is open: it takes no finish"):
-        step(OPEN, Finish())  # type: ignore[arg-type]
+@pytest.mark.parametrize("phase", Phase)
+def test_the_phases_in_the_table_are_all_reached(phase: Phase) -> None:
+    """By the examples, and by a run of one round whose payloads are all here when it opens."""
+    whole = state(Phase.GATHERING, 1, {2: (1, 2)}, A, B, C)
+    quorum = state(Phase.GATHERING, 1, {2: (1, 2)}, B, C)
+    more = [
+        (whole, Joined(1, (0,))),
+        (quorum, DeadlinePassed(1)),
+        (replace(LAST, pushed={1: B, 2: C}), Left(1)),
+    ]
+    more += [(replace(LAST, pushed={1: B, 2: C}), DeadlinePassed(1))]
+    found: dict[type[Event], set[Phase]] = {event: set() for event in TRANSITIONS[phase]}
+    for before, event in [*((case.before, case.event) for case in CASES), *more]:
+        if before.phase is phase:
+            found[type(event)].add(step(before, event)[0].phase)
+    assert found == {event: set(rule.leads_to) for event, rule in TRANSITIONS[phase].items()}
+
+
+@pytest.mark.parametrize("before", [SOME, OPEN, DONE], ids=lambda before: before.phase.value)
+def test_an_event_that_is_not_in_the_table_is_refused(before: State) -> None:
+    with pytest.raises(FailedPrecondition, match=f"the run is {before.phase.value}: it takes no finish"):
+        step(before, Finish())  # type: ignore[arg-type]
+
+
+def test_a_rule_that_leads_where_the_table_does_not_say_is_a_fault(monkeypatch: pytest.MonkeyPatch) -> None:
+    rule = replace(TRANSITIONS[Phase.OPEN][Pushed], leads_to=(Phase.GATHERING,))
+    monkeypatch.setitem(TRANSITIONS[Phase.OPEN], Pushed, rule)
+    with pytest.raises(AssertionError, match="add it to the table"):
+        step(OPEN, pushes(1, 0, A))
 
 
 @pytest.mark.parametrize(
@@ -248,3 +275,24 @@ def test_the_tables_in_a_state_cannot_be_changed() -> None:
     for table in (after.pushed, after.sessions, start(3, 2, 2).pushed, start(3, 2, 2).sessions):
         with pytest.raises(TypeError):
             table[1] = A  # type: ignore[index]
+
+
+def test_the_page_shows_the_table() -> None:
+    text = rounds_page.PAGE.read_text(encoding="utf-8")
+    assert rounds_page.generated(text) == text, "run python -m tests.server.rounds_page"
+
+
+def test_the_diagram_has_an_edge_for_every_pair_of_phases_in_the_table() -> None:
+    edges = {
+        tuple(line.split(":")[0].split(" --> "))
+        for line in rounds_page.diagram().splitlines()
+        if " --> " in line
+    }
+    pairs = {
+        (p.value, q.value)
+        for p, rules in TRANSITIONS.items()
+        for rule in rules.values()
+        for q in rule.leads_to
+    }
+    assert {(a.strip(), b) for a, b in edges} == pairs | {("[*]", "gathering"), ("finished", "[*]")}
+    assert ("open", "gathering") not in pairs and ("finished", "open") not in pairs

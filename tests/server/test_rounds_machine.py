@@ -9,19 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from gradwire.server import rounds
-from gradwire.server.rounds import (
-    Commit,
-    Contribution,
-    DeadlinePassed,
-    Event,
-    Joined,
-    Left,
-    Pushed,
-    State,
-    start,
-    step,
-)
+from gradwire.server.rounds import machine
+from gradwire.server.rounds.events import Commit, Contribution, DeadlinePassed, Event, Joined, Left, Pushed
+from gradwire.server.rounds.machine import step
+from gradwire.server.rounds.state import State, start
 from tests.server.rounds_books import Books
 
 WORKERS = 4
@@ -38,7 +29,7 @@ class RoundsMachine(RuleBasedStateMachine):
     def begin(self, workers: int, total: int, data: st.DataObject) -> None:
         needed = data.draw(st.integers(1, workers), label="needed")
         logged = data.draw(st.integers(0, total), label="rounds in the log")
-        self.books = Books(rounds, workers, total, needed, logged)
+        self.books = Books(machine, workers, total, needed, logged)
 
     @rule(session=SESSIONS, workers=st.lists(st.integers(-1, WORKERS), max_size=3, unique=True))
     def join(self, session: int, workers: list[int]) -> None:

@@ -7,7 +7,7 @@ from types import ModuleType
 
 import pytest
 
-from gradwire.server import rounds
+from gradwire.server.rounds import machine
 from tests.server.rounds_books import Books
 
 WORKERS = 4
@@ -58,7 +58,8 @@ def deadline(books: Books, rng: random.Random) -> None:
     books.deadline(books.open + rng.choice([0, 0, 0, -1, 1]))
 
 
-LEFT = "replace(state, sessions=MappingProxyType(sessions))"
+TO_OPEN = "if event.round != state.round:\n        return state, ()\n    if len("
+TO_COMMIT = "if event.round != state.round:\n        return state, ()\n    return _commit"
 MUTANTS = {
     "one push too few commits": ("(state.pushed) < state.needed", "(state.pushed) < state.needed - 1"),
     "one push too many is needed": ("(state.pushed) < state.needed", "(state.pushed) <= state.needed"),
@@ -81,26 +82,32 @@ MUTANTS = {
         "pushed = vars(state)['pushed'] = dict(state.pushed)",
     ),
     "leaving takes pushes along": (
-        f"commit_if_ready({LEFT})",
-        f"commit_if_ready(replace({LEFT}, pushed=MappingProxyType({{}})))",
+        "return replace(state, sessions=MappingProxyType(sessions))",
+        "return replace(state, sessions=MappingProxyType(sessions), pushed=MappingProxyType({}))",
     ),
-    "leaving completes nothing": (f"return _commit_if_ready({LEFT})", f"return {LEFT}, ()"),
+    "leaving completes nothing": (
+        "return _commit_if_ready(_without_session(state, event))",
+        "return _without_session(state, event), ()",
+    ),
     "joining forgets the others": ("{**state.sessions, event.session", "{event.session"),
     "a worker has two hosts": ("taken = state.live & set(event.workers)", "taken = set[int]()"),
     "any worker may join": ("if not 0 <= w < state.workers]", "if w < 0]"),
     "one worker too many may join": ("0 <= w < state.workers", "0 <= w <= state.workers"),
     "a session's workers may change": ("if event.session in state.sessions:", "if False:"),
     "anyone pushes for anyone": ("if contribution.worker not in hosted:", "if False:"),
-    "the open round is late": ("if event.round < state.round:", "if event.round <= state.round:"),
-    "late pushes count": ("if event.round < state.round:", "if False:"),
+    "the open round is late": ("return event.round < state.round", "return event.round <= state.round"),
+    "late pushes count": ("return event.round < state.round", "return False"),
     "early pushes count": ("if event.round > state.round:", "if False:"),
-    "a finished run takes pushes": ("if state.phase is Phase.FINISHED:", "if False:"),
-    "old deadlines count": ("event.round != state.round or", "event.round > state.round or"),
-    "early deadlines count": ("event.round != state.round or", "event.round < state.round or"),
+    "a finished run takes pushes": ("Rule(_refuse_push,", "Rule(_keep_push,"),
+    "a finished run can be overdue": ("Rule(_ignore,", "Rule(_commit_with_quorum,"),
+    "old deadlines open": (TO_OPEN, TO_OPEN.replace("!=", ">")),
+    "early deadlines open": (TO_OPEN, TO_OPEN.replace("!=", "<")),
+    "old deadlines commit": (TO_COMMIT, TO_COMMIT.replace("!=", ">")),
+    "early deadlines commit": (TO_COMMIT, TO_COMMIT.replace("!=", "<")),
     "a quorum opens at once": ("len(state.live) == state.workers", "len(state.live) >= state.needed"),
     "a quorum is not enough to open": ("len(state.live) >= state.needed", "len(state.live) > state.needed"),
-    "the wait for workers has no end": ("return state, (ArmDeadline(state.round),)", "return state, ()"),
-    "the first to join arms nothing": ("if first and", "if not first and"),
+    "the wait for workers has no end": ("return state, (ArmDeadline(state.round),)\n", "return state, ()\n"),
+    "the first to join arms nothing": ("if first else", "if not first else"),
     "an opened round drops its commit": ("effects or (Arm", "(Arm"),
     "an opened round arms nothing": ("effects or (ArmDeadline(state.round),)", "effects"),
     "the next round is not armed": ("(commit, ArmDeadline(following.round))", "(commit,)"),
@@ -108,14 +115,18 @@ MUTANTS = {
     "rounds are skipped": ("round=state.round + 1", "round=state.round + 2"),
     "one round too many": ("following.round == state.rounds", "following.round > state.rounds"),
     "no end is announced": ("(commit, Finish())", "(commit,)"),
-    "early pushes commit early": ("state.phase is not Phase.OPEN or", ""),
+    "early pushes commit early": ("Rule(_keep_push, (_GATHERING,))", "Rule(_count_push, tuple(Phase))"),
+    "leaving early commits": ("Rule(_remove, (_GATHERING,))", "Rule(_remove_and_commit, tuple(Phase))"),
+    "joining an open round arms": ("Rule(_admit, (_OPEN,))", "Rule(_gather, (_OPEN,))"),
+    "joining a finished run arms": ("Rule(_admit, (_FINISHED,))", "Rule(_gather, tuple(Phase))"),
+    "leaving an open round completes nothing": ("Rule(_remove_and_commit,", "Rule(_remove,"),
 }
 
 
 def mutant(old: str, new: str, monkeypatch: pytest.MonkeyPatch) -> ModuleType:
-    source = Path(rounds.__file__).read_text()
-    assert source.count(old) == 1, f"server/rounds.py has changed: update the mutant of {old!r}"
-    module = ModuleType("rounds_mutant")
+    source = Path(machine.__file__).read_text()
+    assert source.count(old) == 1, f"server/rounds/machine.py has changed: update the mutant of {old!r}"
+    module = ModuleType("machine_mutant")
     monkeypatch.setitem(sys.modules, module.__name__, module)  # dataclasses look their module up
     exec(compile(source.replace(old, new), module.__name__, "exec"), module.__dict__)
     return module
@@ -128,7 +139,7 @@ def walks(module: ModuleType) -> None:
 
 
 def test_the_original_passes() -> None:
-    walks(rounds)
+    walks(machine)
 
 
 @pytest.mark.parametrize(("old", "new"), MUTANTS.values(), ids=MUTANTS)

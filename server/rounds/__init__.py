@@ -1,0 +1,1 @@
+"""When rounds open, commit and end: a pure state machine."""

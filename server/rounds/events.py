@@ -1,0 +1,90 @@
+"""What the round state machine is told (events), and what it asks its caller to do (effects)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import TypeAlias
+
+# ---- events ------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Joined:
+    """A process is up to date and hosts these workers; sessions are numbered by the caller and never reused."""
+
+    session: int
+    workers: tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Contribution:
+    """One worker's valid payload, with its example count (1 where workers weigh equally).
+
+    ``unpacked`` is the payload as its validation unpacked it: kept while the round is open and handed back with Commit,
+    so that the payload is not unpacked again. It follows from the payload, so it is not compared.
+    """
+
+    worker: int
+    payload: bytes
+    examples: int = 1
+    unpacked: object = field(default=None, compare=False, repr=False)
+
+
+@dataclass(frozen=True)
+class Pushed:
+    """A process sent payloads for a round."""
+
+    session: int
+    round: int
+    contributions: tuple[Contribution, ...]
+
+
+@dataclass(frozen=True)
+class DeadlinePassed:
+    """The deadline that was armed for a round has passed."""
+
+    round: int
+
+
+@dataclass(frozen=True)
+class Left:
+    """A process's stream ended, for whatever reason."""
+
+    session: int
+
+
+Event: TypeAlias = Joined | Pushed | DeadlinePassed | Left
+
+
+# ---- effects -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Commit:
+    """Append the round to the log, fold it, then announce it; contributions are in worker order."""
+
+    round: int
+    contributions: tuple[Contribution, ...]
+
+
+@dataclass(frozen=True)
+class ArmDeadline:
+    """Send DeadlinePassed(round) when the configured time has passed; replaces an earlier one."""
+
+    round: int
+
+
+@dataclass(frozen=True)
+class AnswerLate:
+    """Tell a session that its push came after the round was committed."""
+
+    session: int
+    round: int
+
+
+@dataclass(frozen=True)
+class Finish:
+    """The last round is committed."""
+
+
+Effect: TypeAlias = Commit | ArmDeadline | AnswerLate | Finish
