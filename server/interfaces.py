@@ -1,7 +1,7 @@
-"""What this host's network interfaces have carried: the kernel's own counters, no privilege.
+"""Counters of this host's network interfaces, as the kernel keeps them; reading them needs no privilege.
 
-They count whole frames, Ethernet header included (preamble, checksum and gap not), whoever sent them: on a host of its
-own, a container or a network namespace, they are the run's; elsewhere they are the machine's.
+They count whole frames, Ethernet header included (preamble, checksum and gap not), of all programs: in a container or a
+network namespace of its own they are the run's; elsewhere they are the machine's.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Progress of a run for whoever watches: one JSON object a line, or plain lines, on standard output."""
+"""Progress of a run on standard output: one JSON object per line, or plain lines."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 from gradwire.common.system.results import to_json
 
 Progress = Callable[[dict[str, Any]], None]
-ROUND_EVERY = 0.05  # seconds between round rows for a program that watches
-LINE_EVERY = 2.0  # and for a person
+ROUND_EVERY = 0.05  # seconds between round events in JSON
+LINE_EVERY = 2.0  # and in plain lines
 
 
 class ProgressFormat(StrEnum):
-    """How ``gradwire server`` tells what it does."""
+    """How ``gradwire server`` reports progress."""
 
     JSON = "json"
     LINES = "lines"
@@ -24,7 +24,7 @@ class ProgressFormat(StrEnum):
 
 
 def reporter(form: ProgressFormat) -> Progress:
-    """A function that prints events; round rows are thinned out, the last one always comes."""
+    """A function that prints events; of the round events only some, the last one always."""
     if form is ProgressFormat.NONE:
         return lambda event: None
     write = _json_line if form is ProgressFormat.JSON else _plain_line
@@ -62,12 +62,12 @@ def _plain_line(event: dict[str, Any]) -> None:
         "left": "{process} left: {live} of {expected} workers",
         "round": "round {round} of {rounds}: loss {loss}, {uplink_bits} bits up, {downlink_bits} bits down",
         "metrics": "round {round}: {metrics}",
-        "resync": "{process} differed in round {round} and takes the server's model",
-        "waiting": "the run is over; waiting {seconds:g} s for the processes of workers {workers} to be checked",
+        "resync": "{process} differed in round {round} and is sent the server's model",
+        "waiting": "the run is finished; waiting {seconds:g} s to check the replicas of workers {workers}",
         "finished": _FINISHED,
     }[kind]
     if kind == "finished":
-        event = _told(event["summary"])
+        event = _in_words(event["summary"])
     elif kind == "metrics":
         measures = ", ".join(f"{name} {value:.4g}" for name, value in event["metrics"].items())
         event = {**event, "metrics": measures}
@@ -76,9 +76,9 @@ def _plain_line(event: dict[str, Any]) -> None:
     print(text.format(**event), flush=True)
 
 
-def _told(summary: dict[str, Any]) -> dict[str, Any]:
-    """A summary with its judgements as words."""
-    judgements = {
+def _in_words(summary: dict[str, Any]) -> dict[str, Any]:
+    """A summary with yes and NO for its checks."""
+    checks = {
         name: "yes" if summary[name] else "NO" for name in ("predicted_equals_measured", "replicas_agree")
     }
-    return {**summary, **judgements, "loss": "—" if summary["loss"] is None else f"{summary['loss']:.4g}"}
+    return {**summary, **checks, "loss": "—" if summary["loss"] is None else f"{summary['loss']:.4g}"}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import os
 import signal
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,21 +16,18 @@ from gradwire.common.downlinks import check_downlink
 from gradwire.common.errors import ConfigError, LogError
 from gradwire.common.system.signals import StopSignals
 from gradwire.common.training.config import RunConfig
-from gradwire.common.transport import protocol
 from gradwire.common.transport.address import Address
-from gradwire.common.transport.framing import MAX_MESSAGE_BYTES
-from gradwire.common.transport.options import server_options
-from gradwire.common.transport.statuses import StatusInterceptor
 from gradwire.common.transport.tls import ServerTls
 from gradwire.server.coordinator import Coordinator
-from gradwire.server.interfaces import InterfaceCounters, read_interfaces
+from gradwire.server.interfaces import read_interfaces
+from gradwire.server.listening import attach, listen
 from gradwire.server.log.run_log import RunLog
 from gradwire.server.progress import Progress
-from gradwire.server.service import ParameterServer
+from gradwire.server.stream.service import ParameterServer
 from gradwire.server.summary import add_interfaces, summarise
 from gradwire.server.tcp.meter import TcpMeter
 
-STOP_GRACE = 2.0  # seconds for streams to end by themselves once the run is over
+STOP_GRACE = 2.0  # seconds for streams to end by themselves when the server stops
 
 
 class Interrupted(Exception):
@@ -46,7 +43,7 @@ class Interrupted(Exception):
 def open_log(directory: Path, config: RunConfig | None) -> RunLog:
     """The log of the run in a state directory: a new one, or the one that is there.
 
-    A run that no worker has brought a model to yet is nothing that could be lost: another one takes its place.
+    A stored run that has no initial model yet is replaced: there is nothing to lose in it.
 
     Raises:
         ConfigError: no configuration for a new run, or one that contradicts the stored run.
@@ -72,8 +69,6 @@ def open_log(directory: Path, config: RunConfig | None) -> RunLog:
 
 
 def _difference(stored: RunConfig, given: RunConfig) -> str:
-    import dataclasses
-
     for field in dataclasses.fields(RunConfig):
         a, b = getattr(stored, field.name), getattr(given, field.name)
         if a != b:
@@ -82,7 +77,7 @@ def _difference(stored: RunConfig, given: RunConfig) -> str:
 
 
 async def serve(
-    opened: Callable[[], RunLog],
+    log_factory: Callable[[], RunLog],
     address: Address,
     progress: Progress,
     *,
@@ -94,11 +89,13 @@ async def serve(
     """Serve one run to its end and return its summary.
 
     Args:
-        opened: opens the run's log, which may make it: called once the address is this server's.
-        dim: coordinates that the model must have; None takes the first worker's word, as far as memory goes.
-        await_workers: of a run that is finished: they come to hear so, some seconds from now.
+        log_factory: opens or creates the run's log; called after the address is bound.
+        address: where to listen.
+        progress: is called with every progress event.
+        dim: coordinates that the model must have; None for what the first worker has, as far as memory goes.
+        await_workers: if the run has already finished, wait some seconds for all workers to reconnect.
         tls: certificates; None is plaintext.
-        signals: ask the server to stop; that the run is over is told to them.
+        signals: ask the server to stop; they are told when the run is over.
 
     Raises:
         ConfigError: the address cannot be listened on.
@@ -106,28 +103,24 @@ async def serve(
         GradwireError: the run failed, or its log cannot be used.
     """
     signals = signals or StopSignals()
-    server, port = _bound(address, tls)
+    server, port = listen(address, tls)
     try:
-        run = Coordinator(opened(), progress)
+        run = Coordinator(log_factory(), progress)
     except BaseException:
-        await server.stop(None)  # gives the address back
+        # Releases the address.
+        await server.stop(None)
         raise
     meter = TcpMeter()
     try:
-        service = ParameterServer(run, on_stream=meter.scan, dim=dim)
-        _attach(server, service)
+        serving = _Serving(run, server, meter, dim)
         if await_workers:
-            run.ending.await_all()
+            run.shutdown.expect_all()
         meter.observe(local_port=port)
         run.tcp.use(meter)
-        here = Address(address.host, port)
-        caught: list[int] = []
-        loop, stop = asyncio.get_running_loop(), partial(_stop, caught, run)
+        loop = asyncio.get_running_loop()
         with signals.waking(loop):
-            signals.heed = lambda signum: loop.call_soon_threadsafe(stop, signum)
-            summary = await _serve(
-                run, server, service, meter, caught, lambda: _announce(run, here, progress)
-            )
+            signals.heed = lambda signum: loop.call_soon_threadsafe(serving.interrupt, signum)
+            summary = await serving.to_the_end(Address(address.host, port), progress)
             signals.over = True
         return summary
     finally:
@@ -136,84 +129,74 @@ async def serve(
         run.close()
 
 
-def _announce(run: Coordinator, address: Address, progress: Progress) -> None:
-    progress(
-        {
-            "event": "listening",
-            "address": str(address),
-            "run_id": run.log.run_id.hex(),
-            "round": run.state.round,
-            "rounds": run.config.rounds,
-            "over": run.finished and not run.ending.missing(),
-        }
-    )
+class _Serving:
+    """A run on a gRPC server, from its start to the summary."""
 
+    def __init__(self, run: Coordinator, server: grpc.aio.Server, meter: TcpMeter, dim: int | None) -> None:
+        self._run = run
+        self._server = server
+        self._meter = meter
+        self._service = ParameterServer(run, on_stream=meter.scan, dim=dim)
+        self._caught: int | None = None
+        self._at_start = self._at_open = read_interfaces()
+        attach(server, self._service)
 
-async def _serve(
-    run: Coordinator,
-    server: grpc.aio.Server,
-    service: ParameterServer,
-    meter: TcpMeter,
-    caught: list[int],
-    announce: Callable[[], None],
-) -> dict[str, Any]:
-    interfaces: list[InterfaceCounters | None] = [read_interfaces()]
-    await server.start()
+    def interrupt(self, signum: int) -> None:
+        """Stop because of a signal; when the run is over already, its summary is only moments away."""
+        if not self._run.shutdown.requested.is_set():
+            self._caught = signum
+            self._run.shutdown.requested.set()
 
-    def opened() -> None:
-        run.tcp.opened()
-        interfaces.append(read_interfaces())
+    async def to_the_end(self, address: Address, progress: Progress) -> dict[str, Any]:
+        """Serve until the run is over or cannot go on; the summary."""
+        run = self._run
+        await self._server.start()
+        run.on_open = self._opened
+        progress(_listening(run, address))
+        grace = None
+        try:
+            if run.finished:
+                run.shutdown.update()
+            await run.shutdown.requested.wait()
+            if self._caught is not None:
+                raise Interrupted(self._caught)
+            grace = STOP_GRACE
+            if run.failure is not None:
+                raise run.failure
+            return await self._summary()
+        except Exception:
+            grace = STOP_GRACE
+            await self._stop_streams()
+            raise
+        finally:
+            await self._server.stop(grace)
 
-    run.on_open = opened
-    announce()
-    grace = None
-    try:
-        if run.finished:
-            run.ending.look()
-        await run.ending.over.wait()
-        if caught:
-            raise Interrupted(caught[0])
-        grace = STOP_GRACE
-        if run.failure is not None:
-            raise run.failure
-        # The last bytes are counted when connections have ended.
-        await asyncio.to_thread(meter.settle, STOP_GRACE)
-        await run.save_tally()
-        summary = summarise(run)
-        add_interfaces(summary, interfaces[0], interfaces[-1], read_interfaces())
+    def _opened(self) -> None:
+        self._run.tcp.opened()
+        self._at_open = read_interfaces()
+
+    async def _summary(self) -> dict[str, Any]:
+        # The kernel counts the last bytes of a connection when it has ended.
+        await asyncio.to_thread(self._meter.settle, STOP_GRACE)
+        await self._run.save_counters()
+        summary = summarise(self._run)
+        add_interfaces(summary, self._at_start, self._at_open, read_interfaces())
         return summary
-    except Exception:
-        grace = STOP_GRACE
-        await asyncio.sleep(0)  # the stream that caused a failure is to hear of it by itself
-        service.cut_all("the server stops: it goes on once it is started again")
-        if not isinstance(run.failure, LogError):
-            await run.save_tally()
-        raise
-    finally:
-        await server.stop(grace)
+
+    async def _stop_streams(self) -> None:
+        # Let the stream that caused a failure end with its own status first.
+        await asyncio.sleep(0)
+        self._service.abort_all("the server stops: it goes on once it is started again")
+        if not isinstance(self._run.failure, LogError):
+            await self._run.save_counters()
 
 
-def _bound(address: Address, tls: ServerTls | None) -> tuple[grpc.aio.Server, int]:
-    """A server that has the address to itself, and the port; it takes no connection before it is started."""
-    server = grpc.aio.server(interceptors=[StatusInterceptor()], options=server_options(MAX_MESSAGE_BYTES))
-    try:
-        if tls is None:
-            return server, server.add_insecure_port(address.target)
-        return server, server.add_secure_port(address.target, tls.credentials())
-    except RuntimeError as error:
-        raise ConfigError(
-            f"cannot listen on {address}: the port is in use or the address is not this machine's"
-        ) from error
-
-
-def _attach(server: grpc.aio.Server, service: ParameterServer) -> None:
-    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(service.train)
-    name, method = protocol.METHOD.strip("/").split("/")
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, {method: handler}),))
-
-
-def _stop(caught: list[int], run: Coordinator, signum: int) -> None:
-    """A signal came; once the run is over it changes nothing, for the summary is seconds away by then."""
-    if not run.ending.over.is_set():
-        caught.append(signum)
-        run.ending.over.set()
+def _listening(run: Coordinator, address: Address) -> dict[str, Any]:
+    return {
+        "event": "listening",
+        "address": str(address),
+        "run_id": run.log.run_id.hex(),
+        "round": run.state.round,
+        "rounds": run.config.rounds,
+        "over": run.finished and not run.shutdown.missing(),
+    }

@@ -18,11 +18,11 @@ def summarise(run: Coordinator) -> dict[str, Any]:
 
     Replicas agree when none of those checked differs, and no more workers are unchecked than a round may lack.
     """
-    config, tally = run.config, run.tally
+    config, counters = run.config, run.counters
     codec, model = run.fold.codec, run.fold.model
-    ended, unchecked = run.ending.digests(), len(run.ending.unchecked())
+    ended, unchecked = run.shutdown.digests(), len(run.shutdown.unchecked())
     differ = sum(digest != model.digest for digest in ended.values())
-    rounds_here = config.rounds - tally.first_round
+    rounds_here = config.rounds - counters.first_round
     summary: dict[str, Any] = {
         "dim": codec.dim,
         "rounds": config.rounds,
@@ -34,31 +34,31 @@ def summarise(run: Coordinator) -> dict[str, Any]:
         "seed": config.seed,
         "downlink_mode": config.downlink,
         "payload_bits_per_push": codec.nbits,
-        # At most one push a worker and round; a worker's own ledger also counts those that did not arrive.
+        # At most one push per worker and round; a worker's own ledger also counts those that did not arrive.
         "privacy": privacy_statement(codec.epsilon, config.rounds, config.max_epsilon, config.delta),
-        "uplink": _direction(tally.uplink, "measured"),
-        "downlink": _direction(tally.downlink, "measured"),
+        "uplink": _direction(counters.uplink, "measured"),
+        "downlink": _direction(counters.downlink, "measured"),
         "predicted": {
-            "uplink": _direction(tally.uplink, "predicted"),
-            "downlink": _direction(tally.downlink, "predicted"),
+            "uplink": _direction(counters.uplink, "predicted"),
+            "downlink": _direction(counters.downlink, "predicted"),
         },
-        "predicted_equals_measured": tally.as_predicted,
+        "predicted_equals_measured": counters.as_predicted,
         "digest": f"{model.digest:016x}",
         "replicas_agree": not differ and unchecked <= config.workers - config.needed,
         "replicas_checked": len(ended),
         "replicas_differ": differ,
         "workers_unchecked": unchecked,
-        "loss": tally.loss,
-        "metrics": tally.metrics,
-        "seconds": tally.seconds,
-        "rounds_per_second": rounds_here / tally.seconds if tally.seconds else 0.0,
-        "first_round": tally.first_round,
-        "streams": tally.streams,
-        "streams_checked": tally.streams_checked,
-        "reconnects": tally.reconnects,
-        "resyncs": tally.resyncs,
-        "late": tally.late,
-        "history": tally.rows(),
+        "loss": counters.loss,
+        "metrics": counters.metrics,
+        "seconds": counters.seconds,
+        "rounds_per_second": rounds_here / counters.seconds if counters.seconds else 0.0,
+        "first_round": counters.first_round,
+        "streams": counters.streams,
+        "streams_checked": counters.streams_checked,
+        "reconnects": counters.reconnects,
+        "resyncs": counters.resyncs,
+        "late": counters.late,
+        "history": counters.rows(),
     }
     _add_tcp(summary, *run.tcp.read())
     return summary
@@ -71,7 +71,7 @@ def _direction(traffic: Traffic, side: str) -> dict[str, Any]:
 
 
 def _add_tcp(summary: dict[str, Any], before: TcpBytes | None, after: TcpBytes | None) -> None:
-    """TCP bytes of the rounds, and apart from them those of joining; the server receives the uplink.
+    """Add the TCP bytes of the rounds, and apart from them those of joining; the server receives the uplink.
 
     ``before`` are the totals when rounds opened, ``after`` those when the last worker was done; None where the kernel
     does not count.
@@ -94,9 +94,15 @@ def add_interfaces(
     opened: InterfaceCounters | None,
     end: InterfaceCounters | None,
 ) -> None:
-    """Bytes and packets of this host's interfaces, of the rounds and apart from them of joining; whoever sent them.
+    """Add bytes and packets of this host's interfaces, of the rounds and apart from them those of joining.
 
-    The readings are those before the server listened, when the first round opened, and now.
+    They count all traffic of the host, not this run's alone.
+
+    Args:
+        summary: what ``summarise`` returned.
+        start: counters before the server listened.
+        opened: when the first round opened.
+        end: now.
     """
     for direction, side in (("uplink", "received"), ("downlink", "sent")):
         for unit in ("bytes", "packets"):
@@ -112,7 +118,7 @@ def _difference(before: int | None, after: int | None) -> int | None:
 
 
 def failed_check(summary: dict[str, Any]) -> GradwireError | None:
-    """The promise that the run did not keep, if any."""
+    """The error of a run whose bytes, replicas or numbers are not what they must be; None if all are."""
     if not summary["predicted_equals_measured"]:
         predicted = summary["predicted"]
         return ByteMismatchError(

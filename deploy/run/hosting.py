@@ -99,13 +99,13 @@ def _kept(folder: Path) -> Iterator[Kept]:
 
     Nothing where nobody is needed any more.
     """
-    from gradwire.server.ending import is_over
     from gradwire.server.log.run_log import RunLog
+    from gradwire.server.shutdown import all_checked
 
     run_id, finished = None, False
     if RunLog.exists(folder):
         with RunLog.open(folder) as log:
-            if is_over(log):
+            if all_checked(log):
                 return
             run_id, finished = log.run_id, log.finished
     for own in sorted(folder.glob("worker-*")):

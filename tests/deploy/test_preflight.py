@@ -22,9 +22,9 @@ from gradwire.deploy import cli
 from gradwire.deploy.preflight import check, check_names, resolve
 from gradwire.deploy.run import hosting
 from gradwire.deploy.run.launch import Request, server_arguments, worker_arguments
-from gradwire.server.ending import DONE
 from gradwire.server.log.run_log import RunLog
 from gradwire.server.serving import open_log
+from gradwire.server.shutdown import DONE_PREFIX
 from gradwire.worker.ledger import Ledger
 from gradwire.worker.tasks import build_spec
 from tests.common.codecs.toys import PrivateToy
@@ -300,7 +300,7 @@ def test_ledgers_stay_with_the_process_that_they_are_of(
     with RunLog.open(tmp_path) as log:
         for name, ids in (("worker-0", (0, 1)), ("worker-1", (2, 3))):
             log.assign(name, ids)
-            log.put(f"{DONE}{name}", "0")
+            log.put(f"{DONE_PREFIX}{name}", "0")
     assert len(worker_arguments(Request(processes=4), config, tmp_path)) == 4  # nobody is needed any more
     (tmp_path / "run.db").unlink()
     with RunLog.create(tmp_path, config, bytes(range(16))):

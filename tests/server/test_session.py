@@ -9,7 +9,7 @@ from gradwire.common.codecs import parse
 from gradwire.common.transport import protocol
 from gradwire.common.transport.traffic import Traffic
 from gradwire.proto import wire_pb2
-from gradwire.server.session import Session
+from gradwire.server.stream.session import Session
 
 CODEC = parse("cross_polytope(repeats=3)", 12)  # 32 + 3 * 5 bits: 6 bytes, the last with one bit to spare
 PAYLOADS = tuple(CODEC.encode(np.full(12, x), np.random.default_rng(0)) for x in (1.0, -2.0))

@@ -13,8 +13,8 @@ from gradwire.common.errors import Unavailable
 from gradwire.common.training.config import RunConfig
 from gradwire.proto import wire_pb2
 from gradwire.server.coordinator import Coordinator
-from gradwire.server.service import ParameterServer
-from gradwire.server.session import Session
+from gradwire.server.stream.messages import Messages
+from gradwire.server.stream.session import Session
 from gradwire.server.summary import failed_check
 from gradwire.server.tcp.meter import TcpMeter
 from gradwire.worker.process import CONFIRM_FOR, WorkerProcess
@@ -30,7 +30,7 @@ Play = Callable[[Run, asyncio.TaskGroup], Awaitable[None]]
 
 @pytest.fixture
 def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gradwire.server.ending.FINISH_WAIT", SHORT)
+    monkeypatch.setattr("gradwire.server.shutdown.FINISH_WAIT", SHORT)
 
 
 def played(config: RunConfig, folder: Path, play: Play) -> tuple[dict[str, Any], Run]:
@@ -168,7 +168,7 @@ def test_an_awaited_worker_that_dies_without_a_word_was_checked_before(
             await said.wait()
             died.append(self)
             if not comes_again:
-                monkeypatch.setattr("gradwire.server.ending.FINISH_WAIT", SHORT)
+                monkeypatch.setattr("gradwire.server.shutdown.FINISH_WAIT", SHORT)
             raise KilledError
         await finish(self, rounds)
         said.set()
@@ -275,9 +275,9 @@ def test_a_last_word_that_was_not_confirmed_is_said_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A server that is killed when Done is on its way: the worker comes back to the next one, and only then leaves."""
-    done = ParameterServer._done
+    done = Messages._done
 
-    async def deaf(self: ParameterServer, *words: Any) -> None:
+    async def deaf(self: Messages, *words: Any) -> None:
         raise Unavailable("in place of a server that dies here")
 
     async def main() -> dict[str, Any]:
@@ -285,13 +285,13 @@ def test_a_last_word_that_was_not_confirmed_is_said_again(
         run = Run(CONFIG, tmp_path, lambda e: left.set() if e["event"] == "left" else None)
         again = Run(CONFIG, tmp_path)
         async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-            monkeypatch.setattr(ParameterServer, "_done", deaf)
+            monkeypatch.setattr(Messages, "_done", deaf)
             mortal = asyncio.create_task(run.serve())
             worker = group.create_task(run.work("one", (0, 1)))
             await left.wait()
             mortal.cancel()
             await asyncio.wait([mortal])
-            monkeypatch.setattr(ParameterServer, "_done", done)
+            monkeypatch.setattr(Messages, "_done", done)
             assert not worker.done()
             server = group.create_task(again.serve(await run.address))
         return server.result()
@@ -325,11 +325,11 @@ def test_a_worker_in_a_hurry_does_not_look_for_the_server_of_a_finished_run(
         asyncio.get_running_loop().call_soon(self.hurry)
         await pause(self, 2 * CONFIRM_FOR)
 
-    async def gone(self: ParameterServer, *words: Any) -> None:
-        self._run.ending.over.set()
+    async def gone(self: Messages, *words: Any) -> None:
+        self._run.shutdown.requested.set()
         raise Unavailable("gone")
 
-    monkeypatch.setattr(ParameterServer, "_done", gone)
+    monkeypatch.setattr(Messages, "_done", gone)
     monkeypatch.setattr(WorkerProcess, "_pause", hurried)
 
     async def play(run: Run, group: asyncio.TaskGroup) -> None:
@@ -345,11 +345,11 @@ def test_a_worker_of_a_finished_run_does_not_look_for_its_server_for_ever(
 ) -> None:
     monkeypatch.setattr("gradwire.worker.process.CONFIRM_FOR", 0.1)
 
-    async def gone(self: ParameterServer, *words: Any) -> None:
-        self._run.ending.over.set()  # the server leaves without its answer
+    async def gone(self: Messages, *words: Any) -> None:
+        self._run.shutdown.requested.set()  # the server leaves without its answer
         raise Unavailable("gone")
 
-    monkeypatch.setattr(ParameterServer, "_done", gone)
+    monkeypatch.setattr(Messages, "_done", gone)
     summary = whole_run(CONFIG, tmp_path, [(0, 1)])  # the worker ends without an error
     assert not summary["replicas_agree"]
 
@@ -360,7 +360,7 @@ def test_an_end_that_is_being_written_down_is_not_called_missing(
     done, seen = Coordinator.done, []
 
     async def look_meanwhile(self: Coordinator, session: Session, digest: int) -> None:
-        self._look_at_the_end()  # as if somebody left while this one's last word is on its way to the disk
+        self._update_shutdown()  # as if somebody left while this one's last word is on its way to the disk
         await done(self, session, digest)
 
     monkeypatch.setattr(Coordinator, "done", look_meanwhile)

@@ -132,7 +132,7 @@ def test_a_replica_that_differs_is_found_and_takes_the_servers_model(
 @pytest.fixture
 def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
     """The server does not wait long for those that never come back."""
-    monkeypatch.setattr("gradwire.server.ending.FINISH_WAIT", 0.2)
+    monkeypatch.setattr("gradwire.server.shutdown.FINISH_WAIT", 0.2)
 
 
 @pytest.mark.usefixtures("short_wait")
@@ -264,7 +264,7 @@ def test_a_reader_that_falls_behind_is_cut_off_and_the_run_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A process that never reads: the transport's window fills, then the outbox, and both are bounded."""
-    monkeypatch.setattr("gradwire.server.session.MAX_BACKLOG", 3)
+    monkeypatch.setattr("gradwire.server.stream.session.MAX_BACKLOG", 3)
     config = RunConfig(
         task="synthetic(dim=200000)",
         codec="float32",
@@ -293,7 +293,7 @@ def test_a_reader_that_falls_behind_is_cut_off_and_the_run_goes_on(
 def test_a_worker_that_is_asked_for_the_model_and_says_nothing_does_not_hold_up_the_rest(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gradwire.server.service.UPLOAD_PATIENCE", 0.3)
+    monkeypatch.setattr("gradwire.server.stream.joining.UPLOAD_TIMEOUT", 0.3)
     config = replace(CONFIG, workers=2)
 
     async def main() -> dict[str, Any]:
@@ -304,7 +304,7 @@ def test_a_worker_that_is_asked_for_the_model_and_says_nothing_does_not_hold_up_
             assert await silent.greet(config, "silent", (0,)) == "upload"
             group.create_task(run.work("good", (1,)))
             code, details = await silent.refused()
-            assert code is grpc.StatusCode.UNAVAILABLE and "nothing came" in details
+            assert code is grpc.StatusCode.UNAVAILABLE and "no message within" in details
             await silent.close()
             group.create_task(run.work("silent", (0,)))
         return server.result()

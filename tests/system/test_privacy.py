@@ -134,7 +134,7 @@ def test_a_worker_whose_replica_differs_sends_the_same_bytes_again(
 def test_a_worker_stops_when_its_budget_is_spent_and_the_quorum_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gradwire.server.ending.FINISH_WAIT", 0.2)
+    monkeypatch.setattr("gradwire.server.shutdown.FINISH_WAIT", 0.2)
     config = replace(CONFIG, quorum=2, deadline=0.2)
 
     async def main() -> tuple[dict[str, Any], BaseException | None]:

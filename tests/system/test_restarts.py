@@ -13,7 +13,7 @@ from gradwire.common.training.config import RunConfig
 from gradwire.server.coordinator import Coordinator
 from gradwire.server.outgoing import OutgoingEntry
 from gradwire.server.serving import Interrupted
-from gradwire.server.session import Session
+from gradwire.server.stream.session import Session
 from tests.system.harness import Run, simulate, whole_run
 
 CONFIG = RunConfig(
@@ -96,7 +96,7 @@ def test_a_stream_that_broke_is_checked_once_its_worker_is_back(
         send_entry(self, entry)
         if self.process == "process-1" and cuts and self.received.messages and len(done) >= cuts[0]:
             cuts.pop(0)
-            self.cut("a test breaks the stream")
+            self.abort("a test breaks the stream")
         done.append(entry)
 
     done: list[OutgoingEntry] = []
@@ -116,9 +116,9 @@ def test_a_worker_that_counts_otherwise_on_a_stream_that_broke_fails_the_run(
     def cut_once(self: Session, entry: OutgoingEntry) -> None:
         send_entry(self, entry)
         if not cut and self.process == "process-1" and self.received.messages:
-            cut.append(self.mark)
+            cut.append(self.stream_id)
             self.received.payload_bytes += 1000  # more than one lost push would explain
-            self.cut("a test breaks the stream")
+            self.abort("a test breaks the stream")
 
     monkeypatch.setattr(Session, "send_entry", cut_once)
     summary = whole_run(CONFIG, tmp_path, [(0,), (1, 2)])

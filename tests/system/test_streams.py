@@ -10,10 +10,10 @@ import pytest
 
 from gradwire.common.errors import LogError
 from gradwire.common.training.config import RunConfig
-from gradwire.server import session as sessions
 from gradwire.server.log.run_log import RunLog
 from gradwire.server.outgoing import OutgoingEntry
-from gradwire.server.session import Session
+from gradwire.server.stream import session as sessions
+from gradwire.server.stream.session import Session
 from tests.system.harness import RawWorker, Run, simulate
 
 CONFIG = RunConfig(
@@ -33,7 +33,7 @@ LARGE = RunConfig(
 def test_a_process_comes_back_although_nobody_reads_its_old_stream(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("gradwire.server.service.FLUSH_SECONDS", 1000.0)
+    monkeypatch.setattr("gradwire.server.stream.service.FLUSH_SECONDS", 1000.0)
     monkeypatch.setattr("gradwire.server.serving.STOP_GRACE", 0.1)
     passed = asyncio.Event()
 
@@ -63,10 +63,11 @@ def test_a_backlog_is_bounded_in_bytes_too(monkeypatch: pytest.MonkeyPatch) -> N
             session.send_entry(
                 OutgoingEntry((b"x" * 900,))
             )  # one may be larger than the bound: it has to travel
-        assert session.cut_because is None and session.waiting_bytes == 1800
+        assert session.abort_reason is None and session.waiting_bytes == 1800
         session.send_entry(OutgoingEntry((b"x" * 10,)))
         assert (
-            session.cut_because == "this process is 2 messages of 1,800 bytes behind: join again and catch up"
+            session.abort_reason
+            == "this process is 2 messages of 1,800 bytes behind: join again and catch up"
         )
         await asyncio.wait([stream])
         assert stream.cancelled()

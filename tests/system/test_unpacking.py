@@ -36,7 +36,7 @@ def test_each_payload_is_unpacked_once_per_push(
     config = RunConfig(
         task="least_squares(samples=64, dim=24)", codec=codec, downlink="sum", workers=4, rounds=5
     )
-    monkeypatch.setattr("gradwire.server.service.UNPACKED_BYTES", limit)
+    monkeypatch.setattr("gradwire.server.stream.messages.UNPACKED_BYTES", limit)
     summary = whole_run(config, tmp_path, HOSTS)
     # What is too large to be kept is read again.
     assert sum(unpacked) == config.workers * config.rounds * (1 if limit else 2)

@@ -1,4 +1,4 @@
-"""What a run has cost and achieved so far: traffic in both directions, losses, metrics.
+"""Counters of a run: traffic in both directions, losses, metrics, streams.
 
 All of it is kept in the log, round by round in the transaction that appends the round, so a summary is of the whole
 run, however many servers it took.
@@ -16,7 +16,7 @@ from typing import Any, Self
 from gradwire.common.transport.traffic import Size, Traffic
 from gradwire.server.tcp.meter import TcpBytes
 
-COUNTERS = ("reconnects", "resyncs", "late", "streams", "streams_checked", "worker_mismatches", "first_round")
+NAMES = ("reconnects", "resyncs", "late", "streams", "streams_checked", "worker_mismatches", "first_round")
 
 
 @dataclass
@@ -33,7 +33,7 @@ class Point:
 
 
 @dataclass
-class Tally:
+class Counters:
     """Counts since the run began.
 
     Attributes:
@@ -44,8 +44,8 @@ class Tally:
         resyncs: replicas that differed and took the server's model.
         late: pushes that came after their round was committed.
         streams: that took part in rounds.
-        streams_checked: of those, the ones whose worker has told its own counts; one that dies cannot.
-        worker_mismatches: streams whose worker counted other bytes than the server did.
+        streams_checked: of those, the ones whose worker has reported its own counts; one that is killed cannot.
+        worker_mismatches: streams whose worker counted other bytes than the server.
         first_round: where counting began.
         tcp_joining: TCP bytes of earlier servers before their first round, and ``tcp_total`` all of theirs; None where
             one could not count them.
@@ -72,21 +72,23 @@ class Tally:
 
     @classmethod
     def restored(cls, kept: str | None, history: Mapping[int, Mapping[str, Any]]) -> Self:
-        """The tally of a run that goes on: what ``to_json`` wrote last, and the notes of each round."""
-        tally = cls(history={r: Point(r, p["loss"], dict(p["metrics"])) for r, p in history.items()})
+        """The counters of a run that goes on: what ``to_json`` wrote last, and the notes of each round."""
+        counters = cls(history={r: Point(r, p["loss"], dict(p["metrics"])) for r, p in history.items()})
         if kept is None:
-            return tally
+            return counters
         values = json.loads(kept)
-        for name in COUNTERS:
-            setattr(tally, name, values[name])
-        tally.uplink, tally.downlink = (_traffic(values[name]) for name in ("uplink", "downlink"))
-        tally.tcp_joining, tally.tcp_total = (_tcp(values[name]) for name in ("tcp_joining", "tcp_total"))
-        tally._seconds_before, tally._restored = values["seconds"], True
-        return tally
+        for name in NAMES:
+            setattr(counters, name, values[name])
+        counters.uplink, counters.downlink = (_traffic(values[name]) for name in ("uplink", "downlink"))
+        counters.tcp_joining, counters.tcp_total = (
+            _tcp(values[name]) for name in ("tcp_joining", "tcp_total")
+        )
+        counters._seconds_before, counters._restored = values["seconds"], True
+        return counters
 
     def to_json(self, tcp_joining: TcpBytes | None, tcp_total: TcpBytes | None) -> str:
         """What the log keeps, the history apart; the TCP counts are those of all servers so far."""
-        counts = {name: getattr(self, name) for name in COUNTERS}
+        counts = {name: getattr(self, name) for name in NAMES}
         traffic = {"uplink": asdict(self.uplink), "downlink": asdict(self.downlink)}
         tcp = {
             "tcp_joining": tcp_joining and asdict(tcp_joining),
@@ -103,8 +105,8 @@ class Tally:
             if not self._restored:
                 self.first_round = round_
 
-    def committed(self, round_: int, losses: list[float]) -> Point:
-        """A round is committed with these training losses; keep their mean (None where no worker reports one)."""
+    def round_committed(self, round_: int, losses: list[float]) -> Point:
+        """A round is committed with these training losses; keeps their mean, None where no worker reported one."""
         finite = [loss for loss in losses if not math.isnan(loss)]
         point = self.point(round_)
         point.loss = sum(finite) / len(finite) if finite else None

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import time
 
-from gradwire.server.tally import Tally
+from gradwire.server.counters import Counters
 from gradwire.server.tcp.meter import TcpBytes, TcpMeter
 
-READ_EVERY = 1.0  # seconds; a server that is killed loses the counts of so long at most
+READ_EVERY = 1.0  # seconds: a server that is killed loses the counts of the last one at most
 
 
-class TcpCount:
+class TcpTotals:
     """Totals when rounds first opened (joining), and in all; None where the kernel does not count."""
 
-    def __init__(self, tally: Tally) -> None:
-        self._earlier = (tally.tcp_joining, tally.tcp_total)
+    def __init__(self, counters: Counters) -> None:
+        self._earlier = (counters.tcp_joining, counters.tcp_total)
         self._meter: TcpMeter | None = None
         self._at_open: TcpBytes | None = None
         self._opened = False
@@ -26,11 +26,11 @@ class TcpCount:
         self._meter = meter
 
     def opened(self) -> None:
-        """The first round of this server opens: so far it was joining."""
+        """The first round of this server opens: the bytes before it were those of joining."""
         self._opened, self._at_open = True, self._totals()
 
     def recent(self) -> tuple[TcpBytes | None, TcpBytes | None]:
-        """(joining, all) as they were a second ago or less; marked incomplete, for this server may yet be killed."""
+        """(joining, all) at most a second old; marked incomplete: this server may be killed before it reads again."""
         now = time.monotonic()
         if now - self._read_at >= READ_EVERY:
             self._read_at = now

@@ -19,10 +19,9 @@ def assign(
 ) -> tuple[int, ...]:
     """The ids that a joining process gets, increasing.
 
-    A process that was here before gets its old ids back, so that data shards and payloads stay where they
-    were. A new one gets the ids it wants, or the lowest that nobody has; the ids of processes that are gone
-    are given away only when no others are left, and never where names are certified: whoever is certified as
-    somebody else cannot take their place.
+    A process that joined before gets its old ids back, so that data shards and payloads stay where they were. A new one
+    gets the ids it wants, or the lowest free ones. The ids of processes that are not connected are given away only when
+    no others are left, and never where names are certified: there a process keeps its ids for the whole run.
 
     Args:
         process: the name that the process joins under.
@@ -30,8 +29,8 @@ def assign(
         wanted: ids it insists on; empty for any.
         workers: logical workers of the run.
         known: ids of every process that ever joined.
-        connected: the other processes that are here now.
-        certified: names are those of certificates.
+        connected: the other processes that are connected.
+        certified: names are those in certificates.
 
     Raises:
         InvalidArgument: a count or ids that no run could give.

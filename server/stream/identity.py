@@ -1,4 +1,4 @@
-"""Who is at the other end of a stream: with mutual TLS, the name in the certificate, and nobody else."""
+"""The identity of a stream's peer: with mutual TLS, the name in its certificate is the process's name."""
 
 from __future__ import annotations
 
@@ -14,22 +14,23 @@ def name_in_certificate(context: Any) -> str | None:
         Unauthenticated: a certificate without one readable name.
     """
     peer = context.auth_context()
-    if "x509_pem_cert" not in peer:  # nobody was asked for one
+    if "x509_pem_cert" not in peer:
         return None
     try:
         (name,) = peer.get("x509_common_name", ())
         return str(name, "utf-8")
-    except ValueError as error:  # none, several, or not UTF-8
+    # None, several, or not UTF-8.
+    except ValueError as error:
         raise Unauthenticated(
             "this certificate has no common name, which is the process's name here"
         ) from error
 
 
 def check_process(name: str, certified: str | None) -> None:
-    """Refuse a process that joins under a name which its certificate does not bear.
+    """Refuse a process that joins under another name than that in its certificate.
 
     Raises:
-        PermissionDenied: it does.
+        PermissionDenied: the names differ.
     """
     if certified is not None and name != certified:
         raise PermissionDenied(

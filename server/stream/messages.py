@@ -1,0 +1,106 @@
+"""What a process sends once it takes part: pushes, reports, Ready after a resync, Done."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from gradwire.common.codecs import AnyCodec
+from gradwire.common.codecs.symbols import memory_bytes
+from gradwire.common.errors import InvalidArgument, PayloadError
+from gradwire.common.transport import payloads as joined
+from gradwire.common.transport.framing import Reassembler
+from gradwire.proto import wire_pb2
+from gradwire.server.coordinator import Coordinator
+from gradwire.server.rounds.events import Contribution, Pushed
+from gradwire.server.stream.session import Session
+from gradwire.server.stream.traffic_check import TrafficCheck
+
+UNPACKED_BYTES = 1 << 29  # of an open round; payloads that unpack to more are unpacked again when it commits
+MAX_METRICS = 64  # in a report, and characters of a name
+
+
+class Messages:
+    """Checks the messages of processes that have joined, and passes on what they say."""
+
+    def __init__(self, coordinator: Coordinator, traffic: TrafficCheck) -> None:
+        self._run = coordinator
+        self._traffic = traffic
+
+    async def handle(
+        self, session: Session, message: wire_pb2.FromWorker, assembly: Reassembler[wire_pb2.FromWorker]
+    ) -> None:
+        """Act on one message.
+
+        Raises:
+            WireError: it is malformed, out of order or refused by the run.
+        """
+        kind = message.WhichOneof("message")
+        if kind == "push":
+            await self._push(session, message.push, assembly.received)
+        elif kind == "ready" and session.discarded_rounds is not None:
+            await self._run.resynced(session)
+        elif kind == "report":
+            await self._report(session, message.report)
+        elif kind == "done" and self._run.finished:
+            await self._done(session, message.done)
+        else:
+            raise InvalidArgument(f"{kind} came in the middle of the run: the peer speaks another protocol")
+
+    async def _push(self, session: Session, push: wire_pb2.Push, received: int) -> None:
+        codec, model = self._run.fold.codec, self._run.fold.model
+        payloads = joined.split(codec, push.payloads, push.lengths, len(session.workers))
+        examples = self._check_push(session, push)
+        unpacked = self._unpacked(codec, payloads)
+        session.count_push(self._run.counters.uplink, codec, push, received)
+        if session.discarded_rounds is not None:
+            session.discarded_rounds.add(push.round)
+            return
+        if push.digest and push.round == model.round and push.digest != model.digest:
+            await self._run.resync(session, push.round)
+            return
+        if push.losses and push.round == self._run.state.round:
+            self._run.note_losses(dict(zip(session.workers, push.losses, strict=True)))
+        contributions = tuple(map(Contribution, session.workers, payloads, examples, unpacked))
+        await self._run.handle(Pushed(session.number, push.round, contributions))
+
+    def _unpacked(self, codec: AnyCodec, payloads: Sequence[bytes]) -> list[object]:
+        """The payloads, validated and unpacked; None in place of those that are too large to be kept until the commit.
+
+        Raises:
+            InvalidArgument: no encoder of the codec makes one of them.
+        """
+        most = UNPACKED_BYTES // self._run.config.workers
+        try:
+            symbols = codec.unpack_all(payloads)
+            return [each if memory_bytes(each) <= most else None for each in symbols]
+        except PayloadError as error:
+            raise InvalidArgument(str(error)) from error
+
+    def _check_push(self, session: Session, push: wire_pb2.Push) -> tuple[int, ...]:
+        """Check losses and example counts; the weight of each worker."""
+        count = len(session.workers)
+        if len(push.losses) not in (0, count):
+            raise InvalidArgument(f"{len(push.losses)} losses for {count} workers, expected one each or none")
+        if not all(map(math.isfinite, push.losses)):
+            raise InvalidArgument("a loss is infinite or not a number, expected finite ones or none")
+        if self._run.config.weighting != "examples":
+            if push.examples:
+                raise InvalidArgument("example counts in a run that weighs workers equally, expected none")
+            return (1,) * count
+        if len(push.examples) != count or min(push.examples) < 1:
+            raise InvalidArgument(f"this run weighs by examples: expected {count} positive counts")
+        return tuple(push.examples)
+
+    async def _report(self, session: Session, report: wire_pb2.Report) -> None:
+        names = [m.name for m in report.metrics]
+        if 0 not in session.workers or report.round > self._run.config.rounds:
+            raise InvalidArgument("metrics come from the process with worker 0, for a round of the run")
+        if len(names) > MAX_METRICS or not all(n.isprintable() and len(n) <= MAX_METRICS for n in names):
+            raise InvalidArgument(f"at most {MAX_METRICS} metrics with short printable names are taken")
+        await self._run.note_metrics(report.round, {m.name: m.value for m in report.metrics})
+
+    async def _done(self, session: Session, done: wire_pb2.Done) -> None:
+        session.done = True
+        self._traffic.check(session.stream_id, done.sent, done.received)
+        await self._run.done(session, done.digest)
