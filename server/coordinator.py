@@ -1,7 +1,7 @@
 """The run: state machine, model and log, driven by one event at a time.
 
 Everything that changes the run goes through ``handle`` under one lock, so a commit is in the log, folded and announced
-before the next event is looked at. No socket is touched here: sessions are outboxes that messages are put into.
+before the next event is handled. No socket is touched here: sessions are outboxes that messages are put into.
 """
 
 from __future__ import annotations

@@ -24,7 +24,9 @@ from gradwire.server.outgoing import Outgoing, OutgoingEntry, snapshot_message
 
 SNAPSHOT_FACTOR = 4  # a snapshot is written when the log since the last one is this many times its size
 SNAPSHOT_FLOOR = 1 << 20  # bytes of log that are never worth a snapshot
-REPORTED_ROUNDS = 8  # when a process joins, it is told which of so many rounds were committed without it
+REPORTED_ROUNDS = (
+    8  # newest rounds of which a process that joins learns whether they were committed without it
+)
 KEEP_LOG_BYTES = 1 << 30  # a run whose payloads add up to more keeps only the log since its last snapshot
 
 
@@ -120,7 +122,8 @@ class Fold:
         """The model in a snapshot, and what follows it there: the downlink's state, none at round 0."""
         optimizer = parse_optimizer(self.config.optimizer)
         arrays = 1 + len(optimizer.initial_state(np.zeros(1, np.float32)))
-        length = self.log.initial_bytes()  # every model of the run is as long
+        # All models of the run are as long as the initial one.
+        length = self.log.initial_bytes()
         model = Model(np.zeros(length // (4 * arrays), np.float32), optimizer)
         model.restore(snapshot[:length], round_)
         return model, snapshot[length:]
@@ -128,7 +131,7 @@ class Fold:
     # ---- rounds --------------------------------------------------------------------------------------------
 
     def append(
-        self, record: RoundRecord, unpacked: Sequence[Any], notes: Mapping[str, Any], tally: str
+        self, record: RoundRecord, unpacked: Sequence[Any], notes: Mapping[str, Any], counters: str
     ) -> CommittedRound:
         """Fold a round and make it durable.
 
@@ -138,7 +141,7 @@ class Fold:
             record: the round, without what the downlink adds to it.
             unpacked: its payloads as they were unpacked when they arrived, see ``aggregate``.
             notes: what was measured in the round.
-            tally: the run's counters so far.
+            counters: the run's counters so far, as JSON.
 
         Raises:
             NotFiniteError: the mean, or the model after it, is beyond float32; nothing was appended.
@@ -160,7 +163,7 @@ class Fold:
         # A dense step voids the digest that is kept: it is taken anew only in the rounds that compare it.
         due = isinstance(update, Sparse) or model.round % self.config.digest_every == 0
         last = model.round == self.config.rounds
-        self.log.append(record, model.digest if due or last else None, notes=notes, tally=tally)
+        self.log.append(record, model.digest if due or last else None, notes=notes, tally=counters)
         self._snapshot_if_due()
         return CommittedRound(record, update, model.params)
 
@@ -207,7 +210,7 @@ class Fold:
     def missed_by(self, workers: Collection[int]) -> list[int]:
         """The last rounds that were committed without these workers, where they keep memories of what they sent.
 
-        A push that was lost with its stream is not answered: its sender learns here that it was not counted.
+        A push that was lost with its stream gets no answer: from these its sender learns that it was not counted.
         """
         if self.config.feedback == "none":
             return []

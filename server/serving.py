@@ -95,7 +95,7 @@ async def serve(
         dim: coordinates that the model must have; None for what the first worker has, as far as memory goes.
         await_workers: if the run has already finished, wait some seconds for all workers to reconnect.
         tls: certificates; None is plaintext.
-        signals: ask the server to stop; they are told when the run is over.
+        signals: ask the server to stop; marked ``over`` when the run is.
 
     Raises:
         ConfigError: the address cannot be listened on.

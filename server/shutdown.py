@@ -1,8 +1,8 @@
 """When the server may leave a finished run: once every worker's replica is checked, or no process reconnects for it.
 
-A process that was killed between the last entry and its Done is waited for, connected or not: it reconnects, is told
-that the run is finished and answers with the digest of its parameters. The digests are in the log, so a server that
-starts on a finished run knows which processes are still to be checked.
+A process that was killed between the last entry and its Done is waited for: it reconnects, receives Finish and answers
+with the digest of its parameters. The digests are in the log, so a server that starts on a finished run knows which
+processes are still to be checked.
 """
 
 from __future__ import annotations

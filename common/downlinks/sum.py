@@ -15,7 +15,7 @@ from gradwire.common.training.model import Model
 from gradwire.common.transport.traffic import bytes_field, submessage
 from gradwire.proto import wire_pb2
 
-SPARSE_FLAG = 2  # bytes of the field that says so
+SPARSE_FLAG = 2  # bytes of the field ``sparse``
 
 
 @register

@@ -1,4 +1,4 @@
-"""What the round state machine is told (events), and what it asks its caller to do (effects)."""
+"""Input (events) and output (effects) of the round state machine."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ class ArmDeadline:
 
 @dataclass(frozen=True)
 class AnswerLate:
-    """Tell a session that its push came after the round was committed."""
+    """Answer a session's push with Late: its round was committed before it came."""
 
     session: int
     round: int

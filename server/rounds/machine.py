@@ -121,7 +121,7 @@ def _refuse_push(state: State, event: Pushed) -> Step:
 
 
 def _is_late(state: State, event: Pushed) -> bool:
-    """Whether the round is committed already; whoever pushes must host the workers all the same."""
+    """Whether the round is committed already. Refuses workers that the session does not host, late or not."""
     hosted = frozenset(state.sessions.get(event.session, ()))
     for contribution in event.contributions:
         if contribution.worker not in hosted:

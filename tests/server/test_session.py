@@ -9,7 +9,9 @@ from gradwire.common.codecs import parse
 from gradwire.common.transport import protocol
 from gradwire.common.transport.traffic import Traffic
 from gradwire.proto import wire_pb2
+from gradwire.server.counters import Counters
 from gradwire.server.stream.session import Session
+from gradwire.server.stream.traffic_check import TrafficCheck
 
 CODEC = parse("cross_polytope(repeats=3)", 12)  # 32 + 3 * 5 bits: 6 bytes, the last with one bit to spare
 PAYLOADS = tuple(CODEC.encode(np.full(12, x), np.random.default_rng(0)) for x in (1.0, -2.0))
@@ -76,3 +78,30 @@ def test_the_workers_own_counts(
     here = session()
     here.received, here.sent, here.done = traffic(5), traffic(7), done
     assert here.agrees(sent, received) is agrees
+
+
+def test_a_streams_counts_are_compared_once_and_only_if_it_is_of_this_server() -> None:
+    counters = Counters()
+    check = TrafficCheck(counters)
+    first, second = session(), session()
+    for each in (first, second):
+        each.received, each.sent, each.done = traffic(5), traffic(7), True
+        check.opened(each)
+    check.check(first.stream_id, traffic(5), traffic(7))
+    assert (counters.streams, counters.streams_checked, counters.worker_mismatches) == (2, 1, 0)
+    check.check(first.stream_id, traffic(1), traffic(1))
+    check.check(first.stream_id ^ second.stream_id, traffic(1), traffic(1))
+    assert (counters.streams_checked, counters.worker_mismatches) == (1, 0)
+    check.check(second.stream_id, traffic(5, 61), traffic(7))
+    assert (counters.streams_checked, counters.worker_mismatches) == (2, 1)
+
+
+def test_streams_that_are_never_reported_are_forgotten_in_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradwire.server.stream.traffic_check.MAX_UNCHECKED", 2)
+    counters, sessions = Counters(), [session() for _ in range(3)]
+    check = TrafficCheck(counters)
+    for each in sessions:
+        check.opened(each)
+    for each in sessions:
+        check.check(each.stream_id, each.received, each.sent)
+    assert (counters.streams, counters.streams_checked) == (3, 2)
