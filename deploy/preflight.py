@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gradwire.common.codecs import AnyCodec, codecs, parse
-from gradwire.common.downlinks import check_downlink
+from gradwire.common.downlinks import check_downlink, resolve_downlink
 from gradwire.common.errors import BudgetError, ConfigError, PrivacyError, SpecError, TaskError
 from gradwire.common.privacy.accounting import affordable, require_accountant
 from gradwire.common.spec import bind_arguments, did_you_mean, parse_spec
@@ -77,11 +77,13 @@ def check_names(config: RunConfig) -> int | None:
     from gradwire.worker.tasks import kind_of
 
     parse_optimizer(config.optimizer)
-    check_downlink(config.downlink)
     if config.delta:
         require_accountant()
+    check_downlink(config.downlink)
     dim = kind_of(parse_spec(config.task)).known_dim
     _check_codec(config, dim)
+    if dim is not None:
+        resolve_downlink(config, parse(config.codec, dim))
     return dim
 
 

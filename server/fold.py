@@ -10,7 +10,7 @@ import numpy as np
 
 from gradwire.common.arrays.update import Sparse
 from gradwire.common.codecs import AnyCodec, parse
-from gradwire.common.downlinks import CommittedRound, Downlink, State, resolve
+from gradwire.common.downlinks import CommittedRound, Downlink, State, resolve_downlink
 from gradwire.common.errors import FailedPrecondition, LogError, NotFiniteError
 from gradwire.common.randomness import shared_seed
 from gradwire.common.training.config import RunConfig
@@ -92,7 +92,7 @@ class Fold:
 
     def begin(self, params: bytes, codec: AnyCodec) -> None:
         """Take the initial model: float32 little-endian [dim]."""
-        downlink = resolve(self.config, codec)
+        downlink = resolve_downlink(self.config, codec)
         model = Model(np.frombuffer(params, "<f4"), parse_optimizer(self.config.optimizer))
         self.log.set_initial(model.snapshot())
         self._adopt(Started(codec, downlink, model, downlink.initial_state()))
@@ -106,7 +106,7 @@ class Fold:
         """The latest snapshot and the entries since."""
         model, rest = self._model_of(round_, snapshot)
         codec = self.codec_at(model.dim)
-        downlink = resolve(self.config, codec)
+        downlink = resolve_downlink(self.config, codec)
         state = downlink.restore(rest) if round_ else downlink.initial_state()
         for record in self.log.read(round_, self.log.next_round):
             mean = aggregate(codec, self.config.seed, record)

@@ -1,7 +1,7 @@
 """How committed rounds reach the replicas: one object for each form, built from its spec, e.g. ``log``."""
 
 from gradwire.common.downlinks.base import CommittedRound, Downlink, PayloadSize
-from gradwire.common.downlinks.choice import AUTO, check_downlink, resolve
+from gradwire.common.downlinks.choice import AUTO, check_downlink, resolve_downlink
 from gradwire.common.downlinks.registry import announced, downlinks, entry_readers, parse, register
 from gradwire.common.registry import import_submodules
 from gradwire.common.training.optimizers.base import State
@@ -20,5 +20,5 @@ __all__ = [
     "entry_readers",
     "parse",
     "register",
-    "resolve",
+    "resolve_downlink",
 ]

@@ -30,7 +30,7 @@ def check_downlink(text: str) -> None:
     bind_arguments(spec, known[spec.name])
 
 
-def resolve(config: RunConfig, codec: AnyCodec) -> Downlink[Any]:
+def resolve_downlink(config: RunConfig, codec: AnyCodec) -> Downlink[Any]:
     """The run's downlink.
 
     ``auto`` takes the smallest lossless downlink that is cheap to replay for this codec, dimension and number of

@@ -24,7 +24,7 @@ def parse(text: str | Spec, *, codec: AnyCodec, seed: int, workers: int) -> Down
     """A downlink from its spec.
 
     Args:
-        text: the spec, e.g. ``log``; ``auto`` is not one, see ``resolve``.
+        text: the spec, e.g. ``log``; ``auto`` is not one, see ``resolve_downlink``.
         codec: the run's codec.
         seed: the run's seed.
         workers: logical workers in the run.

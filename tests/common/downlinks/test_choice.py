@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from gradwire.common.codecs import parse
-from gradwire.common.downlinks import announced, check_downlink, downlinks, entry_readers, resolve
+from gradwire.common.downlinks import announced, check_downlink, downlinks, entry_readers, resolve_downlink
 from gradwire.common.downlinks import parse as parse_downlink
 from gradwire.common.errors import SpecError
 from gradwire.common.spec import Spec
@@ -33,7 +33,7 @@ CONFIG = RunConfig(task="synthetic(dim=100)")
 )
 def test_auto(codec: str, dim: int, workers: int, optimizer: str, chosen: str) -> None:
     config = replace(CONFIG, codec=codec, workers=workers, optimizer=optimizer)
-    downlink = resolve(config, parse(codec, dim))
+    downlink = resolve_downlink(config, parse(codec, dim))
     assert downlink.spec == chosen
     assert (downlink.codec.dim, downlink.workers) == (dim, workers)
 
@@ -41,15 +41,15 @@ def test_auto(codec: str, dim: int, workers: int, optimizer: str, chosen: str) -
 def test_a_named_downlink_is_taken_whatever_its_size() -> None:
     for name in downlinks():
         config = replace(CONFIG, downlink=f" {name}( ) ", workers=1000, codec="eden")
-        assert resolve(config, parse("eden", 100)).spec == name
+        assert resolve_downlink(config, parse("eden", 100)).spec == name
 
 
 def test_auto_takes_no_downlink_that_must_be_announced_or_loses_something() -> None:
     with registered():
         config = replace(CONFIG, codec="float32", workers=9)
-        assert resolve(config, parse("float32", 1000)).spec == "sum"
+        assert resolve_downlink(config, parse("float32", 1000)).spec == "sum"
         assert (
-            resolve(replace(config, downlink="remembered(2)"), parse("float32", 9)).spec
+            resolve_downlink(replace(config, downlink="remembered(2)"), parse("float32", 9)).spec
             == "remembered(keep=2)"
         )
 

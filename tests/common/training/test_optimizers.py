@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from gradwire.common.arrays.update import Sparse
 from gradwire.common.codecs import parse
-from gradwire.common.downlinks import resolve
+from gradwire.common.downlinks import resolve_downlink
 from gradwire.common.errors import SpecError
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.model import Model
@@ -152,4 +152,4 @@ def test_bad_parameters_are_one_clear_line(spec: str) -> None:
 
 def test_steps_that_differ_between_machines_are_the_servers_alone() -> None:
     config = RunConfig(task="synthetic(dim=100)", optimizer="averaged(mirror_descent)")
-    assert resolve(config, parse(config.codec, 100)).spec == "model"
+    assert resolve_downlink(config, parse(config.codec, 100)).spec == "model"
