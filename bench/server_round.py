@@ -46,7 +46,7 @@ def server_round(
 
 
 def measure(spec: str, dim: int, workers: int, rounds: int) -> dict[str, Any]:
-    """The median milliseconds of a round: validate, aggregate, step, digest, append durably, serialize the entry."""
+    """The median milliseconds of a round: unpack, aggregate, step, digest, append durably, serialize the entry."""
     require_fits(dim, "a gradient")
     codec = parse(spec, dim)
     x = np.random.default_rng(0).standard_normal(dim, dtype=np.float32)
@@ -66,7 +66,7 @@ def measure(spec: str, dim: int, workers: int, rounds: int) -> dict[str, Any]:
 
 
 def _round(downlink: Log, model: Model, log: RunLog, record: RoundRecord) -> bytes:
-    downlink.codec.validate_all(record.payloads)
-    model.apply(aggregate(downlink.codec, downlink.seed, record))
+    unpacked = list(downlink.codec.unpack_all(record.payloads))
+    model.apply(aggregate(downlink.codec, downlink.seed, record, unpacked))
     log.append(record, model.digest)
     return b"".join(OutgoingEntry.build(downlink, CommittedRound(record)).frames)
