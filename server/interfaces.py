@@ -1,7 +1,7 @@
-"""Counters of this host's network interfaces, as the kernel keeps them; reading them needs no privilege.
+"""Bytes and packets of this host's network interfaces: the kernel's own counters, no privilege.
 
-They count whole frames, Ethernet header included (preamble, checksum and gap not), of all programs: in a container or a
-network namespace of its own they are the run's; elsewhere they are the machine's.
+They count whole frames, with the Ethernet header but without preamble, checksum and gap, of all processes. On a host,
+container or network namespace that runs this process alone they are the run's; elsewhere they are the machine's.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ LOOPBACK = "lo"
 
 @dataclass(frozen=True, slots=True)
 class InterfaceCounters:
-    """Frames and their bytes since the interfaces were made."""
+    """Frames and their bytes since the interfaces were created."""
 
     received_bytes: int
     sent_bytes: int
@@ -31,9 +31,9 @@ class InterfaceCounters:
 
 
 def read_interfaces(process: int | None = None) -> InterfaceCounters | None:
-    """The sums over all interfaces but loopback, as a process sees them: this one, or one in another namespace.
+    """The sums over all interfaces but loopback; None where there is no procfs.
 
-    None where there is no procfs.
+    ``process`` may be one in another network namespace; None is this process.
     """
     try:
         table = Path(f"/proc/{process or 'self'}/net/dev").read_text(encoding="ascii")
@@ -43,7 +43,7 @@ def read_interfaces(process: int | None = None) -> InterfaceCounters | None:
 
 
 def parse_interfaces(table: str) -> InterfaceCounters:
-    r"""Read the text of ``/proc/net/dev``: after two lines of titles a line an interface, eight counters each way.
+    r"""Parse ``/proc/net/dev``: after two header lines, one line per interface with eight counters per direction.
 
     >>> lines = ["", "", "lo: 9 9 0 0 0 0 0 0 9 9 0 0 0 0 0 0", "eth0: 74 1 0 0 0 0 0 0 140 2 0 0 0 0 0 0"]
     >>> parse_interfaces("\n".join(lines))
