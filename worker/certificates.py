@@ -1,20 +1,18 @@
 """One process to a certificate: its name is the process's, and two under one name would throw each other out.
 
-The lock is flock(2) on the certificate's own file: it needs no permission to write, reaches across containers that
-share a folder, and ends with the process that holds it, however that ends.
+The lock is on the certificate's own file, see locks.py: it reaches across containers that share a folder.
 """
 
 from __future__ import annotations
 
-import fcntl
 import re
 from pathlib import Path
-from typing import BinaryIO
 
 from gradwire.common.errors import ConfigError
+from gradwire.common.system.locks import FileLock
 from gradwire.common.transport.tls import WORKER_FOLDER
 
-_held: list[BinaryIO] = []  # open, hence locked, until this process ends
+_held: list[FileLock] = []  # until this process ends
 
 
 def hold(path: Path) -> Path:
@@ -54,25 +52,24 @@ def claim(certs: Path) -> Path:
 
 def _lock(path: Path, *, needed: bool = True) -> bool:
     try:
-        file = path.open("rb")
+        lock = FileLock(path)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        file.close()
-        return False
+        acquired = lock.acquire(blocking=False)
     except OSError as error:
-        file.close()
-        if (
-            not needed
-        ):  # a network's file system may have no locks; two of one name then take turns at the server
+        lock.close()
+        # A network's file system may have no locks; two processes of one name then take turns at the server.
+        if not needed:
             return True
         raise ConfigError(
             f"cannot lock {path}: {error.strerror}; copy it to a disk of this machine"
         ) from error
-    _held.append(file)
-    return True
+    if acquired:
+        _held.append(lock)
+    else:
+        lock.close()
+    return acquired
 
 
 def _natural(path: Path) -> list[tuple[int, str]]:

@@ -9,7 +9,6 @@ e add up to all gradients, and E|e|^2 <= 4 (1 - δ) G^2 / δ^2 for gradients of 
 
 from __future__ import annotations
 
-import os
 from hashlib import blake2b
 from pathlib import Path
 from struct import Struct
@@ -24,7 +23,7 @@ from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import LogError, SpecError, TaskError
 from gradwire.common.randomness import Coins
 from gradwire.common.spec import fingerprint
-from gradwire.common.system.atomic import sync
+from gradwire.common.system import atomic
 
 MAGIC = b"gwfeed01"  # the format and its version
 _HEADER = Struct(
@@ -113,22 +112,23 @@ class ErrorFeedback:
 
         Header (next round, fingerprint of codec, dim, run and worker), last payload, memory as little-endian float32,
         and a digest of all that: 4 dim bytes and a few hundred.
+
+        Raises:
+            LogError: the disk refused it.
         """
         round_, payload = self._last or (-1, b"")
         header = _HEADER.pack(MAGIC, self._fingerprint, self._codec.dim, self.round, round_, len(payload))
         memory = np.ascontiguousarray(to_host(self._memory), "<f4").view(np.uint8).data
-        partial = path.with_name(path.name + ".partial")
         digest = blake2b(digest_size=_DIGEST_BYTES)
-        with partial.open("wb") as file:
-            for part in (header, payload, memory):
-                digest.update(part)
-                file.write(part)
-            file.write(digest.digest())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(path)
-        if os.name == "posix":  # elsewhere folders cannot be opened
-            sync(path.parent)
+        for part in (header, payload, memory):
+            digest.update(part)
+        try:
+            atomic.write(path, [header, payload, memory, digest.digest()], sole_writer=True)
+        except OSError as error:
+            raise LogError(
+                f"the error feedback in {path} cannot be written: {error.strerror}; nothing was changed: "
+                "see that the disk has room and may be written, and start again"
+            ) from error
 
     def restore(self, path: Path) -> None:
         """Take up the state that ``save`` wrote.

@@ -10,19 +10,16 @@ What counts as spent, and until when a push is paid for, stands in budget.py.
 
 from __future__ import annotations
 
-import sqlite3
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from gradwire.common.errors import BudgetError, LogError, PrivacyError
 from gradwire.common.privacy.accounting import MAX_PUSHES, affordable
 from gradwire.common.privacy.budget import Budget, Run, Totals
-from gradwire.worker.ledger_file import connect, lock, named, unlock
+from gradwire.common.system.sqlite import SqliteFile
+from gradwire.worker.ledger_file import LEDGER, NAME
 
-NAME = "privacy.db"
 KEPT_ROUNDS = 1024  # of a run, whose payloads are kept to be sent again
 
 
@@ -40,21 +37,21 @@ class Ledger:
             LogError: the ledger is damaged, not a ledger, in use by another process, or cannot be written.
         """
         self.budget = budget
-        self._where = "memory" if directory is None else str(directory / NAME)
-        self._lock = -1 if directory is None else lock(directory)
+        self._file = (
+            SqliteFile.in_memory(LEDGER)
+            if directory is None
+            else SqliteFile.create(LEDGER, directory, reopen=True)
+        )
         try:
-            self._db = connect(None if directory is None else directory / NAME)
             self._sent = self._counted()
         except BaseException:
-            unlock(self._lock)
+            self._file.close()
             raise
         self._run: Run | None = None
 
     def close(self) -> None:
         """Close the file and let another process have it."""
-        self._db.close()
-        unlock(self._lock)
-        self._lock = -1
+        self._file.close()
 
     # ---- what a worker asks --------------------------------------------------------------------------------
 
@@ -65,7 +62,7 @@ class Ledger:
             PrivacyError: the run was here before, with another codec or task, or for other workers.
             BudgetError: its first push would exceed the budget.
         """
-        stored = self._rows("SELECT fingerprint FROM runs WHERE run = ?", run.run_id)
+        stored = self._file.rows("SELECT fingerprint FROM runs WHERE run = ?", run.run_id)
         if stored and stored[0][0] != run.fingerprint:
             raise PrivacyError(
                 "the run changed its codec, task or seed after this worker took part: its server is not to be trusted"
@@ -89,7 +86,7 @@ class Ledger:
             PrivacyError: it is so long ago that its payloads are no longer kept.
         """
         run = self._admitted()
-        rows = self._rows(
+        rows = self._file.rows(
             "SELECT worker, payload FROM pushes WHERE run = ? AND round = ?", run.run_id, round_
         )
         if any(payload is None for _, payload in rows):
@@ -117,7 +114,7 @@ class Ledger:
             raise PrivacyError(f"round {round_} has payloads of other workers than the run's")
         if self._left(run) == 0:
             raise self._spent(run)
-        with self._transaction() as db:
+        with self._file.transaction() as db:
             db.execute(
                 "INSERT OR IGNORE INTO runs VALUES (?, ?, ?, ?, 0)",
                 (run.run_id, run.fingerprint, run.epsilon, _packed(run.workers)),
@@ -135,7 +132,7 @@ class Ledger:
 
     def workers(self, run_id: bytes) -> frozenset[int]:
         """The workers of a run that was spent for; none where it was not."""
-        rows = self._rows("SELECT workers FROM runs WHERE run = ?", run_id)
+        rows = self._file.rows("SELECT workers FROM runs WHERE run = ?", run_id)
         return _unpacked(rows[0][0]) if rows else frozenset()
 
     @property
@@ -147,7 +144,7 @@ class Ledger:
     def totals(self) -> Totals:
         """What is spent so far, over all runs."""
         total = Totals(0.0, 0, 0.0, within_unit=True)
-        for run_id, epsilon in self._rows("SELECT run, epsilon FROM runs ORDER BY rowid"):
+        for run_id, epsilon in self._file.rows("SELECT run, epsilon FROM runs ORDER BY rowid"):
             total = total.plus(epsilon, self._busiest(run_id))
         return total
 
@@ -181,7 +178,7 @@ class Ledger:
         now, delta = self.totals, self.budget.delta
         return BudgetError(
             f"the privacy budget of {self.budget} does not pay for another push of epsilon {run.epsilon:.4g}: "
-            f"{now.epsilon(delta):.4g} is spent in {now.pushes} pushes ({self._where}); nothing more is sent"
+            f"{now.epsilon(delta):.4g} is spent in {now.pushes} pushes ({self._file.where}); nothing more is sent"
         )
 
     def _counted(self) -> defaultdict[bytes, Counter[int]]:
@@ -191,31 +188,15 @@ class Ledger:
             LogError: rows are missing, or SQLite finds damage.
         """
         sent: defaultdict[bytes, Counter[int]] = defaultdict(Counter)
-        for run, worker, count in self._rows("SELECT run, worker, COUNT(*) FROM pushes GROUP BY run, worker"):
+        for run, worker, count in self._file.rows(
+            "SELECT run, worker, COUNT(*) FROM pushes GROUP BY run, worker"
+        ):
             sent[run][worker] = count
-        stated = dict(self._rows("SELECT run, pushes FROM runs"))
-        whole = self._rows("PRAGMA quick_check") == [("ok",)]
+        stated = dict(self._file.rows("SELECT run, pushes FROM runs"))
+        whole = self._file.rows("PRAGMA quick_check") == [("ok",)]
         if not whole or stated != {run: counts.total() for run, counts in sent.items()}:
-            raise LogError(
-                f"{self._where} is damaged: restore it from a copy; without it what was spent is not known"
-            )
+            raise LogError(f"{self._file.where} is damaged: {LEDGER.restore}")
         return sent
-
-    def _rows(self, sql: str, *values: Any) -> list[Any]:
-        with named(self._where):
-            return self._db.execute(sql, values).fetchall()
-
-    @contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
-        with named(self._where):
-            self._db.execute("BEGIN IMMEDIATE")
-            try:
-                yield self._db
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
 
 
 def workers_of(directory: Path, run_id: bytes) -> frozenset[int]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from gradwire.common.system.locks import FileLock
 
 _LOCK = ".lock"  # held by the process that the folder is of, however that ends
 
@@ -27,32 +27,27 @@ def scratch(kind: str) -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-        os.close(lock)
+        lock.close()
 
 
-def _made(prefix: str) -> tuple[Path, int]:
-    """A folder, and the descriptor that holds its lock."""
+def _made(prefix: str) -> tuple[Path, FileLock]:
+    """A folder, and the lock on it."""
     while True:
         folder = Path(tempfile.mkdtemp(prefix=prefix))
-        lock = os.open(folder / _LOCK, os.O_RDWR | os.O_CREAT, 0o600)
-        fcntl.flock(lock, fcntl.LOCK_EX)
+        lock = FileLock(folder / _LOCK, create_mode=0o600)
+        lock.acquire()
         if (folder / _LOCK).exists():
             return folder, lock
-        os.close(lock)  # somebody took it for an orphan before it was locked
+        lock.close()  # somebody took it for an orphan before it was locked
 
 
 def _remove_orphans(prefix: str) -> None:
     """Remove folders that nobody holds; one without a lock is being made just now, or is another program's."""
     for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         try:
-            lock = os.open(folder / _LOCK, os.O_RDWR | os.O_NOFOLLOW)
+            lock = FileLock(folder / _LOCK, follow_links=False)
         except OSError:
             continue  # as above, or another user's
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue  # in use
-        else:
+        if lock.acquire(blocking=False):
             shutil.rmtree(folder, ignore_errors=True)
-        finally:
-            os.close(lock)
+        lock.close()

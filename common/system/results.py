@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import math
 import os
-import shutil
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from gradwire.common.errors import ConfigError
+from gradwire.common.system import atomic
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
@@ -90,10 +90,8 @@ class ResultFile:
             raise ConfigError(f"cannot write {self.path}: its folder does not exist, make it first")
         if target.exists() and any(_is(target, descriptor) for descriptor in (1, 2)):
             raise ConfigError(f"{self.path} is where this program's own output goes: name another file")
-        partial = _partial(target)
         try:
-            partial.touch()
-            partial.unlink()
+            atomic.require_replaceable(target)
         except OSError as error:
             raise ConfigError(
                 f"cannot write {self.path}: no file can be made in {target.parent} ({error.strerror})"
@@ -101,22 +99,8 @@ class ResultFile:
 
     def _replace(self, text: str) -> None:
         target = self._target()
-        partial = _partial(target)
-        try:
-            with partial.open("w", encoding="utf-8") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())  # on the disk before it takes the old one's place
-            if target.exists():
-                shutil.copymode(target, partial)
-            partial.replace(target)
-        finally:
-            partial.unlink(missing_ok=True)
-
-
-def _partial(target: Path) -> Path:
-    """Beside the target, so that taking its place is one step; short, where the target's name is as long as may be."""
-    return target.with_name(f".{target.name[:64]}.{os.getpid()}")
+        mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
+        atomic.write(target, [text.encode()], mode=mode)
 
 
 def _is(target: Path, descriptor: int) -> bool:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import socket
-import tempfile
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
 from pathlib import Path
@@ -15,6 +13,7 @@ from typing import Annotated
 import typer
 
 from gradwire.common.errors import ConfigError
+from gradwire.common.system import atomic
 from gradwire.common.transport.address import is_host
 from gradwire.common.transport.tls import SERVER_FILE, WORKER_FOLDER
 from gradwire.deploy.authority import Authority, certificate_pem, key_pem
@@ -142,14 +141,4 @@ def _check(hosts: Sequence[str], workers: Sequence[str]) -> None:
 def _write(path: Path, content: bytes, *, replace: bool, mode: int = 0o600) -> None:
     """Write a file whole or not at all; nobody else can read a private key, not even while it is written."""
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    fd, partial = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")  # mode 0600
-    try:
-        with os.fdopen(fd, "wb") as file:
-            file.write(content)
-            os.fchmod(file.fileno(), mode)
-        if replace:
-            Path(partial).replace(path)
-        else:
-            os.link(partial, path)  # fails where another has made it in the meantime
-    finally:
-        Path(partial).unlink(missing_ok=True)
+    atomic.write(path, [content], mode=mode, overwrite=replace)

@@ -9,7 +9,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from gradwire.common.errors import LogError
-from gradwire.server.log.file import LogFile
+from gradwire.common.system.sqlite import SqliteFile
 from gradwire.server.log.rows import checksum, is_whole, pack_ints, unpack_ints
 
 TALLY = "tally"  # the key of the run's counters
@@ -21,7 +21,7 @@ class LogNotes:
     Damage may lose a note without a word, but never alters one: unlike rounds, nothing says how many there are.
     """
 
-    def __init__(self, file: LogFile) -> None:
+    def __init__(self, file: SqliteFile) -> None:
         self._file = file
 
     def assign(self, process: str, workers: tuple[int, ...]) -> None:
@@ -93,7 +93,7 @@ class LogNotes:
     def _read(self, sql: str, *values: str) -> list[Any]:
         found = self._file.rows(sql, *values)
         if not all(map(is_whole, found)):
-            raise LogError(f"{self._file.path} is damaged: restore the directory from a copy")
+            raise LogError(f"{self._file.where} is damaged: restore the directory from a copy")
         return found
 
 

@@ -13,11 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from gradwire.common.errors import ConfigError, LogError
+from gradwire.common.system.sqlite import SqliteFile
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.record import RoundRecord
 from gradwire.server.log import rows
-from gradwire.server.log.file import NAME, LogFile
 from gradwire.server.log.notes import TALLY, LogNotes, insert
+from gradwire.server.log.schema import NAME, RUN_LOG
 
 
 class RunLog(LogNotes):
@@ -35,7 +36,7 @@ class RunLog(LogNotes):
     (1, [RoundRecord(round=0, workers=(0, 2), payloads=(b'ab', b'cd'), examples=(), sent=b'')], 7)
     """
 
-    def __init__(self, file: LogFile) -> None:
+    def __init__(self, file: SqliteFile) -> None:
         super().__init__(file)
         try:
             self._run = self._run_row()
@@ -53,7 +54,12 @@ class RunLog(LogNotes):
         Raises:
             LogError: the directory holds a run already, is in use or cannot be written.
         """
-        return cls(LogFile.create(directory, rows.run_row(config.to_json(), run_id, 0)))
+        run = rows.run_row(config.to_json(), run_id, 0)
+        return cls(
+            SqliteFile.create(
+                RUN_LOG, directory, lambda db: db.execute("INSERT INTO run VALUES (?, ?, ?, ?)", run)
+            )
+        )
 
     @classmethod
     def open(cls, directory: Path) -> RunLog:
@@ -62,7 +68,7 @@ class RunLog(LogNotes):
         Raises:
             LogError: no run here, in use by another process, damaged, or written by another version.
         """
-        return cls(LogFile.open(directory))
+        return cls(SqliteFile.open(RUN_LOG, directory))
 
     @classmethod
     def exists(cls, directory: Path) -> bool:
@@ -97,7 +103,7 @@ class RunLog(LogNotes):
         """
         with self._file.mutex:
             if self.has_initial:
-                raise LogError(f"{self._file.path} holds a run that has begun: choose another directory")
+                raise LogError(f"{self._file.where} holds a run that has begun: choose another directory")
             run = rows.run_row(config.to_json(), run_id, 0)
             with self._file.transaction() as db:
                 for table in ("assignments", "metrics", "meta"):
@@ -194,7 +200,7 @@ class RunLog(LogNotes):
         """
         with self._file.mutex:
             if self._snapshot_round() is not None:
-                raise LogError(f"{self._file.path} has its initial model already: it never changes")
+                raise LogError(f"{self._file.where} has its initial model already: it never changes")
             self._store(0, snapshot)
 
     def snapshot(self, round_: int, data: bytes) -> None:
@@ -221,7 +227,7 @@ class RunLog(LogNotes):
             LogError: it is not set, or is damaged.
         """
         if self._snapshot_round() is None:
-            raise LogError(f"{self._file.path} has no initial model yet")
+            raise LogError(f"{self._file.where} has no initial model yet")
         return self._load(0)
 
     def initial_bytes(self) -> int:
@@ -248,14 +254,14 @@ class RunLog(LogNotes):
     def _run_row(self) -> rows.RunRow:
         (row,) = self._read("SELECT * FROM run") or [None]
         if row is None:
-            raise LogError(f"{self._file.path} is damaged: restore the directory from a copy")
+            raise LogError(f"{self._file.where} is damaged: restore the directory from a copy")
         return rows.RunRow(*row)
 
     def _config(self) -> RunConfig:
         try:
             return RunConfig.from_json(self._run.config)
         except (ConfigError, ValueError, TypeError) as error:
-            raise LogError(f"{self._file.path} has a configuration that this release cannot read") from error
+            raise LogError(f"{self._file.where} has a configuration that this release cannot read") from error
 
     def _check_rounds(self) -> None:
         """The last round is in the log, or in the snapshot that let it be pruned."""
@@ -283,7 +289,7 @@ class RunLog(LogNotes):
     def _snapshot_round(self) -> int | None:
         (newest,) = self._file.rows("SELECT max(round) FROM snapshots")[0]
         if not isinstance(newest, int | None):
-            raise LogError(f"{self._file.path} is damaged: restore the directory from a copy")
+            raise LogError(f"{self._file.where} is damaged: restore the directory from a copy")
         return newest
 
     def _load(self, round_: int) -> bytes:

@@ -12,9 +12,9 @@ import signal
 import sys
 from pathlib import Path
 
+from gradwire.common.system import atomic, sqlite
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.record import RoundRecord
-from gradwire.server.log import file as log_file
 from gradwire.server.log.run_log import RunLog
 
 CONFIG = RunConfig(task="mlp(mnist, hidden=10)", workers=3)
@@ -68,7 +68,8 @@ def die_writing(directory: Path, operation: str, nbytes: int) -> None:
 
 
 def die_creating(directory: Path, step: str) -> None:
-    setattr(log_file, step, lambda *_: die())
+    module = atomic if hasattr(atomic, step) else sqlite
+    setattr(module, step, lambda *_: die())
     RunLog.create(directory, CONFIG, b"run")
 
 

@@ -78,7 +78,7 @@ def test_configuration_and_id_survive(tmp_path: Path) -> None:
 def test_a_file_is_no_folder_for_a_run(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_text("rounds = 3")
-    with pytest.raises(LogError, match="is a file, expected a folder for the run: pass another --state-dir"):
+    with pytest.raises(LogError, match="is a file, expected a folder: pass another --state-dir"):
         RunLog.create(path, CONFIG, bytes(16))
     assert path.read_text() == "rounds = 3"
 

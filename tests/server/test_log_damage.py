@@ -137,9 +137,9 @@ def test_any_single_flipped_bit_is_noticed_or_harmless(directory: Path) -> None:
 FOREIGN = {
     "another version": (
         "PRAGMA user_version = 2",
-        "log version 2, expected 1: use the release that wrote it",
+        "run log version 2, expected 1: use the release that wrote it",
     ),
-    "another program's": ("PRAGMA application_id = 5", "not the log of a run"),
+    "another program's": ("PRAGMA application_id = 5", "not a run log"),
     "no identity": ("DELETE FROM run", "is damaged"),
     "another identity": ("UPDATE run SET run_id = x'00'", "is damaged"),
     "no table": ("DROP TABLE rounds", "no such table"),
@@ -178,6 +178,6 @@ def test_a_cut_file_is_refused(directory: Path) -> None:
 
 def test_no_run_is_refused(tmp_path: Path) -> None:
     for directory in (tmp_path, tmp_path / "missing"):
-        with pytest.raises(LogError, match="holds no run"):
+        with pytest.raises(LogError, match="holds no run log"):
             RunLog.open(directory)
     assert list(tmp_path.iterdir()) == []

@@ -32,10 +32,10 @@ def everything(log: RunLog) -> tuple[object, ...]:
 
 
 def test_a_run_is_not_begun_twice(directory: Path) -> None:
-    with pytest.raises(LogError, match="holds a run already"):
+    with pytest.raises(LogError, match="already holds a run log"):
         RunLog.create(directory, CONFIG, b"other")
     (directory / "run.db").rename(directory / "run.db-wal")
-    with pytest.raises(LogError, match=r"holds a run already \(run.db-wal\)"):
+    with pytest.raises(LogError, match=r"already holds a run log \(run.db-wal\)"):
         RunLog.create(directory, CONFIG, b"other")
 
 

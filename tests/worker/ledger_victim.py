@@ -30,7 +30,7 @@ def main(directory: Path, round_: int, statement: int) -> None:
         if seen == statement:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    ledger._db.set_trace_callback(count)
+    ledger._file._db.set_trace_callback(count)
     ledger.admit(RUN)
     ledger.spend(round_, ledger.kept(round_) or payloads(round_))
     print(ledger.kept(round_)[4].decode(), flush=True)  # type: ignore[index]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,6 @@ import pytest
 from gradwire.common.codecs import parse
 from gradwire.common.errors import DomainError, LogError, SpecError, TaskError
 from gradwire.common.randomness import shared_seed, worker_coins
-from gradwire.worker import feedback
 from gradwire.worker.feedback import ErrorFeedback
 
 DIM = 200
@@ -229,7 +229,7 @@ def test_a_crash_while_saving_leaves_the_state_before(
     def crash(handle: int) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(feedback.os, "fsync", crash)
+    monkeypatch.setattr(os, "fsync", crash)
     with pytest.raises(KeyboardInterrupt):
         memory.save(path)
     assert path.read_bytes() == kept

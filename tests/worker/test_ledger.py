@@ -167,8 +167,6 @@ def test_two_processes_do_not_share_a_ledger(tmp_path: Path) -> None:
         "DELETE FROM pushes",
         "DELETE FROM runs",
         "UPDATE runs SET pushes = 1",
-        "PRAGMA user_version = 9",
-        "PRAGMA application_id = 1",
     ],
 )
 def test_damage_is_noticed(tmp_path: Path, damage: str) -> None:
@@ -178,7 +176,7 @@ def test_damage_is_noticed(tmp_path: Path, damage: str) -> None:
     with sqlite3.connect(tmp_path / NAME) as db:
         db.execute(damage)
     db.close()
-    with pytest.raises(LogError, match="restore it from a copy"):
+    with pytest.raises(LogError, match="damaged: restore a copy made after its last push"):
         Ledger(tmp_path, Budget(50.0))
 
 
@@ -193,10 +191,10 @@ def test_a_file_that_was_cut_off_is_no_empty_ledger(tmp_path: Path, keep: int) -
         Ledger(tmp_path)
 
 
-def test_a_folder_that_cannot_be_made_is_one_line(tmp_path: Path) -> None:
-    (tmp_path / "file").write_text("")
-    with pytest.raises(LogError, match="nothing was changed"):
-        Ledger(tmp_path / "file")
+def test_another_programs_file_is_refused(tmp_path: Path) -> None:
+    sqlite3.connect(tmp_path / NAME).close()
+    with pytest.raises(LogError, match=r"privacy\.db is not a privacy ledger: check the path"):
+        Ledger(tmp_path)
 
 
 @pytest.mark.parametrize(("epsilon", "delta"), [(0.0, 0.0), (-1.0, 0.0), (1e9, 0.0), (1.0, 1.0), (1.0, -0.1)])

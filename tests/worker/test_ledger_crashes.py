@@ -4,12 +4,13 @@ import signal
 import subprocess
 import sys
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
 from gradwire.common.errors import BudgetError
 from gradwire.common.privacy.budget import Budget
-from gradwire.worker import ledger_file
+from gradwire.common.system import atomic, sqlite
 from gradwire.worker.ledger import Ledger
 from tests.worker.ledger_victim import RUN, payloads
 
@@ -66,17 +67,17 @@ def test_killed_again_and_again_it_never_sends_more_than_the_budget(tmp_path: Pa
         ledger.spend(3, payloads(3))
 
 
-@pytest.mark.parametrize("step", ["sync", "_opened"])
+@pytest.mark.parametrize(("module", "step"), [(atomic, "sync"), (sqlite, "_connect")])
 def test_killed_while_it_is_made_it_is_whole_or_not_there(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, step: str
 ) -> None:
     def die(*_: object) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(ledger_file, step, die)
+        patch.setattr(module, step, die)
         with pytest.raises(KeyboardInterrupt):
             Ledger(tmp_path)
-    assert (tmp_path / "privacy.db").exists() == (step == "_opened")
+    assert (tmp_path / "privacy.db").exists() == (step == "_connect")
     ledger = Ledger(tmp_path, Budget(1.5))
     assert ledger.totals.pushes == 0 and ledger.admit(RUN) == 3

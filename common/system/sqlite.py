@@ -1,0 +1,239 @@
+"""SQLite files that hold state across crashes: made whole, held by one process, changed in durable transactions."""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gradwire.common.errors import GradwireError
+from gradwire.common.system.atomic import make_folder, replacing
+from gradwire.common.system.locks import FileLock
+
+# A file under construction is thrown away after a crash: it needs no journal, and is synced when it is complete.
+_CONSTRUCTION = "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;"
+_NO_ROOM = "see that the disk has room and may be written, and start again"
+_READ_ONLY = "let this user write there and start again"
+
+
+@dataclass(frozen=True)
+class SqliteFormat:
+    """What the files of one kind have in common.
+
+    Attributes:
+        what: names the kind in errors: "run log".
+        name: of the file in its directory; the lock is a file beside it, ``NAME.lock`` without the suffix.
+        holder: names the processes that use such files, in errors: "server".
+        application_id: 32 bits in SQLite's header that say whose file it is.
+        version: of the schema, in SQLite's header.
+        schema: SQL that makes the tables.
+        restore: what to do about damage.
+        error: the class of every error raised.
+    """
+
+    what: str
+    name: str
+    holder: str
+    application_id: int
+    version: int
+    schema: str
+    restore: str
+    error: type[GradwireError]
+
+    def remedy(self, error: Exception) -> str:
+        """What to do about an error of SQLite's, most of which are the operating system's."""
+        name = getattr(error, "sqlite_errorname", "") or ""
+        if name.startswith("SQLITE_FULL"):
+            return "make room on the disk and start again"
+        if name.startswith(("SQLITE_READONLY", "SQLITE_PERM")):
+            return _READ_ONLY
+        return self.restore if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) else _NO_ROOM
+
+    @contextmanager
+    def errors(self, where: object) -> Iterator[None]:
+        """Turn the errors of SQLite and of the operating system into one line of this format's class."""
+        try:
+            yield
+        except (sqlite3.Error, OverflowError, UnicodeDecodeError) as error:
+            raise self.error(f"{where}: {error}; nothing was changed: {self.remedy(error)}") from error
+        except OSError as error:
+            raise self.error(f"{where}: {error.strerror}; nothing was changed: {_NO_ROOM}") from error
+
+
+class SqliteFile:
+    """An open file, usable from any thread, and the lock on its directory."""
+
+    def __init__(
+        self, file_format: SqliteFormat, where: str, db: sqlite3.Connection, lock: FileLock | None
+    ) -> None:
+        """Take over a connection and a lock; ``create``, ``open`` and ``in_memory`` are what callers use.
+
+        Args:
+            file_format: what the file is.
+            where: names the file in errors.
+            db: in autocommit mode.
+            lock: on the file's directory; None in memory.
+        """
+        self.where = where
+        self.mutex = threading.RLock()  # held over a transaction: statements of two threads never mix
+        self._format = file_format
+        self._db = db
+        self._lock = lock
+
+    @classmethod
+    def create(
+        cls,
+        file_format: SqliteFormat,
+        directory: Path,
+        fill: Callable[[sqlite3.Connection], object] = lambda _: None,
+        *,
+        reopen: bool = False,
+    ) -> SqliteFile:
+        """Make the file, in a directory that is made where it is missing; a crash on the way leaves none.
+
+        Args:
+            file_format: what to make.
+            directory: where.
+            fill: writes the rows that the file is never without.
+            reopen: open a file that is there already, instead of refusing it.
+
+        Raises:
+            GradwireError: of the format's class: the file is there, in use, something else, or cannot be written.
+        """
+        with file_format.errors(directory):
+            if directory.exists() and not directory.is_dir():
+                raise file_format.error(f"{directory} is a file, expected a folder: pass another --state-dir")
+            make_folder(directory)
+        return cls._held(file_format, directory, lambda: _make(file_format, directory, fill, reopen=reopen))
+
+    @classmethod
+    def open(cls, file_format: SqliteFormat, directory: Path) -> SqliteFile:
+        """Open a file that is there.
+
+        Raises:
+            GradwireError: of the format's class: there is none, it is in use, something else, of another version, or
+                cannot be written.
+        """
+        if not (directory / file_format.name).is_file():
+            raise file_format.error(
+                f"{directory} holds no {file_format.what}: expected {file_format.name} in it, check the path"
+            )
+        return cls._held(file_format, directory, lambda: None)
+
+    @classmethod
+    def in_memory(cls, file_format: SqliteFormat) -> SqliteFile:
+        """A file that lasts as long as this object."""
+        db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+        db.executescript(file_format.schema)
+        return cls(file_format, "memory", db, None)
+
+    @classmethod
+    def _held(cls, file_format: SqliteFormat, directory: Path, prepare: Callable[[], object]) -> SqliteFile:
+        path, lock = directory / file_format.name, _locked(file_format, directory)
+        try:
+            with file_format.errors(path):
+                prepare()
+                return cls(file_format, str(path), _connect(file_format, path), lock)
+        except BaseException:
+            lock.close()
+            raise
+
+    def rows(self, sql: str, *values: Any) -> list[Any]:
+        """All rows of a query."""
+        with self.mutex, self._format.errors(self.where):
+            return self._db.execute(sql, values).fetchall()
+
+    @contextmanager
+    def transaction(self) -> Iterator[sqlite3.Connection]:
+        """A transaction: durable once the block has ended, and undone if anything in it, or its commit, raises."""
+        with self.mutex, self._format.errors(self.where):
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                yield self._db
+                self._db.execute("COMMIT")
+            except BaseException:
+                if self._db.in_transaction:  # SQLite has undone it by itself when the disk is full
+                    self._db.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """Close the file, then let another process have the directory; closing twice is harmless."""
+        with self.mutex:
+            self._db.close()
+            if self._lock is not None:
+                self._lock.close()
+
+
+def _locked(file_format: SqliteFormat, directory: Path) -> FileLock:
+    with file_format.errors(directory):
+        lock = FileLock((directory / file_format.name).with_suffix(".lock"), create_mode=0o600)
+        try:
+            acquired = lock.acquire(blocking=False)
+        except BaseException:
+            lock.close()
+            raise
+        if acquired:
+            return lock
+        lock.close()
+    raise file_format.error(
+        f"{directory} is in use by another {file_format.holder}: stop it, or give each process its own --state-dir"
+    )
+
+
+def _make(
+    file_format: SqliteFormat, directory: Path, fill: Callable[[sqlite3.Connection], object], *, reopen: bool
+) -> None:
+    path = directory / file_format.name
+    if reopen and path.exists():
+        return
+    # A stray journal counts as a file: SQLite would replay it into the new one.
+    for name in (path.name, f"{path.name}-wal", f"{path.name}-journal"):
+        if (directory / name).exists():
+            raise file_format.error(
+                f"{directory} already holds a {file_format.what} ({name}): resume it or choose another directory"
+            )
+    with replacing(path, sole_writer=True) as partial:
+        _build(file_format, partial, fill)
+
+
+def _build(file_format: SqliteFormat, path: Path, fill: Callable[[sqlite3.Connection], object]) -> None:
+    db = sqlite3.connect(path, isolation_level=None)
+    try:
+        db.executescript(f"{_CONSTRUCTION} {file_format.schema}")
+        db.execute(f"PRAGMA application_id = {file_format.application_id}")
+        db.execute(f"PRAGMA user_version = {file_format.version}")
+        fill(db)
+    finally:
+        db.close()
+
+
+def _connect(file_format: SqliteFormat, path: Path) -> sqlite3.Connection:
+    """An existing file, for any thread, checked before it is changed; in autocommit mode, every commit is durable."""
+    uri = f"{path.resolve().as_uri()}?mode=rw"
+    db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False)
+    try:
+        _check(file_format, path, db)
+        db.execute("PRAGMA journal_mode = WAL")
+        # The write-ahead log is on the disk before a commit returns; on macOS fsync alone does not see to that.
+        db.execute("PRAGMA synchronous = FULL")
+        db.execute("PRAGMA fullfsync = ON")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _check(file_format: SqliteFormat, path: Path, db: sqlite3.Connection) -> None:
+    (application,) = db.execute("PRAGMA application_id").fetchone()
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    if application != file_format.application_id:
+        raise file_format.error(f"{path} is not a {file_format.what}: check the path")
+    if version != file_format.version:
+        raise file_format.error(
+            f"{path} has {file_format.what} version {version}, expected {file_format.version}: "
+            "use the release that wrote it"
+        )

@@ -1,0 +1,39 @@
+"""The SQLite file of a run: its name, identity and tables.
+
+The last field of every row is a checksum of the others: damage that SQLite does not notice is noticed all the same.
+"""
+
+from __future__ import annotations
+
+from gradwire.common.errors import LogError
+from gradwire.common.system.sqlite import SqliteFormat
+
+NAME = "run.db"
+
+# Records of a few kB share pages of 8 KiB, large ones take fewer.
+SCHEMA = """
+PRAGMA page_size = 8192;
+CREATE TABLE run (config TEXT NOT NULL, run_id BLOB NOT NULL, rounds INTEGER NOT NULL, checksum BLOB NOT NULL);
+CREATE TABLE rounds (
+    round INTEGER PRIMARY KEY, workers BLOB NOT NULL, lengths BLOB NOT NULL, examples BLOB NOT NULL,
+    digest BLOB NOT NULL, payloads BLOB NOT NULL, checksum BLOB NOT NULL
+);
+CREATE TABLE snapshots (
+    round INTEGER, part INTEGER, parts INTEGER NOT NULL, data BLOB NOT NULL, checksum BLOB NOT NULL,
+    PRIMARY KEY (round, part)
+);
+CREATE TABLE assignments (process TEXT PRIMARY KEY, workers BLOB NOT NULL, checksum BLOB NOT NULL);
+CREATE TABLE metrics (round INTEGER PRIMARY KEY, data TEXT NOT NULL, checksum BLOB NOT NULL);
+CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum BLOB NOT NULL);
+"""
+
+RUN_LOG = SqliteFormat(
+    what="run log",
+    name=NAME,
+    holder="server",
+    application_id=0x67726164,  # "grad"
+    version=1,
+    schema=SCHEMA,
+    restore="restore the directory from a copy",
+    error=LogError,
+)
