@@ -23,7 +23,7 @@ from gradwire.common.errors import TaskError
 from gradwire.common.privacy.accounting import check_delta, check_epsilon, epsilon_for
 from gradwire.common.system.results import to_json
 from gradwire.deploy.run.launch import Request, launch
-from gradwire.worker.tasks import build_spec
+from gradwire.worker.tasks import build_task
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def private_run(
     """
     check_delta(delta)
     budgets = [check_epsilon(e) for e in epsilon or (8.0, 2.0)]
-    dim = build_spec(task, workers=workers, seed=0).dim
+    dim = build_task(task, workers=workers, seed=0).dim
     notes = Console(stderr=True)
     rows = []
     for scheme, budget in _cases(budgets):

@@ -17,7 +17,7 @@ from gradwire.bench.variance_report import check_plot, plot_variances, print_tab
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.errors import SpecError
 from gradwire.deploy.planning.bounds import variance_lower_bound
-from gradwire.worker.tasks import build_spec
+from gradwire.worker.tasks import build_task
 
 SIGMAS = 4.0  # a row is theory's when it is no further off than so many standard errors
 ENOUGH = (
@@ -167,7 +167,7 @@ def _gradient(task: str) -> NDArray[np.float32]:
     Raises:
         SpecError: the model is smaller.
     """
-    built = build_spec(task, workers=1, seed=0)
+    built = build_task(task, workers=1, seed=0)
     if built.dim < DIM:
         raise SpecError(
             f"{task} has {built.dim} parameters, expected at least {DIM}: give it more hidden units"

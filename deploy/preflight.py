@@ -47,12 +47,12 @@ def check(config: RunConfig, allow_task: Collection[str]) -> None:
         DataError: the data set is unknown, or cannot be had.
     """
     from gradwire.worker.data import fetch
-    from gradwire.worker.tasks import kind_of
+    from gradwire.worker.tasks import parse_task
 
     dim = check_names(config)
     if dim is not None:
         require_fits(dim, config.task)
-    kind = kind_of(parse_spec(config.task))
+    kind = parse_task(config.task)
     target = getattr(kind, "target", None)
     if target is not None and target not in allow_task:
         raise TaskError(f"the task runs code from {target}: if you trust it, pass --allow-task {target}")
@@ -74,13 +74,13 @@ def check_names(config: RunConfig) -> int | None:
         PrivacyError: workers would refuse the run under its own budget.
     """
     from gradwire.common.training.optimizers import parse_optimizer
-    from gradwire.worker.tasks import kind_of
+    from gradwire.worker.tasks import parse_task
 
     parse_optimizer(config.optimizer)
     if config.delta:
         require_accountant()
     check_downlink(config.downlink)
-    dim = kind_of(parse_spec(config.task)).known_dim
+    dim = parse_task(config.task).known_dim
     _check_codec(config, dim)
     if dim is not None:
         resolve_downlink(config, parse(config.codec, dim))

@@ -16,8 +16,7 @@ from gradwire.worker.gradients import Encoder
 from gradwire.worker.memories import Memories
 from gradwire.worker.privacy import Limits, Privacy
 from gradwire.worker.replica import Replica
-from gradwire.worker.tasks import Task
-from gradwire.worker.tasks.registry import build_spec
+from gradwire.worker.tasks import Task, build_task
 
 TOLD_STREAMS = 64  # that broke one after the other, before a server could be told
 
@@ -54,7 +53,7 @@ class Work:
         workers = tuple(welcome.workers)
         if self.run is None or self.run != run:
             spec = spec_from_message(run.task)
-            self.task = build_spec(spec, workers=run.workers, seed=run.seed, allow_import=self._allow_import)
+            self.task = build_task(spec, workers=run.workers, seed=run.seed, allow_import=self._allow_import)
             require_fits(self.task.dim, str(spec))
             self.codec = parse(spec_from_message(run.codec), self.task.dim)
             optimizer = parse_optimizer(spec_from_message(run.optimizer))

@@ -18,13 +18,13 @@ from gradwire.common.codecs import AnyCodec, codecs
 from gradwire.common.errors import ConfigError, GradwireError
 from gradwire.common.privacy.accounting import check_delta, check_epsilon, epsilon_for, pure, tightest
 from gradwire.common.randomness import SystemCoins
-from gradwire.common.spec import Spec, parse_spec
+from gradwire.common.spec import Spec
 from gradwire.common.system.results import to_json
 from gradwire.deploy.planning.bounds import variance_lower_bound
 from gradwire.deploy.planning.fitting import fitted
 from gradwire.deploy.planning.spelling import shortest_spec
 from gradwire.deploy.units import counted
-from gradwire.worker.tasks import kind_of
+from gradwire.worker.tasks import parse_task
 
 TIMED = 3  # encodings and decodings of which the fastest counts
 PATIENCE = 0.5  # seconds: one that takes longer is not repeated
@@ -97,7 +97,7 @@ def _wanted(
         check_delta(delta)
         if epsilon is None:
             raise ConfigError("--delta without --epsilon accounts for nothing: pass both")
-    known = None if task is None else kind_of(parse_spec(task)).known_dim
+    known = None if task is None else parse_task(task).known_dim
     if (known is None) == (dim is None):
         hint = "" if task is None or dim is not None else f"; {task} does not tell its coordinates"
         raise ConfigError(f"expected one of --dim and --task{hint}")

@@ -26,7 +26,7 @@ from gradwire.server.log.run_log import RunLog
 from gradwire.server.serving import open_log
 from gradwire.server.shutdown import DONE_PREFIX
 from gradwire.worker.ledger import Ledger
-from gradwire.worker.tasks import build_spec
+from gradwire.worker.tasks import build_task
 from tests.common.codecs.toys import PrivateToy
 
 STORED = RunConfig(task="mlp(digits)", workers=7, rounds=33)
@@ -109,7 +109,7 @@ def test_a_model_that_no_memory_holds_is_refused_before_it_is_made() -> None:
     ["synthetic(dim=7)", "least_squares(samples=40, dim=5)", "softmax(digits)", "mlp(digits, hidden=3)"],
 )
 def test_the_coordinates_known_beforehand_are_those_of_the_task(spec: str) -> None:
-    built = build_spec(spec, workers=2, seed=0)
+    built = build_task(spec, workers=2, seed=0)
     assert check_names(RunConfig(task=spec)) == built.dim == len(built.initial())
 
 

@@ -8,7 +8,7 @@ import pytest
 from gradwire.common.codecs import parse
 from gradwire.common.randomness import worker_coins
 from gradwire.common.training.model import Model
-from gradwire.common.training.optimizers import SGD
+from gradwire.common.training.optimizers.sgd import SGD
 from gradwire.common.training.record import RoundRecord, aggregate
 from gradwire.server.log.run_log import RunLog
 from tests.server.log_victim import CONFIG

@@ -27,7 +27,7 @@ from gradwire.server.serving import open_log, serve
 from gradwire.worker.gradients import Encoder
 from gradwire.worker.memories import Memories
 from gradwire.worker.process import WorkerOptions, WorkerProcess
-from gradwire.worker.tasks.registry import build_spec
+from gradwire.worker.tasks import build_task
 
 TIMEOUT = 60.0  # seconds: a run that hangs fails instead of holding the suite
 
@@ -36,7 +36,7 @@ Watch = Callable[[dict[str, Any]], None]
 
 def simulate(config: RunConfig) -> Model:
     """What the run must end with: the same fold, with no server, no wire and no concurrency."""
-    task = build_spec(config.task, workers=config.workers, seed=config.seed)
+    task = build_task(config.task, workers=config.workers, seed=config.seed)
     codec = parse(config.codec, task.dim)
     model = Model(task.initial(), parse_optimizer(config.optimizer))
     workers = tuple(range(config.workers))
@@ -159,7 +159,7 @@ class RawWorker:
         self, config: RunConfig, name: str, workers: tuple[int, ...], initial: Any = None
     ) -> str | None:
         """Join and say ready, with another initial model than the task's if one is given; the answer's kind."""
-        task = build_spec(config.task, workers=config.workers, seed=config.seed)
+        task = build_task(config.task, workers=config.workers, seed=config.seed)
         codec = parse(config.codec, task.dim)
         self.params = task.initial() if initial is None else initial
         await self.send(join=wire_pb2.Join(protocol=protocol.PROTOCOL, process=name, workers=workers))

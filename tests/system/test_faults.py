@@ -16,7 +16,7 @@ from gradwire.common.transport.statuses import error_of
 from gradwire.worker.gradients import Encoder
 from gradwire.worker.memories import Memories
 from gradwire.worker.replica import Replica
-from gradwire.worker.tasks.registry import build_spec
+from gradwire.worker.tasks import build_task
 from tests.system.harness import RawWorker, Run, simulate
 
 CONFIG = RunConfig(
@@ -171,7 +171,7 @@ def late_push(config: RunConfig) -> Any:
 def test_what_came_too_late_goes_back_into_the_memory() -> None:
     """Word of a late push comes after the entry, when the next payloads are made: nothing may be lost by that."""
     config = replace(CONFIG, codec="top_k(k=3)", workers=1)
-    task = build_spec(config.task, workers=1, seed=0)
+    task = build_task(config.task, workers=1, seed=0)
     codec, params = parse(config.codec, task.dim), task.initial()
     memories = Memories(codec, b"", (0,), None)
     encoder = Encoder(task, codec, 0, (0,), memories)
@@ -185,7 +185,7 @@ def test_what_came_too_late_goes_back_into_the_memory() -> None:
 
 def test_a_restarted_worker_takes_back_once_what_was_lost_with_its_stream(tmp_path: Path) -> None:
     config = replace(CONFIG, codec="top_k(k=3)", workers=1)
-    task = build_spec(config.task, workers=1, seed=0)
+    task = build_task(config.task, workers=1, seed=0)
     codec, params = parse(config.codec, task.dim), task.initial()
 
     def restarted() -> tuple[Encoder, Memories]:

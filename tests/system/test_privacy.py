@@ -21,7 +21,7 @@ from gradwire.worker.ledger import Ledger
 from gradwire.worker.privacy import Limits, Privacy, as_paid_for, check_assignment
 from gradwire.worker.process import WorkerOptions, WorkerProcess
 from gradwire.worker.replica import Replica
-from gradwire.worker.tasks.registry import build_spec
+from gradwire.worker.tasks import build_task
 from tests.common.codecs.toys import PrivateToy
 from tests.system.harness import Run
 from tests.system.test_faults import Rounds, cancel
@@ -194,7 +194,7 @@ def test_a_worker_says_what_its_data_have_cost_so_far() -> None:
 
 
 def test_coins_are_the_operating_systems() -> None:
-    task = build_spec(CONFIG.task, workers=3, seed=0)
+    task = build_task(CONFIG.task, workers=3, seed=0)
     codec = parse("private_toy(repeats=20)", task.dim)
     drawn = {
         Encoder(task, codec, 0, (0,)).batch(task.initial(), 0).payloads for _ in range(3)

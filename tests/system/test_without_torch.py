@@ -11,7 +11,7 @@ class Without(real):
     def find_spec(cls, name, path=None, target=None):
         return None if name.split(".")[0] == "torch" else real.find_spec(name, path, target)
 sys.meta_path[sys.meta_path.index(real)] = Without
-from gradwire.worker.tasks.registry import build_spec
+from gradwire.worker.tasks import build_task
 """
 EVERYTHING_ELSE = """
 import numpy as np
@@ -24,7 +24,7 @@ for family in codecs().values():
         shared = 7 if codec.shared_randomness else None
         x = np.random.default_rng(0).standard_normal(codec.dim)
         codec.decode(codec.encode(x, SystemCoins(), shared=shared), shared=shared)
-task = build_spec("mlp(digits, hidden=4)", workers=2, seed=0)
+task = build_task("mlp(digits, hidden=4)", workers=2, seed=0)
 assert task.gradient(task.initial(), round=0, worker=1).value.shape == (task.dim,)
 """
 
@@ -38,7 +38,7 @@ def test_everything_but_the_torch_task_runs_without_torch() -> None:
 
 
 def test_the_torch_task_says_what_it_needs() -> None:
-    code = HIDE_TORCH + "build_spec('torch(a.b:c)', workers=1, seed=0, allow_import=['a.b:c'])"
+    code = HIDE_TORCH + "build_task('torch(a.b:c)', workers=1, seed=0, allow_import=['a.b:c'])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False
     )

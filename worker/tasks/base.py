@@ -7,8 +7,9 @@ calls it from one thread at a time.
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -51,13 +52,21 @@ class Task(Protocol):
         """Named measures of ``params`` [dim] on what no worker trains on; may be empty."""
 
 
-class TaskKind(Protocol):
-    """A registered, frozen dataclass: its fields are the task's parameters, in positional order."""
+class TaskKind(ABC):
+    """The parameters of a task, from its spec: a frozen dataclass, whose fields are what the spec may set, in order.
+
+    Attributes:
+        name: the spec's name.
+    """
+
+    name: ClassVar[str]
 
     @property
+    @abstractmethod
     def known_dim(self) -> int | None:
         """Length of the parameter vector where it can be told without building the task, else None."""
 
+    @abstractmethod
     def build(self, *, workers: int, seed: int) -> Task:
         """Load the data and make the task for a run of ``workers`` logical workers."""
 

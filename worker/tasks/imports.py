@@ -13,12 +13,13 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gradwire.common.errors import SpecError, TaskError
+from gradwire.worker.tasks.base import TaskKind
 
 _TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True)
-class ImportingKind:
+class ImportingKind(TaskKind):
     """Base of the task kinds whose first parameter names a factory, ``package.module:factory``.
 
     Attributes:

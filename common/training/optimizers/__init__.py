@@ -1,17 +1,11 @@
-"""The optimizer step that server and replicas replay: pure functions of parameters, state, update and round."""
+"""The optimizer step that server and replicas replay: pure functions of parameters, state, update and round.
 
-from gradwire.common.training.optimizers.averaged import Averaged
+A module of this folder registers its optimizers under the names that specs give them.
+"""
+
+from gradwire.common.registry import import_submodules
 from gradwire.common.training.optimizers.base import Optimizer, optimizers, parse_optimizer
-from gradwire.common.training.optimizers.mirror import MirrorDescent
-from gradwire.common.training.optimizers.projected import ProjectedSGD
-from gradwire.common.training.optimizers.sgd import SGD
 
-__all__ = [
-    "SGD",
-    "Averaged",
-    "MirrorDescent",
-    "Optimizer",
-    "ProjectedSGD",
-    "optimizers",
-    "parse_optimizer",
-]
+import_submodules(__name__, __path__)
+
+__all__ = ["Optimizer", "optimizers", "parse_optimizer"]

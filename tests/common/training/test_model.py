@@ -15,7 +15,8 @@ from gradwire.common.arrays.update import Sparse, Vector, as_dense
 from gradwire.common.errors import LogError
 from gradwire.common.training.digest import SLAB, digest_of, digest_terms
 from gradwire.common.training.model import Model
-from gradwire.common.training.optimizers import SGD, Optimizer
+from gradwire.common.training.optimizers import Optimizer
+from gradwire.common.training.optimizers.sgd import SGD
 
 F32 = NDArray[np.float32]
 DIM = 40

@@ -18,7 +18,7 @@ from gradwire.deploy.planning.spelling import shortest_spec
 from gradwire.deploy.preflight import check, resolve
 from gradwire.deploy.run.launch import Request
 from gradwire.worker.gradients import Encoder
-from gradwire.worker.tasks import build_spec
+from gradwire.worker.tasks import build_task
 from tests.common.codecs.toys import PrivateToy
 
 
@@ -55,7 +55,7 @@ def test_every_row_fits_and_runs(
         codec = parse(config.codec, dim)
         assert codec.nbits == row["nbits"] <= bits and codec.variance(1.0) == row["variance"]
         assert config.feedback == ("error" if row["variance"] < 1 and not row["unbiased"] else "none")
-        task = build_spec(config.task, workers=1, seed=0)
+        task = build_task(config.task, workers=1, seed=0)
         (payload,) = Encoder(task, codec, 0, (0,)).batch(task.initial(), 0).payloads
         assert len(payload) <= codec.nbytes
     unbiased = [row for row in rows if row["unbiased"]]
@@ -134,7 +134,7 @@ def test_private_rows_run_and_the_budget_pays_for_every_round(
         config = runs(row["command"], monkeypatch)
         codec = parse(config.codec, 31)
         assert affordable(config.max_epsilon, codec.epsilon, config.delta) >= config.rounds == 20
-        task = build_spec(config.task, workers=1, seed=0)
+        task = build_task(config.task, workers=1, seed=0)
         (payload,) = Encoder(task, codec, 0, (0,)).batch(task.initial(), 0).payloads
         assert len(payload) == codec.nbytes
 
@@ -172,7 +172,7 @@ def test_specs_are_printed_without_what_changes_nothing(spec: str, short: str) -
 
 def test_it_plans_for_a_task(capsys: pytest.CaptureFixture[str]) -> None:
     report = planned("--task", "mlp(digits, hidden=8)", "--bits", "500", capsys=capsys)
-    assert report["dim"] == build_spec("mlp(digits, hidden=8)", workers=1, seed=0).dim
+    assert report["dim"] == build_task("mlp(digits, hidden=8)", workers=1, seed=0).dim
     assert all("mlp(digits, hidden=8)" in row["command"] for row in report["rows"])
 
 

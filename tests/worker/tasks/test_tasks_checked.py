@@ -11,7 +11,7 @@ import pytest
 from gradwire.common.codecs import parse
 from gradwire.common.errors import NotFiniteError, TaskError
 from gradwire.worker.gradients import Encoder
-from gradwire.worker.tasks import Gradient, Task, build_spec
+from gradwire.worker.tasks import Gradient, Task, build_task
 
 DIM = 3
 ZEROS = np.zeros(DIM, np.float32)
@@ -51,7 +51,7 @@ def build() -> Iterator[Build]:
     def make(factory: Callable[..., Any]) -> Task:
         module.make = factory  # type: ignore[attr-defined]
         target = "a_users_mistakes:make"
-        return build_spec(f"custom({target})", workers=2, seed=0, allow_import=[target])
+        return build_task(f"custom({target})", workers=2, seed=0, allow_import=[target])
 
     yield make
     del sys.modules["a_users_mistakes"]
@@ -201,5 +201,5 @@ def test_a_module_that_raises_when_it_is_imported(tmp_path: Any, monkeypatch: py
     (tmp_path / "a_users_typo.py").write_text("def make(workers, seed:\n")
     monkeypatch.syspath_prepend(tmp_path)
     target = "a_users_typo:make"
-    said = refused(lambda: build_spec(f"custom({target})", workers=1, seed=0, allow_import=[target]))
+    said = refused(lambda: build_task(f"custom({target})", workers=1, seed=0, allow_import=[target]))
     assert said.startswith("importing a_users_typo raised SyntaxError") and "correct the module" in said

@@ -7,13 +7,13 @@ import pytest
 from numpy.typing import NDArray
 
 from gradwire.worker.data import Dataset
-from gradwire.worker.tasks import build_spec
-from gradwire.worker.tasks.least_squares import LeastSquaresTask
-from gradwire.worker.tasks.logistic import LogisticModel
+from gradwire.worker.tasks import build_task
+from gradwire.worker.tasks.kinds.least_squares import LeastSquaresTask
+from gradwire.worker.tasks.kinds.logistic import LogisticModel
+from gradwire.worker.tasks.kinds.mlp import MlpModel
+from gradwire.worker.tasks.kinds.softmax import SoftmaxModel
 from gradwire.worker.tasks.losses import logistic_loss, softmax_cross_entropy
-from gradwire.worker.tasks.mlp import MlpModel
 from gradwire.worker.tasks.shards import Shards
-from gradwire.worker.tasks.softmax import SoftmaxModel
 from gradwire.worker.tasks.supervised import Model, SupervisedTask
 
 SAMPLES, INPUTS = 23, 5
@@ -109,10 +109,10 @@ def test_the_weighted_mean_over_workers_is_the_gradient_over_all_samples(model: 
 
 def test_the_regulariser_of_eq_29_is_one_over_the_number_of_samples(monkeypatch: pytest.MonkeyPatch) -> None:
     data = task_of(*MODELS["logistic"], workers=1).data
-    monkeypatch.setattr("gradwire.worker.tasks.logistic.load", lambda name: data)
-    task = build_spec("logistic(small)", workers=4, seed=0)
+    monkeypatch.setattr("gradwire.worker.tasks.kinds.logistic.load", lambda name: data)
+    task = build_task("logistic(small)", workers=4, seed=0)
     assert isinstance(task, SupervisedTask) and task.model == LogisticModel(INPUTS, 1 / SAMPLES)
-    assert build_spec("logistic(small, l2=0)", workers=4, seed=0).model == LogisticModel(INPUTS, 0)  # type: ignore[attr-defined]
+    assert build_task("logistic(small, l2=0)", workers=4, seed=0).model == LogisticModel(INPUTS, 0)  # type: ignore[attr-defined]
 
 
 def test_evaluation_in_chunks_is_evaluation_at_once(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from gradwire.common.errors import ConfigError, NotFiniteError, TaskError
-from gradwire.worker.tasks import Task, build_spec, build_task
-from gradwire.worker.tasks.mlp import MlpModel
-from gradwire.worker.tasks.softmax import SoftmaxModel
+from gradwire.worker.tasks import Task, build_task
+from gradwire.worker.tasks.kinds.mlp import MlpModel
+from gradwire.worker.tasks.kinds.softmax import SoftmaxModel
 
 BUILDABLE = [
     "synthetic(dim=50)", "least_squares(samples=60, dim=7)", "least_squares(samples=60, dim=7, batch=5)",
@@ -33,7 +33,7 @@ def test_the_papers_dimensions() -> None:
 @buildable
 def test_a_task_repeats_itself(text: str) -> None:
     """A worker that died and came back gives the same bits, whatever its process did before."""
-    before, after = (build_spec(text, workers=6, seed=3) for _ in range(2))
+    before, after = (build_task(text, workers=6, seed=3) for _ in range(2))
     assert isinstance(before, Task)
     params = before.initial()
     assert params.dtype == np.float32 and params.shape == (before.dim,)
@@ -46,7 +46,7 @@ def test_a_task_repeats_itself(text: str) -> None:
 
 @buildable
 def test_gradients_of_workers_differ_and_stay_as_they_were(text: str) -> None:
-    task = build_spec(text, workers=6, seed=3)
+    task = build_task(text, workers=6, seed=3)
     params = task.initial()
     first = task.gradient(params, round=0, worker=0).value
     kept = first.copy()
@@ -56,7 +56,7 @@ def test_gradients_of_workers_differ_and_stay_as_they_were(text: str) -> None:
 
 @buildable
 def test_read_only_parameters_will_do(text: str) -> None:
-    task = build_spec(text, workers=6, seed=3)
+    task = build_task(text, workers=6, seed=3)
     params = task.initial()
     params.flags.writeable = False
     task.gradient(params, round=0, worker=0)
@@ -65,7 +65,7 @@ def test_read_only_parameters_will_do(text: str) -> None:
 
 @buildable
 def test_wrong_parameters_and_workers_are_refused(text: str) -> None:
-    task = build_spec(text, workers=6, seed=3)
+    task = build_task(text, workers=6, seed=3)
     params = task.initial()
     with pytest.raises(TaskError, match=rf"shape \[{task.dim - 1}\], expected \[{task.dim}\]"):
         task.gradient(params[1:], round=0, worker=0)
@@ -76,16 +76,16 @@ def test_wrong_parameters_and_workers_are_refused(text: str) -> None:
 
 def test_too_many_workers_are_refused_when_the_task_is_built() -> None:
     with pytest.raises(TaskError, match="use at most 1438 workers"):
-        build_task("mlp", {"dataset": "digits"}, workers=1439, seed=0)
+        build_task("mlp(digits)", workers=1439, seed=0)
     with pytest.raises(TaskError, match="for 0 workers"):
-        build_task("synthetic", {"dim": 3}, workers=0, seed=0)
+        build_task("synthetic(3)", workers=0, seed=0)
 
 
 @pytest.mark.parametrize(
     "text", ["mlp(digits, hidden=9)", "softmax(digits)", "least_squares(samples=60, dim=7)"]
 )
 def test_a_model_that_blew_up_says_so(text: str) -> None:
-    task = build_spec(text, workers=6, seed=3)
+    task = build_task(text, workers=6, seed=3)
     params = np.full(task.dim, 3e38, np.float32)
     with pytest.raises(
         NotFiniteError, match=r"worker 2, round 8: the training loss is (nan|inf); lower the learning rate"
@@ -94,12 +94,12 @@ def test_a_model_that_blew_up_says_so(text: str) -> None:
 
 
 def test_synthetic_gradients() -> None:
-    task = build_spec("synthetic(dim=20000)", workers=2, seed=1)
+    task = build_task("synthetic(dim=20000)", workers=2, seed=1)
     first, later = (task.gradient(task.initial(), round=r, worker=0) for r in (0, 9))
     assert first.value is later.value and first.loss is None and task.evaluate(task.initial()) == {}
     assert first.value.dtype == np.float32
     assert np.linalg.norm(first.value) == pytest.approx(1, abs=0.05)  # six standard deviations are 0.03
-    assert not np.array_equal(first.value, build_spec("synthetic(20000)", workers=2, seed=2).gradient(
+    assert not np.array_equal(first.value, build_task("synthetic(20000)", workers=2, seed=2).gradient(
         task.initial(), round=0, worker=0).value)  # fmt: skip
 
 
@@ -122,12 +122,12 @@ def test_views_share_memory_with_the_flat_vector() -> None:
 
 
 def test_least_squares_converges_to_its_optimum() -> None:
-    task = build_spec("least_squares(samples=2000, dim=20)", workers=10, seed=0)
+    task = build_task("least_squares(samples=2000, dim=20)", workers=10, seed=0)
     assert task.evaluate(descend(task, 10, rounds=60, rate=0.8))["distance"] < 1e-4
 
 
 def test_least_squares_does_not_depend_on_the_number_of_workers() -> None:
-    few, many = (build_spec("least_squares(samples=60, dim=7)", workers=w, seed=3) for w in (2, 30))
+    few, many = (build_task("least_squares(samples=60, dim=7)", workers=w, seed=3) for w in (2, 30))
     params = np.ones(7, np.float32)
     assert few.evaluate(params) == many.evaluate(params)
 
@@ -137,10 +137,10 @@ def test_least_squares_does_not_depend_on_the_number_of_workers() -> None:
     [("softmax(digits)", 100, 0.5, 0.88), ("mlp(digits, hidden=64)", 100, 0.2, 0.9)],
 )
 def test_digits_are_learnt(text: str, rounds: int, rate: float, accuracy: float) -> None:
-    task = build_spec(text, workers=4, seed=0)
+    task = build_task(text, workers=4, seed=0)
     assert task.evaluate(descend(task, 4, rounds, rate))["accuracy"] > accuracy
 
 
 def test_a_matrix_that_no_memory_holds_is_refused_before_it_is_drawn() -> None:
     with pytest.raises(ConfigError, match=r"the matrix of 99,999,999 by 99,999 numbers takes 39,999.6 GB"):
-        build_spec("least_squares(samples=99999999, dim=99999)", workers=4, seed=0)
+        build_task("least_squares(samples=99999999, dim=99999)", workers=4, seed=0)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from gradwire.worker.data import DatasetInfo, available, load
-from gradwire.worker.tasks import build_spec
+from gradwire.worker.tasks import build_task
 
 pytestmark = [
     pytest.mark.realdata,
@@ -44,7 +44,7 @@ def test_a_data_set_is_what_the_catalogue_says(name: str) -> None:
 @pytest.mark.parametrize(("name", "hidden", "dim"), [("mnist", 1000, 795_010), ("cifar10", 4000, 12_332_010)])
 def test_the_papers_networks(name: str, hidden: int, dim: int) -> None:
     info = at_hand(name)
-    task = build_spec(f"mlp({name}, hidden={hidden})", workers=100, seed=0)
+    task = build_task(f"mlp({name}, hidden={hidden})", workers=100, seed=0)
     params = task.initial()
     answer = task.gradient(params, round=0, worker=99)
     assert task.dim == dim == len(answer.value) and answer.examples == info.samples // 100
@@ -66,7 +66,7 @@ def test_the_papers_networks(name: str, hidden: int, dim: int) -> None:
 def test_the_papers_logistic_regressions(name: str, dim: int, rate: float, rounds: int, error: float) -> None:
     """[V] Table 4's setting without quantization: 20 workers, eq. 29."""
     at_hand(name)
-    task = build_spec(f"logistic({name})", workers=20, seed=0)
+    task = build_task(f"logistic({name})", workers=20, seed=0)
     params = task.initial()
     assert task.dim == dim
     for round in range(rounds):

@@ -7,10 +7,10 @@ from pathlib import Path
 import pytest
 
 from gradwire.common.errors import SpecError, TaskError
-from gradwire.common.spec import canonical, parameter_fields, parse_spec
-from gradwire.worker.tasks import build_spec, build_task, kind_of, register_task, task_kinds
+from gradwire.common.spec import canonical, parse_spec, spelled
+from gradwire.worker.tasks import TaskKind, build_task, parse_task, register_task, task_kinds
 from gradwire.worker.tasks.checked import CheckedTask
-from gradwire.worker.tasks.synthetic import SyntheticKind
+from gradwire.worker.tasks.kinds.synthetic import SyntheticKind
 
 EXAMPLES = {
     "custom": "custom(my_package.module:factory)",
@@ -23,7 +23,7 @@ EXAMPLES = {
 }
 TASK = """
 import numpy as np
-from gradwire.worker.tasks import Gradient
+from gradwire.worker.tasks import TaskKind, build_task, parse_task, register_task, task_kinds
 
 class Mine:
     dim = 3
@@ -56,21 +56,25 @@ def test_every_kind_has_an_example_here() -> None:
 
 @pytest.mark.parametrize("text", EXAMPLES.values(), ids=EXAMPLES.keys())
 def test_a_kind_survives_its_canonical_spelling(text: str) -> None:
-    spec = parse_spec(text)
-    kind = kind_of(spec)
-    values = {field.name: getattr(kind, field.name) for field in parameter_fields(type(kind))}
-    assert kind_of(parse_spec(canonical(spec.name, values))) == kind
+    kind = parse_task(text)
+    assert kind.name == parse_spec(text).name
+    assert parse_task(canonical(kind.name, spelled(kind))) == kind
 
 
 def test_an_unknown_task_gets_a_hint() -> None:
-    with pytest.raises(SpecError, match=r"no task is called 'mpl'.*did you mean mlp"):
-        build_task("mpl", {}, workers=1, seed=0)
+    with pytest.raises(SpecError, match=r"unknown task 'mpl': did you mean mlp\?"):
+        build_task("mpl", workers=1, seed=0)
 
 
 def test_a_taken_name_is_refused() -> None:
-    with pytest.raises(SpecError, match="'synthetic' is taken by SyntheticKind"):
-        register_task("synthetic")(SyntheticKind)
+    with pytest.raises(SpecError, match="two tasks are called 'synthetic': SyntheticKind and SyntheticKind"):
+        register_task(SyntheticKind)
     assert task_kinds()["synthetic"] is SyntheticKind
+
+
+def test_a_kind_stands_in_the_module_of_its_name() -> None:
+    for name, kind in task_kinds().items():
+        assert issubclass(kind, TaskKind) and kind.__module__ == f"gradwire.worker.tasks.kinds.{name}"
 
 
 @pytest.mark.parametrize(
@@ -95,7 +99,7 @@ def test_a_taken_name_is_refused() -> None:
 )
 def test_an_impossible_parameter_is_refused(text: str, says: str) -> None:
     with pytest.raises(SpecError, match=says):
-        build_spec(text, workers=1, seed=0)
+        build_task(text, workers=1, seed=0)
 
 
 @pytest.mark.parametrize("kind", ["torch", "custom"])
@@ -103,25 +107,23 @@ def test_nothing_is_imported_without_leave(kind: str, module: str) -> None:
     target = f"{module}:factory"
     for allowed in ((), (f"{module}:other",), (module,), f"{target}_and_more"):
         with pytest.raises(TaskError, match=f"start the worker with --allow-task {target}"):
-            build_task(kind, {"target": target}, workers=1, seed=0, allow_import=allowed)
+            build_task(f"{kind}({target})", workers=1, seed=0, allow_import=allowed)
     assert module not in sys.modules
 
 
 def test_a_run_cannot_grant_itself_leave(module: str) -> None:
     for name in ("allow_import", "_allowed"):
         with pytest.raises(SpecError, match="no argument"):
-            build_task(
-                "custom", {"target": f"{module}:factory", name: f"{module}:factory"}, workers=1, seed=0
-            )
+            build_task(f"custom({module}:factory, {name}={module}:factory)", workers=1, seed=0)
     with pytest.raises(SpecError, match="takes 1 arguments"):
-        build_spec(f"custom({module}:factory, {module}:factory)", workers=1, seed=0)
+        build_task(f"custom({module}:factory, {module}:factory)", workers=1, seed=0)
     assert module not in sys.modules
 
 
 @pytest.mark.parametrize("allowed", [["{}:factory"], {"{}:factory", "other:thing"}, "{}:factory"])
 def test_an_allowed_task_is_built(module: str, allowed: str | list[str] | set[str]) -> None:
     allowed = allowed.format(module) if isinstance(allowed, str) else [a.format(module) for a in allowed]
-    task = build_spec(f"custom({module}:factory)", workers=4, seed=5, allow_import=allowed)
+    task = build_task(f"custom({module}:factory)", workers=4, seed=5, allow_import=allowed)
     assert isinstance(task, CheckedTask)
     assert task.dim == 3 and (task.task.workers, task.task.seed) == (4, 5)  # type: ignore[attr-defined]
 
@@ -137,11 +139,11 @@ def test_an_allowed_task_is_built(module: str, allowed: str | list[str] | set[st
 )
 def test_what_is_no_task_is_refused(module: str, name: str, says: str) -> None:
     with pytest.raises(TaskError, match=says):
-        build_spec(f"custom({module}:{name})", workers=1, seed=0, allow_import=[f"{module}:{name}"])
+        build_task(f"custom({module}:{name})", workers=1, seed=0, allow_import=[f"{module}:{name}"])
 
 
 def test_a_missing_module_is_an_error_of_one_line() -> None:
     with pytest.raises(TaskError, match="cannot import no_such_module:factory: No module named"):
-        build_spec(
+        build_task(
             "custom(no_such_module:factory)", workers=1, seed=0, allow_import=["no_such_module:factory"]
         )

@@ -13,8 +13,8 @@ import pytest
 
 from gradwire.common.errors import NotFiniteError, TaskError
 from gradwire.worker.data import load
-from gradwire.worker.tasks import Task, build_spec
-from gradwire.worker.tasks.mlp import MlpModel
+from gradwire.worker.tasks import Task, build_task
+from gradwire.worker.tasks.kinds.mlp import MlpModel
 from gradwire.worker.tasks.shards import Shards
 from gradwire.worker.tasks.supervised import SupervisedTask
 
@@ -45,7 +45,7 @@ def build() -> Iterator[Callable[..., Task]]:
     def make(factory: Callable[..., Any], arguments: str = "", workers: int = WORKERS) -> Task:
         module.factory = factory  # type: ignore[attr-defined]
         target = "a_users_torch:factory"
-        return build_spec(f"torch({target}{arguments})", workers=workers, seed=SEED, allow_import=[target])
+        return build_task(f"torch({target}{arguments})", workers=workers, seed=SEED, allow_import=[target])
 
     yield make
     del sys.modules["a_users_torch"]
@@ -213,7 +213,7 @@ def test_without_torch_the_error_names_the_extra(
 ) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(
-        "gradwire.worker.tasks.torch_kind.find_spec", lambda name: None if name == "torch" else find(name)
+        "gradwire.worker.tasks.kinds.torch.find_spec", lambda name: None if name == "torch" else find(name)
     )
     with pytest.raises(TaskError, match=r"install it with pip install 'gradwire\[torch\]'"):
         build(mlp_problem)

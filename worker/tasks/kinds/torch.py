@@ -13,7 +13,7 @@ from gradwire.worker.tasks.imports import ImportingKind
 from gradwire.worker.tasks.registry import register_task
 
 
-@register_task("torch")
+@register_task
 @dataclass(frozen=True)
 class TorchKind(ImportingKind):
     """A torch module with its loss and data.
@@ -26,6 +26,8 @@ class TorchKind(ImportingKind):
 
     batch: int = 0
     device: str = "auto"
+
+    name = "torch"
 
     def __post_init__(self) -> None:
         super().__post_init__()

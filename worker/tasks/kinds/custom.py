@@ -15,7 +15,7 @@ from gradwire.worker.tasks.registry import register_task
 _MEMBERS = ("dim", "initial", "gradient", "evaluate")
 
 
-@register_task("custom")
+@register_task
 @dataclass(frozen=True)
 class CustomKind(ImportingKind):
     """A task from a factory ``factory(workers, seed) -> Task``.
@@ -23,6 +23,8 @@ class CustomKind(ImportingKind):
     Attributes:
         target: where the factory is, ``package.module:factory``.
     """
+
+    name = "custom"
 
     def build(self, *, workers: int, seed: int) -> Task:
         """Import the factory and call it.

@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.common.errors import TaskError
-from gradwire.worker.tasks.base import Gradient, checked_params, require_at_least
+from gradwire.worker.tasks.base import Gradient, TaskKind, checked_params, require_at_least
 from gradwire.worker.tasks.registry import register_task
 from gradwire.worker.tasks.streams import stream
 
@@ -53,9 +53,9 @@ class SyntheticTask:
         return {}
 
 
-@register_task("synthetic")
+@register_task
 @dataclass(frozen=True)
-class SyntheticKind:
+class SyntheticKind(TaskKind):
     """Random gradients.
 
     Attributes:
@@ -63,6 +63,8 @@ class SyntheticKind:
     """
 
     dim: int
+
+    name = "synthetic"
 
     def __post_init__(self) -> None:
         require_at_least(1, "synthetic", dim=self.dim)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gradwire.worker.data import load
 from gradwire.worker.data.catalog import entry_of
-from gradwire.worker.tasks.base import require_at_least
+from gradwire.worker.tasks.base import TaskKind, require_at_least
 from gradwire.worker.tasks.losses import softmax_cross_entropy
 from gradwire.worker.tasks.registry import register_task
 from gradwire.worker.tasks.shards import Shards
@@ -86,9 +86,9 @@ class MlpModel:
         return active, logits
 
 
-@register_task("mlp")
+@register_task
 @dataclass(frozen=True)
-class MlpKind:
+class MlpKind(TaskKind):
     """A network with one hidden ReLU layer.
 
     Attributes:
@@ -100,6 +100,8 @@ class MlpKind:
     dataset: str
     hidden: int = 1000
     batch: int = 0
+
+    name = "mlp"
 
     def __post_init__(self) -> None:
         require_at_least(1, "mlp", hidden=self.hidden)

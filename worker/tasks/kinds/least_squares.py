@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.common.system.memory import require_memory
-from gradwire.worker.tasks.base import Gradient, checked_loss, checked_params, require_at_least
+from gradwire.worker.tasks.base import Gradient, TaskKind, checked_loss, checked_params, require_at_least
 from gradwire.worker.tasks.registry import register_task
 from gradwire.worker.tasks.shards import Shards
 from gradwire.worker.tasks.streams import stream
@@ -72,9 +72,9 @@ class LeastSquaresTask:
         return {"distance": float(np.linalg.norm(error)), "objective": loss}
 
 
-@register_task("least_squares")
+@register_task
 @dataclass(frozen=True)
-class LeastSquaresKind:
+class LeastSquaresKind(TaskKind):
     """Least squares with a known optimum.
 
     Attributes:
@@ -86,6 +86,8 @@ class LeastSquaresKind:
     samples: int = 10_000
     dim: int = 200
     batch: int = 0
+
+    name = "least_squares"
 
     def __post_init__(self) -> None:
         require_at_least(1, "least_squares", samples=self.samples, dim=self.dim)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gradwire.common.errors import SpecError
 from gradwire.worker.data import load
 from gradwire.worker.data.catalog import entry_of
-from gradwire.worker.tasks.base import require_at_least
+from gradwire.worker.tasks.base import TaskKind, require_at_least
 from gradwire.worker.tasks.losses import softmax_cross_entropy
 from gradwire.worker.tasks.registry import register_task
 from gradwire.worker.tasks.shards import Shards
@@ -60,9 +60,9 @@ class SoftmaxModel:
         return softmax_cross_entropy(logits, y), correct
 
 
-@register_task("softmax")
+@register_task
 @dataclass(frozen=True)
-class SoftmaxKind:
+class SoftmaxKind(TaskKind):
     """Multinomial logistic regression with a bias.
 
     Attributes:
@@ -74,6 +74,8 @@ class SoftmaxKind:
     dataset: str
     l2: float = 0.0
     batch: int = 0
+
+    name = "softmax"
 
     def __post_init__(self) -> None:
         require_at_least(0, "softmax", batch=self.batch)

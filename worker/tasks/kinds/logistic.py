@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gradwire.common.errors import SpecError
 from gradwire.worker.data import load
 from gradwire.worker.data.catalog import entry_of
-from gradwire.worker.tasks.base import require_at_least
+from gradwire.worker.tasks.base import TaskKind, require_at_least
 from gradwire.worker.tasks.losses import logistic_loss
 from gradwire.worker.tasks.registry import register_task
 from gradwire.worker.tasks.shards import Shards
@@ -47,9 +47,9 @@ class LogisticModel:
         return loss, int(np.count_nonzero((scores >= 0) == (y == 1)))
 
 
-@register_task("logistic")
+@register_task
 @dataclass(frozen=True)
-class LogisticKind:
+class LogisticKind(TaskKind):
     """Binary logistic regression.
 
     Attributes:
@@ -61,6 +61,8 @@ class LogisticKind:
     dataset: str
     l2: float | str = "auto"
     batch: int = 0
+
+    name = "logistic"
 
     def __post_init__(self) -> None:
         require_at_least(0, "logistic", batch=self.batch)
