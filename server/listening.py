@@ -7,7 +7,6 @@ import grpc
 from gradwire.common.errors import ConfigError
 from gradwire.common.transport import protocol
 from gradwire.common.transport.address import Address
-from gradwire.common.transport.framing import MAX_MESSAGE_BYTES
 from gradwire.common.transport.options import server_options
 from gradwire.common.transport.statuses import StatusInterceptor
 from gradwire.common.transport.tls import ServerTls
@@ -20,7 +19,7 @@ def listen(address: Address, tls: ServerTls | None) -> tuple[grpc.aio.Server, in
     Raises:
         ConfigError: the address cannot be listened on.
     """
-    server = grpc.aio.server(interceptors=[StatusInterceptor()], options=server_options(MAX_MESSAGE_BYTES))
+    server = grpc.aio.server(interceptors=[StatusInterceptor()], options=server_options())
     try:
         if tls is None:
             return server, server.add_insecure_port(address.target)

@@ -110,12 +110,11 @@ async def serve(
         # Releases the address.
         await server.stop(None)
         raise
-    meter = TcpMeter()
+    meter = TcpMeter(port)
     try:
         serving = _Serving(run, server, meter, dim)
         if await_workers:
             run.shutdown.expect_all()
-        meter.observe(local_port=port)
         run.tcp.use(meter)
         loop = asyncio.get_running_loop()
         with signals.waking(loop):
@@ -177,7 +176,7 @@ class _Serving:
 
     async def _summary(self) -> dict[str, Any]:
         # The kernel counts the last bytes of a connection when it has ended.
-        await asyncio.to_thread(self._meter.settle, STOP_GRACE)
+        await asyncio.to_thread(self._meter.wait_closed, STOP_GRACE)
         await self._run.save_counters()
         summary = summarise(self._run)
         add_interfaces(summary, self._at_start, self._at_open, read_interfaces())

@@ -12,10 +12,10 @@ import grpc
 
 from gradwire.common.errors import InvalidArgument, Unavailable
 from gradwire.common.transport.framing import Reassembler
+from gradwire.common.transport.limits import CONTROL_BYTES
 from gradwire.proto import wire_pb2
 
 Call = grpc.aio.StreamStreamCall[bytes, bytes]
-GREETING_BYTES = 1 << 16
 MAX_WAITING = (
     64 << 20
 )  # bytes of messages that wait for a busy worker; beyond that the transport holds the server back
@@ -44,7 +44,7 @@ class Arrivals:
     def __init__(self, call: Call, on_contact: Callable[[], None]) -> None:
         self._call = call
         self._on_contact = on_contact
-        self._assembly = Reassembler(wire_pb2.FromServer, GREETING_BYTES)
+        self._assembly = Reassembler(wire_pb2.FromServer, CONTROL_BYTES)
         self._waiting: deque[Arrival] = deque()
         self._bytes = 0
         self._end: Exception | None = None

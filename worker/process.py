@@ -15,9 +15,8 @@ import grpc
 from gradwire.common.errors import Unavailable
 from gradwire.common.transport import protocol
 from gradwire.common.transport.address import Address
-from gradwire.common.transport.framing import MAX_MESSAGE_BYTES
 from gradwire.common.transport.options import channel_options
-from gradwire.common.transport.statuses import error_of
+from gradwire.common.transport.statuses import wire_errors
 from gradwire.common.transport.tls import WorkerTls
 from gradwire.worker.arrivals import Call
 from gradwire.worker.privacy import Limits
@@ -123,7 +122,7 @@ class WorkerProcess:
         )
 
     def _channel(self) -> grpc.aio.Channel:
-        options = channel_options(MAX_MESSAGE_BYTES)
+        options = channel_options()
         target, tls = self._options.server.target, self._options.tls
         if tls is None:
             return grpc.aio.insecure_channel(target, options)
@@ -139,8 +138,9 @@ class WorkerProcess:
         call: Call = channel.stream_stream(protocol.METHOD)()
         options = self._options
         try:
-            await Stream(call, self._work, options.name, options.count, options.workers, self._progress).run()
-        except grpc.aio.AioRpcError as error:
-            raise error_of(error) from error
+            with wire_errors():
+                await Stream(
+                    call, self._work, options.name, options.count, options.workers, self._progress
+                ).run()
         finally:
             call.cancel()

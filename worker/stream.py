@@ -8,11 +8,11 @@ from collections.abc import Callable, Collection
 import grpc
 
 from gradwire.common.errors import DivergenceError, InvalidArgument, Unavailable
-from gradwire.common.transport import protocol
+from gradwire.common.transport import limits, protocol
 from gradwire.common.transport.framing import frames
 from gradwire.common.transport.specs import codec_to_message
 from gradwire.proto import wire_pb2
-from gradwire.worker.arrivals import GREETING_BYTES, Arrival, Arrivals, Call, EndedInOrder, ended
+from gradwire.worker.arrivals import Arrival, Arrivals, Call, EndedInOrder, ended
 from gradwire.worker.privacy import check_assignment
 from gradwire.worker.work import Work
 
@@ -94,7 +94,11 @@ class Stream:
         """Bytes of the longest message that this run's server sends: an entry or a snapshot."""
         work = self._work
         arrays = 1 + len(work.model.state)
-        return max(GREETING_BYTES, work.replica.longest_entry, 4 * arrays * work.codec.dim + 64)
+        return max(
+            limits.CONTROL_BYTES,
+            work.replica.longest_entry,
+            limits.snapshot_bytes(work.codec.dim, arrays),
+        )
 
     async def _ready(self, earlier: tuple[wire_pb2.StreamCount, ...] = ()) -> None:
         work = self._work

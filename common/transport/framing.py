@@ -13,10 +13,8 @@ from typing import Generic, TypeVar
 from google.protobuf.message import DecodeError
 
 from gradwire.common.errors import InvalidArgument
-from gradwire.common.transport.traffic import PIECE_BYTES
+from gradwire.common.transport.limits import PIECE_BYTES
 from gradwire.proto import wire_pb2
-
-MAX_MESSAGE_BYTES = PIECE_BYTES + 64  # what gRPC is told: one piece and its tags
 
 M = TypeVar("M", bound=wire_pb2.FromWorker | wire_pb2.FromServer)
 

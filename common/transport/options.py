@@ -7,7 +7,7 @@ warm bidirectional stream:
 |---|---|---|---|---|
 | gRPC's defaults | 40 to 41 B | 14.1 B | 40 B | 40 to 58 B, 1.4 to 2.3 packets a message |
 | bdp_probe off | 40.0 B | 14.1 B | 49 B (two frames) | 19 MB/s at most: the window stays 64 KiB |
-| these | 40.0 B | 14.1 B | 40.0 B | 40.0 B, 1.1 packets; 80 MB/s with the smallest window, 200 with the largest |
+| these | 40.0 B | 14.1 B | 40.0 B | 40.0 B, 1.1 packets; 80 MB/s |
 
 The 40 bytes are one DATA header (9), gRPC's length prefix (5) and two WINDOW_UPDATE frames (13 each) which the C core
 adds to whatever it writes after it has read; no option removes those two. Bandwidth probes (PING frames of 17 bytes,
@@ -17,14 +17,14 @@ outright.
 
 from __future__ import annotations
 
-from gradwire.common.errors import ConfigError
+from gradwire.common.transport.limits import FRAME_BYTES
 
 Options = list[tuple[str, int | str]]
 
-MIN_WINDOW_BYTES = 4 << 20  # 80 MB/s at 50 ms; WINDOW_UPDATE frames are rare in bursts of small payloads
-MAX_WINDOW_BYTES = 16 << 20  # what a peer may make this process buffer; 16 MiB fills 2.5 Gbit/s at 50 ms
+WINDOW_BYTES = (
+    4 << 20
+)  # of a stream: 80 MB/s at 50 ms; WINDOW_UPDATE frames are rare in bursts of small payloads
 MAX_FRAME_BYTES = (1 << 24) - 1  # the most HTTP/2 allows: a message of 27 kB is one frame, not two
-MAX_MESSAGE_BYTES = (1 << 31) - 1  # gRPC holds message lengths in an int32
 
 KEEPALIVE_MS = 30_000  # a ping after this long without a byte received
 # The connection is given up when the answer takes longer. Not less: on a slow uplink the ping waits behind what the
@@ -35,21 +35,15 @@ RECONNECT_FIRST_MS = 200
 RECONNECT_MAX_MS = 5_000
 
 
-def window_bytes(max_message_bytes: int) -> int:
-    """The HTTP/2 window of a stream: two messages in flight, within the bounds above (bytes)."""
-    return min(max(2 * max_message_bytes, MIN_WINDOW_BYTES), MAX_WINDOW_BYTES)
-
-
-def channel_options(max_message_bytes: int, *, keepalive_ms: int = KEEPALIVE_MS) -> Options:
+def channel_options(*, keepalive_ms: int = KEEPALIVE_MS) -> Options:
     """Options of a worker's channel.
 
     Args:
-        max_message_bytes: the longest protobuf message either side may send, in bytes.
         keepalive_ms: milliseconds without a received byte before a ping; the server's options must be built with the
             same value, or it answers ``too_many_pings``.
     """
     return [
-        *_common(max_message_bytes),
+        *_COMMON,
         ("grpc.keepalive_time_ms", keepalive_ms),
         ("grpc.initial_reconnect_backoff_ms", RECONNECT_FIRST_MS),
         # Despite its name: how long one attempt may take before it is given up.
@@ -63,10 +57,10 @@ def channel_options(max_message_bytes: int, *, keepalive_ms: int = KEEPALIVE_MS)
     ]
 
 
-def server_options(max_message_bytes: int, *, keepalive_ms: int = KEEPALIVE_MS) -> Options:
+def server_options(*, keepalive_ms: int = KEEPALIVE_MS) -> Options:
     """Options of the server; arguments as in :func:`channel_options`."""
     return [
-        *_common(max_message_bytes),
+        *_COMMON,
         ("grpc.so_reuseport", 0),  # a second server on the port must fail, not share it
         ("grpc.keepalive_time_ms", SERVER_KEEPALIVE_MS),
         # Half the workers' interval: a ping that the network delayed and the next one may arrive close together.
@@ -74,23 +68,17 @@ def server_options(max_message_bytes: int, *, keepalive_ms: int = KEEPALIVE_MS) 
     ]
 
 
-def _common(max_message_bytes: int) -> Options:
-    if not 1 <= max_message_bytes <= MAX_MESSAGE_BYTES:
-        raise ConfigError(
-            f"a message limit of {max_message_bytes} bytes: expected 1 to {MAX_MESSAGE_BYTES}, which is what gRPC "
-            "can carry; a codec with fewer bits makes shorter messages"
-        )
-    return [
-        ("grpc.max_send_message_length", max_message_bytes),
-        ("grpc.max_receive_message_length", max_message_bytes),
-        ("grpc.http2.bdp_probe", 0),
-        ("grpc.http2.lookahead_bytes", window_bytes(max_message_bytes)),
-        ("grpc.http2.max_frame_size", MAX_FRAME_BYTES),
-        ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
-        ("grpc.keepalive_permit_without_calls", 1),
-        # Unlimited: by default the third ping without a message between waits, and a dead peer is noticed late.
-        ("grpc.http2.max_pings_without_data", 0),
-        # Identity alone: payloads do not compress, predicted bytes stay exact, and nobody sends a bomb to inflate.
-        ("grpc.compression_enabled_algorithms_bitset", 1),
-        ("grpc.default_compression_algorithm", 0),
-    ]
+_COMMON: Options = [
+    ("grpc.max_send_message_length", FRAME_BYTES),
+    ("grpc.max_receive_message_length", FRAME_BYTES),
+    ("grpc.http2.bdp_probe", 0),
+    ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
+    ("grpc.http2.max_frame_size", MAX_FRAME_BYTES),
+    ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
+    ("grpc.keepalive_permit_without_calls", 1),
+    # Unlimited: by default the third ping without a message between waits, and a dead peer is noticed late.
+    ("grpc.http2.max_pings_without_data", 0),
+    # Identity alone: payloads do not compress, predicted bytes stay exact, and no peer can send a compression bomb.
+    ("grpc.compression_enabled_algorithms_bitset", 1),
+    ("grpc.default_compression_algorithm", 0),
+]

@@ -9,6 +9,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from gradwire.common.transport.limits import PIECE_BYTES
+
 # ---- the protobuf wire format ------------------------------------------------------------------------------
 
 
@@ -33,8 +35,6 @@ def submessage(length: int) -> int:
 
 
 # ---- messages ----------------------------------------------------------------------------------------------
-
-PIECE_BYTES = 1 << 20  # a longer message travels in pieces of this many of its own bytes
 
 
 def framed_bytes(message: int) -> int:

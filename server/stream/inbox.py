@@ -7,9 +7,8 @@ from collections.abc import AsyncIterator
 
 from gradwire.common.errors import InvalidArgument, Unavailable
 from gradwire.common.transport.framing import Reassembler
+from gradwire.common.transport.limits import CONTROL_BYTES
 from gradwire.proto import wire_pb2
-
-GREETING_BYTES = 1 << 16  # limit for Join, Ready, Report and Done, which do not grow with the model
 
 
 class Inbox:
@@ -17,7 +16,7 @@ class Inbox:
 
     def __init__(self, requests: AsyncIterator[bytes]) -> None:
         self._requests = aiter(requests)
-        self.assembly = Reassembler(wire_pb2.FromWorker, GREETING_BYTES)
+        self.assembly = Reassembler(wire_pb2.FromWorker, CONTROL_BYTES)
 
     async def next(self, timeout: float | None = None) -> wire_pb2.FromWorker | None:
         """The next message; None when the worker has closed its side.

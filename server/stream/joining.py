@@ -14,13 +14,13 @@ from gradwire.common.downlinks import announced
 from gradwire.common.errors import FailedPrecondition, InvalidArgument, SpecError, Unavailable
 from gradwire.common.system.memory import largest_dim
 from gradwire.common.training.digest import digest_of
-from gradwire.common.transport import protocol
+from gradwire.common.transport import limits, protocol
 from gradwire.common.transport.specs import run_to_message, spec_from_message, spec_to_message
 from gradwire.proto import wire_pb2
 from gradwire.server.coordinator import Coordinator
 from gradwire.server.stream.assignment import assign
 from gradwire.server.stream.identity import check_process
-from gradwire.server.stream.inbox import GREETING_BYTES, Inbox
+from gradwire.server.stream.inbox import Inbox
 from gradwire.server.stream.session import Session
 from gradwire.server.stream.traffic_check import TrafficCheck
 
@@ -67,8 +67,8 @@ class Joining:
             raise FailedPrecondition(
                 f"the worker speaks protocol {join.protocol}, this server {protocol.PROTOCOL}: install one version"
             )
-        if not 1 <= len(join.process) <= 128 or not join.process.isprintable():
-            raise InvalidArgument("a process name has 1 to 128 printable characters")
+        if not 1 <= len(join.process) <= limits.MAX_PROCESS_NAME or not join.process.isprintable():
+            raise InvalidArgument(f"a process name has 1 to {limits.MAX_PROCESS_NAME} printable characters")
         check_process(join.process, certified)
         await self._abort_earlier(join.process)
         workers = self._assign(join, certified=certified is not None)
@@ -123,7 +123,7 @@ class Joining:
             raise FailedPrecondition(
                 f"the worker's task has {codec.dim} parameters, the run has {known.dim}: give it the run's data"
             )
-        inbox.assembly.limit = max(GREETING_BYTES, protocol.longest_push(codec, len(session.workers)))
+        inbox.assembly.limit = max(limits.CONTROL_BYTES, protocol.longest_push(codec, len(session.workers)))
         for count in ready.earlier:
             self._traffic.check(count.stream, count.sent, count.received)
         self._traffic.opened(session)
@@ -166,7 +166,7 @@ class Joining:
     async def _take_initial(self, session: Session, inbox: Inbox, codec: AnyCodec, digest: int) -> None:
         """Ask the worker for the initial model, whose digest it has announced in Ready."""
         session.send(wire_pb2.FromServer(upload=wire_pb2.Upload()))
-        inbox.assembly.limit = 4 * codec.dim + 64
+        inbox.assembly.limit = limits.snapshot_bytes(codec.dim)
         try:
             async with asyncio.timeout(UPLOAD_TIMEOUT + 4 * codec.dim / UPLOAD_RATE):
                 initial = (await inbox.expect("initial", UPLOAD_TIMEOUT)).initial

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.codecs.symbols import memory_bytes
 from gradwire.common.errors import InvalidArgument, PayloadError
+from gradwire.common.transport import limits
 from gradwire.common.transport import payloads as joined
 from gradwire.common.transport.framing import Reassembler
 from gradwire.proto import wire_pb2
@@ -17,7 +18,6 @@ from gradwire.server.stream.session import Session
 from gradwire.server.stream.traffic_check import TrafficCheck
 
 UNPACKED_BYTES = 1 << 29  # of an open round; payloads that unpack to more are unpacked again when it commits
-MAX_METRICS = 64  # in a report, and characters of a name
 
 
 class Messages:
@@ -96,8 +96,10 @@ class Messages:
         names = [m.name for m in report.metrics]
         if 0 not in session.workers or report.round > self._run.config.rounds:
             raise InvalidArgument("metrics come from the process with worker 0, for a round of the run")
-        if len(names) > MAX_METRICS or not all(n.isprintable() and len(n) <= MAX_METRICS for n in names):
-            raise InvalidArgument(f"at most {MAX_METRICS} metrics with short printable names are taken")
+        if not limits.accepts_metrics(names):
+            raise InvalidArgument(
+                f"at most {limits.MAX_METRICS} metrics with short printable names are taken"
+            )
         await self._run.note_metrics(report.round, {m.name: m.value for m in report.metrics})
 
     async def _done(self, session: Session, done: wire_pb2.Done) -> None:

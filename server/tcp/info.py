@@ -1,22 +1,20 @@
-"""What the kernel says of this process's TCP sockets, read through descriptors that belong to the gRPC core.
+"""The kernel's counters of this process's TCP sockets, read through descriptors that belong to the gRPC core.
 
 Nothing is opened, duplicated or closed here. A duplicate that outlives gRPC's own ``close`` would keep the socket in
-the core's epoll set, where its late events are delivered to whichever connection got the recycled handle next: a
-connection attempt that has not finished is then taken for established. So a descriptor is only ever read by number,
-and the kernel's socket cookie, unique for as long as the machine runs, tells whether it was the same socket throughout.
+the core's epoll set, and its late events would go to the connection that got the recycled handle next: a connection
+attempt that has not finished is then taken for established. So a descriptor is only ever read by number, and the
+kernel's socket cookie, unique until the machine restarts, shows whether it was the same socket throughout.
 """
 
 from __future__ import annotations
 
 import ctypes
-import ipaddress
 import os
 import socket
 import struct
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
 
 SO_COOKIE = 57  # <asm-generic/socket.h>; Python's socket module does not name it
 _TCP_INFO = 11  # named there on Linux alone
@@ -39,22 +37,6 @@ class TcpInfo:
     sent: int
     received: int
     retransmitted: int
-
-
-class Endpoint(NamedTuple):
-    """One end of a connection; an IPv4 address that an IPv6 socket maps is written as IPv4."""
-
-    host: str
-    port: int
-
-
-class OwnSocket(NamedTuple):
-    """A connected TCP socket of this process."""
-
-    fd: int
-    cookie: int
-    local: Endpoint
-    peer: Endpoint
 
 
 def parse_tcp_info(raw: bytes) -> TcpInfo | None:
@@ -85,17 +67,15 @@ def read_cookie(fd: int) -> int | None:
     return struct.unpack("=Q", raw)[0] if raw is not None and len(raw) == 8 else None
 
 
-def read_connected(fd: int, cookie: int) -> OwnSocket | None:
-    """Both ends of the TCP connection ``cookie`` at ``fd``; None for listeners and for anything else."""
-    local, peer = _endpoint("getsockname", fd), _endpoint("getpeername", fd)
+def read_local_port(fd: int, cookie: int) -> int | None:
+    """The local port of the TCP connection ``cookie`` at ``fd``; None for listeners and for anything else."""
     is_tcp = _getsockopt(fd, socket.IPPROTO_TCP, socket.TCP_NODELAY, 4) is not None
-    if local is None or peer is None or not is_tcp or read_cookie(fd) != cookie:
-        return None
-    return OwnSocket(fd, cookie, local, peer)
+    port, peer_port = _port("getsockname", fd), _port("getpeername", fd)
+    return port if is_tcp and peer_port is not None and read_cookie(fd) == cookie else None
 
 
 def read_tcp_info(fd: int, cookie: int) -> TcpInfo | None:
-    """The counters of the connection ``cookie``; None when ``fd`` is closed or belongs to another by now."""
+    """The counters of the connection ``cookie``; None when ``fd`` is closed, or is another socket by now."""
     raw = _getsockopt(fd, socket.IPPROTO_TCP, _TCP_INFO, 512)
     # gRPC may have closed the descriptor, and the number been given away, at any point until here.
     if raw is None or read_cookie(fd) != cookie:
@@ -123,25 +103,19 @@ def _getsockopt(fd: int, level: int, option: int, size: int) -> bytes | None:
     return buffer.raw[: length.value]
 
 
-def _endpoint(call: str, fd: int) -> Endpoint | None:
+def _port(call: str, fd: int) -> int | None:
     buffer, length = ctypes.create_string_buffer(128), ctypes.c_uint32(128)
     if _libc(call)(fd, buffer, ctypes.byref(length)) != 0:
         return None
-    return parse_sockaddr(buffer.raw[: length.value])
+    return parse_port(buffer.raw[: length.value])
 
 
-def parse_sockaddr(raw: bytes) -> Endpoint | None:
-    """Read sockaddr_in or sockaddr_in6; None for other families, such as unix sockets."""
-    if len(raw) < 4:
+def parse_port(raw: bytes) -> int | None:
+    """The port in a sockaddr_in or sockaddr_in6; None for other families, such as unix sockets."""
+    if len(raw) < 4 or struct.unpack_from("=H", raw) not in ((socket.AF_INET,), (socket.AF_INET6,)):
         return None
-    (family,) = struct.unpack_from("=H", raw)
     (port,) = struct.unpack_from("!H", raw, 2)
-    if family == socket.AF_INET and len(raw) >= 8:
-        return Endpoint(str(ipaddress.IPv4Address(raw[4:8])), port)
-    if family == socket.AF_INET6 and len(raw) >= 24:
-        address = ipaddress.IPv6Address(raw[8:24])
-        return Endpoint(str(address.ipv4_mapped or address), port)
-    return None
+    return int(port)
 
 
 def _libc(name: str) -> Callable[..., int]:

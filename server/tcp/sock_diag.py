@@ -1,7 +1,7 @@
-"""The kernel's own list of TCP sockets, and its notice of each one's end (NETLINK_SOCK_DIAG, as ``ss`` uses it).
+"""The kernel's own list of TCP sockets, and its close notices (NETLINK_SOCK_DIAG, as ``ss`` uses it).
 
-The notice carries the final counters of a socket after it is gone from every process, and needs no privilege. All
-sockets of the network namespace are listed, whoever owns them: the caller tells its own by port and cookie.
+A close notice carries the final counters of a socket after it is gone from every process, and needs no privilege. The
+sockets of all processes in the network namespace are listed: the caller knows its own by port and cookie.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import contextlib
 import ctypes
 import socket
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from gradwire.server.tcp.info import TcpInfo, parse_tcp_info
@@ -31,7 +31,7 @@ _STATES = 0xFFF & ~(1 << _TIME_WAIT) & ~(1 << _LISTEN)  # neither has counters
 _HEADER = struct.Struct("=IHHII")  # nlmsghdr: length, type, flags, sequence, port id
 # inet_diag_msg: family, state, timer, retransmits, ports, addresses, interface, cookie, four counters, inode
 _MESSAGE = struct.Struct("=BBBB 2s2s 16s16s I II 4I I")
-_SPORT, _DPORT = _HEADER.size + 4, _HEADER.size + 6
+_LOCAL_PORT = _HEADER.size + 4  # where a notice has it
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,8 +56,8 @@ def parse_sockets(data: bytes) -> list[DiagSocket]:
     return [_parse_socket(body) for kind, body in _messages(data) if kind == SOCK_DIAG_BY_FAMILY]
 
 
-def list_sockets(*, local_port: int = 0, peer_port: int = 0) -> list[DiagSocket]:
-    """Every connected TCP socket of this network namespace with these ports (0 is any).
+def list_sockets(local_port: int) -> list[DiagSocket]:
+    """Every connected TCP socket of this network namespace with this local port.
 
     Raises:
         OSError: no such service here.
@@ -66,7 +66,7 @@ def list_sockets(*, local_port: int = 0, peer_port: int = 0) -> list[DiagSocket]
     with socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG) as link:
         link.settimeout(5.0)  # the kernel answers at once; a sandbox might never
         for family in (socket.AF_INET, socket.AF_INET6):
-            link.sendto(_dump_request(family, local_port, peer_port), (0, 0))
+            link.sendto(_dump_request(family, local_port), (0, 0))
             last = False
             while not last:
                 data = link.recv(1 << 16)
@@ -75,33 +75,29 @@ def list_sockets(*, local_port: int = 0, peer_port: int = 0) -> list[DiagSocket]
     return found
 
 
-class DestroyNotices:
-    """A queue of the ends of TCP connections, filled by the kernel from :meth:`watch` on.
+class CloseNotices:
+    """The kernel's queue of the TCP connections to a local port that ended.
 
-    Only connections with a watched port are queued. When the queue runs over, :meth:`drain` says so once.
+    When the queue overflows, :meth:`drain` reports that once.
 
     Raises:
         OSError: no such service here.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, local_port: int) -> None:
         self._link = socket.socket(socket.AF_NETLINK, socket.SOCK_RAW, NETLINK_SOCK_DIAG)
         try:
             self._link.setblocking(False)
             self._link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, QUEUE_BYTES)
             self._link.bind((0, 0))
-            self.watch([])
+            # Where filters are not allowed every end is queued, which costs room and nothing else.
+            with contextlib.suppress(OSError):
+                _attach_filter(self._link, local_port)
             for group in DESTROY_GROUPS:
                 self._link.setsockopt(SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, group)
         except OSError:
             self._link.close()
             raise
-
-    def watch(self, ports: Iterable[int]) -> None:
-        """Queue from now on the ends of connections with any of these ports, at either end, and no others."""
-        # Where filters are not allowed every end is queued, which costs room and nothing else.
-        with contextlib.suppress(OSError):
-            _attach_filter(self._link, sorted(set(ports)))
 
     def drain(self) -> tuple[list[DiagSocket], bool]:
         """Take what is queued: the sockets with their final counters, and whether any notice was lost before."""
@@ -112,7 +108,7 @@ class DestroyNotices:
                 ended += parse_sockets(self._link.recv(1 << 16))
             except BlockingIOError:
                 return ended, lost
-            except OSError:  # ENOBUFS: the queue ran over; it is in order again after this report
+            except OSError:  # ENOBUFS: the queue overflowed, and works again after this report
                 lost = True
 
     def fileno(self) -> int:
@@ -153,8 +149,8 @@ def _attributes(message: bytes) -> Iterator[tuple[int, bytes]]:
         offset += _aligned(length)
 
 
-def _dump_request(family: int, local_port: int, peer_port: int) -> bytes:
-    ports = struct.pack("!HH", local_port, peer_port)
+def _dump_request(family: int, local_port: int) -> bytes:
+    ports = struct.pack("!HH", local_port, 0)  # 0: any port of the peer
     body = struct.pack("=BBBBI", family, socket.IPPROTO_TCP, 1 << (_INET_DIAG_INFO - 1), 0, _STATES)
     body += ports + bytes(48 - len(ports))  # struct inet_diag_sockid: ports, addresses, interface, cookie
     flags = _NLM_F_REQUEST | _NLM_F_DUMP
@@ -172,15 +168,15 @@ def _is_last(data: bytes) -> bool:
     return not data
 
 
-def _attach_filter(link: socket.socket, ports: list[int]) -> None:
-    """A classic BPF program in the kernel: keep a notice if either of its ports is in the list."""
+def _attach_filter(link: socket.socket, local_port: int) -> None:
+    """A classic BPF program in the kernel: keep a notice if its socket has that local port."""
     load_half, jump_if_equal, give_back, everything = 0x28, 0x15, 0x06, 0xFFFFFFFF
-    program: list[tuple[int, int, int, int]] = []  # operation, jump if equal, jump if not, operand
-    for offset in (_SPORT, _DPORT):
-        program.append((load_half, 0, 0, offset))
-        for port in ports:
-            program += [(jump_if_equal, 0, 1, port), (give_back, 0, 0, everything)]
-    program.append((give_back, 0, 0, 0))
+    program = [  # operation, jump if equal, jump if not, operand
+        (load_half, 0, 0, _LOCAL_PORT),
+        (jump_if_equal, 0, 1, local_port),
+        (give_back, 0, 0, everything),
+        (give_back, 0, 0, 0),
+    ]
     code = ctypes.create_string_buffer(b"".join(struct.pack("=HBBI", *line) for line in program))
     # struct sock_fprog: a count and, aligned, a pointer to the program
     link.setsockopt(

@@ -108,13 +108,13 @@ def test_nobody_leaves_before_the_last_word_of_all(tmp_path: Path, monkeypatch: 
 def test_connections_end_with_their_workers_and_not_with_a_collection_of_garbage(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    settle, settled = TcpMeter.settle, []
+    settle, settled = TcpMeter.wait_closed, []
 
     def kept(self: TcpMeter, timeout_seconds: float) -> bool:
         settled.append(settle(self, timeout_seconds))
         return settled[-1]
 
-    monkeypatch.setattr(TcpMeter, "settle", kept)
+    monkeypatch.setattr(TcpMeter, "wait_closed", kept)
     gc.collect()
     gc.disable()
     try:

@@ -12,7 +12,7 @@ import pytest
 from gradwire.common.codecs import parse
 from gradwire.common.training.config import RunConfig
 from gradwire.common.transport import protocol
-from gradwire.common.transport.framing import MAX_MESSAGE_BYTES
+from gradwire.common.transport.limits import FRAME_BYTES
 from gradwire.common.transport.specs import codec_to_message
 from gradwire.proto import wire_pb2
 from tests.system.harness import RawWorker, Run, simulate
@@ -152,7 +152,7 @@ REFUSALS: dict[str, tuple[Act, grpc.StatusCode, str]] = {
     "push first": (push_before_join, Status.INVALID_ARGUMENT, "push came where join"),
     "endless": (endless_pieces, Status.INVALID_ARGUMENT, "expected at most"),
     # sizes
-    "huge frame": (raw(bytes(MAX_MESSAGE_BYTES + 1)), Status.RESOURCE_EXHAUSTED, "larger than max"),
+    "huge frame": (raw(bytes(FRAME_BYTES + 1)), Status.RESOURCE_EXHAUSTED, "larger than max"),
     "long greeting": (greet(process="x" * (1 << 17)), Status.INVALID_ARGUMENT, "expected at most 65536"),
     "long push": (push(bytes(1 << 17)), Status.INVALID_ARGUMENT, "expected at most 65536"),
     "many ids": (greet(workers=[1] * 60_000), Status.INVALID_ARGUMENT, "distinct and below 2"),

@@ -13,10 +13,8 @@ from numpy.typing import NDArray
 
 from gradwire.common.arrays.compat import all_finite, is_tensor
 from gradwire.common.errors import GradwireError, TaskError
+from gradwire.common.transport import limits
 from gradwire.worker.tasks.base import Gradient, Task, checked_loss
-
-MOST_EXAMPLES = (1 << 32) - 1  # what crosses the wire
-MOST_METRICS = 64  # in a report, and characters of a name
 
 
 class CheckedTask:
@@ -65,7 +63,7 @@ class CheckedTask:
             given.value.shape
         ) != (self.dim,):
             raise TaskError(f"{where} gave the value {_seen(given.value)}, expected an array [{self.dim}]")
-        if not _is_whole(given.examples) or not 1 <= given.examples <= MOST_EXAMPLES:
+        if not _is_whole(given.examples) or not 1 <= given.examples <= limits.MAX_EXAMPLES:
             raise TaskError(
                 f"{where} gave examples={_seen(given.examples)}, expected a whole number of at least 1"
             )
@@ -89,9 +87,10 @@ class CheckedTask:
             raise TaskError(
                 f"{where} gave {_seen(given)}, expected numbers by name, such as {{'accuracy': 0.9}}"
             )
-        if len(given) > MOST_METRICS or not all(n.isprintable() and len(n) <= MOST_METRICS for n in given):
+        if not limits.accepts_metrics(given):
             raise TaskError(
-                f"{where} gave more than {MOST_METRICS} measures, or a name that is longer or unprintable"
+                f"{where} gave more than {limits.MAX_METRICS} measures, or a name that is not printable or longer "
+                f"than {limits.MAX_METRIC_NAME} characters"
             )
         return {name: _number(value, f"{where} gave {name}", "") for name, value in given.items()}
 

@@ -1,4 +1,4 @@
-"""The sums of a TCP meter: connections that ended, plus those that are open as they were last read. No sockets here."""
+"""Totals of a TCP meter: connections that ended, plus open ones as last read. Pure: no sockets here."""
 
 from __future__ import annotations
 
@@ -43,38 +43,40 @@ class TcpBytes:
         )
 
 
-class TcpLedger:
-    """Each connection, told by its socket cookie, is counted once: while open, or as it ended."""
+class TcpTotals:
+    """Counts each connection, identified by its socket cookie, once: while it is open, or as it ended."""
 
     def __init__(self) -> None:
         self.open: dict[int, TcpInfo] = {}
         self._ended = TcpBytes()
-        self._closed_books: set[int] = set()  # ends that must not be counted when they are announced
+        self._ignored: set[int] = set()  # cookies whose close notice is skipped
 
     @property
     def is_complete(self) -> bool:
-        """Whether no end was missed so far."""
+        """Whether the end of every connection so far was counted."""
         return self._ended.complete
 
-    def totals(self) -> TcpBytes:
-        """Everything so far."""
+    def sum(self) -> TcpBytes:
+        """All connections so far."""
         total = self._ended
         for info in self.open.values():
             total = total.plus(info)
         return total
 
-    def read(self, cookie: int, info: TcpInfo) -> None:
-        """An open connection has these counters now."""
+    def update(self, cookie: int, info: TcpInfo) -> None:
+        """Store the counters that an open connection has now."""
         self.open[cookie] = info
-        self._closed_books.discard(cookie)
+        self._ignored.discard(cookie)
 
     def end(self, cookie: int, info: TcpInfo | None) -> None:
-        """The end of a connection was announced; it may be one that was never read.
+        """Count a connection whose close notice came; it may be one that was never read.
 
-        ``info`` holds the final counters. Without them the last reading has to do, as a lower bound.
+        Args:
+            cookie: of its socket.
+            info: the final counters; without them the last reading is counted, as a lower bound.
         """
-        if cookie in self._closed_books:
-            self._closed_books.discard(cookie)
+        if cookie in self._ignored:
+            self._ignored.discard(cookie)
             return
         last = self.open.pop(cookie, None)
         if info is None:
@@ -83,15 +85,15 @@ class TcpLedger:
         if known is not None:
             self._ended = self._ended.plus(known)
 
-    def end_unannounced(self, cookie: int) -> None:
-        """A connection is gone and its end was not announced."""
+    def end_without_notice(self, cookie: int) -> None:
+        """Count a connection that is gone although no close notice came; a late notice is skipped."""
         self.end(cookie, None)
-        self._closed_books.add(cookie)  # the announcement may still come
+        self._ignored.add(cookie)
 
     def miss(self) -> None:
-        """Some end went unnoticed: from now on the totals are a lower bound."""
+        """Mark the totals as a lower bound: the end of some connection was not counted."""
         self._ended = replace(self._ended, complete=False)
 
     def exclude(self, cookies: set[int]) -> None:
-        """Do not count these when their end is announced: they are another process's."""
-        self._closed_books |= cookies
+        """Skip the close notices of these connections: they belong to another process."""
+        self._ignored |= cookies

@@ -1,4 +1,4 @@
-"""Peers for the transport tests: echo servers in this process and in another, and a certificate for TLS."""
+"""Peers for tests of the transport: echo servers in this process and in another, and a certificate for TLS."""
 
 import asyncio
 import contextlib
@@ -16,14 +16,13 @@ from gradwire.common.transport.options import Options, channel_options, server_o
 from gradwire.server.tcp.meter import TcpBytes, TcpMeter
 
 ECHO = "/test/Echo"
-MAX_MESSAGE = 1 << 20
 
 Behaviour = Callable[[Any, Any], Any]
 
 
-async def echo(requests: AsyncIterator[bytes], _context: Any) -> AsyncIterator[bytes]:
+async def echo(requests: AsyncIterator[bytes], context: Any) -> None:
     async for message in requests:
-        yield message
+        await context.write(message)
 
 
 def bytes_handlers(**behaviours: Behaviour) -> grpc.GenericRpcHandler:
@@ -43,7 +42,7 @@ async def serving(
     interceptors: Sequence[grpc.aio.ServerInterceptor] = (),
 ) -> AsyncIterator[int]:
     """A server on a free loopback port; gives the port."""
-    chosen = server_options(MAX_MESSAGE) if options is None else options
+    chosen = server_options() if options is None else options
     server = grpc.aio.server(options=chosen, interceptors=list(interceptors))
     server.add_generic_rpc_handlers((handlers or bytes_handlers(Echo=echo),))
     if tls is None:
@@ -60,7 +59,7 @@ async def serving(
 def channel_to(
     port: int, *, tls: "Certificate | None" = None, options: Options | None = None
 ) -> grpc.aio.Channel:
-    chosen = channel_options(MAX_MESSAGE) if options is None else options
+    chosen = channel_options() if options is None else options
     if tls is None:
         return grpc.aio.insecure_channel(f"127.0.0.1:{port}", options=chosen)
     return grpc.aio.secure_channel(
@@ -72,11 +71,6 @@ def open_stream(channel: grpc.aio.Channel, method: str = ECHO, *, wait_for_ready
     """A call over plain bytes."""
     make: Any = channel.stream_stream(method)
     return make(wait_for_ready=wait_for_ready)
-
-
-async def call_unary(channel: grpc.aio.Channel, method: str, message: bytes) -> Any:
-    make: Any = channel.unary_unary(method)
-    return await make(message)
 
 
 async def exchange(channel: grpc.aio.Channel, messages: Sequence[bytes]) -> None:
@@ -133,7 +127,7 @@ def server_process(port: int = 0) -> Iterator[tuple[subprocess.Popen[str], int]]
 
 
 async def _serve(port: int) -> None:
-    server = grpc.aio.server(options=server_options(MAX_MESSAGE))
+    server = grpc.aio.server(options=server_options())
     server.add_generic_rpc_handlers((bytes_handlers(Echo=echo),))
     print(server.add_insecure_port(f"127.0.0.1:{port}"), flush=True)
     await server.start()

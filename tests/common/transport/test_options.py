@@ -7,19 +7,11 @@ from collections.abc import Sequence
 import grpc
 import pytest
 
-from gradwire.common.errors import ConfigError
-from gradwire.common.transport.options import (
-    MAX_MESSAGE_BYTES,
-    MAX_WINDOW_BYTES,
-    MIN_WINDOW_BYTES,
-    channel_options,
-    server_options,
-    window_bytes,
-)
+from gradwire.common.transport.limits import FRAME_BYTES
+from gradwire.common.transport.options import channel_options, server_options
 from gradwire.server.tcp import info as tcp_info
 from gradwire.server.tcp.meter import TcpMeter
-from tests.common.transport.test_transport_peers import (
-    MAX_MESSAGE,
+from tests.common.transport.peers import (
     at_rest,
     channel_to,
     exchange,
@@ -44,8 +36,7 @@ def test_a_message_costs_40_bytes_more_than_itself(size: int) -> None:
 
     async def run() -> tuple[float, float]:
         async with serving() as port:
-            with TcpMeter() as meter:
-                meter.observe(peer=("127.0.0.1", port))
+            with TcpMeter(port) as meter:
                 async with channel_to(port) as channel:
                     call = open_stream(channel)
                     readings = []
@@ -58,7 +49,7 @@ def test_a_message_costs_40_bytes_more_than_itself(size: int) -> None:
                     assert await call.code() is grpc.StatusCode.OK
         warm, end = readings
         sent = end.sent - end.retransmitted - warm.sent + warm.retransmitted
-        return sent / count - size, (end.received - warm.received) / count - size
+        return (end.received - warm.received) / count - size, sent / count - size
 
     up, down = asyncio.run(run())
     # DATA header 9, length prefix 5, two WINDOW_UPDATE frames of 13; a bandwidth probe would show as 0.3 or more.
@@ -69,18 +60,15 @@ async def idle_until_pinged(
     keepalive_ms: int, server_keepalive_ms: int, pings: int
 ) -> grpc.StatusCode | None:
     """A stream that is silent until that many pings were sent, or until the server has had enough of them."""
-    options = server_options(MAX_MESSAGE, keepalive_ms=server_keepalive_ms)
+    options = server_options(keepalive_ms=server_keepalive_ms)
     async with serving(options=options) as port:
-        with TcpMeter() as meter:
-            meter.observe(peer=("127.0.0.1", port))
-            async with channel_to(
-                port, options=channel_options(MAX_MESSAGE, keepalive_ms=keepalive_ms)
-            ) as channel:
+        with TcpMeter(port) as meter:
+            async with channel_to(port, options=channel_options(keepalive_ms=keepalive_ms)) as channel:
                 call = open_stream(channel)
                 await call.write(b"message")
                 assert await call.read() == b"message"
-                start = read(meter).sent
-                while not call.done() and read(meter).sent - start < pings * PING_BYTES:
+                start = read(meter).received
+                while not call.done() and read(meter).received - start < pings * PING_BYTES:
                     await asyncio.sleep(0.05)
                 return await call.code() if call.done() else None
 
@@ -101,7 +89,7 @@ def test_keepalive_pings_that_a_server_does_not_expect_end_the_connection() -> N
 def test_a_second_server_on_the_port_fails() -> None:
     async def run() -> None:
         async with serving() as port:
-            second = grpc.aio.server(options=server_options(MAX_MESSAGE))
+            second = grpc.aio.server(options=server_options())
             with pytest.raises(RuntimeError, match=str(port)):
                 second.add_insecure_port(f"127.0.0.1:{port}")
 
@@ -110,10 +98,11 @@ def test_a_second_server_on_the_port_fails() -> None:
 
 def test_messages_up_to_the_limit_pass_and_no_longer_ones() -> None:
     async def run() -> None:
-        async with serving() as port, channel_to(port, options=channel_options(2 * MAX_MESSAGE)) as channel:
-            await exchange(channel, [bytes(MAX_MESSAGE)])
+        unlimited = [*(dict(channel_options()) | {"grpc.max_send_message_length": -1}).items()]
+        async with serving() as port, channel_to(port, options=unlimited) as channel:
+            await exchange(channel, [bytes(FRAME_BYTES)])
             call = open_stream(channel)
-            await call.write(bytes(MAX_MESSAGE + 1))
+            await call.write(bytes(FRAME_BYTES + 1))
             with pytest.raises(grpc.aio.AioRpcError, match="RESOURCE_EXHAUSTED"):
                 await call.read()
 
@@ -150,18 +139,3 @@ def test_a_channel_comes_back_to_a_server_that_was_killed() -> None:
                     call.cancel()
 
     asyncio.run(run())
-
-
-@pytest.mark.parametrize(
-    ("message", "window"),
-    [(1, MIN_WINDOW_BYTES), (3 << 20, 6 << 20), (1 << 30, MAX_WINDOW_BYTES)],
-)
-def test_the_window_holds_two_messages_within_bounds(message: int, window: int) -> None:
-    assert window_bytes(message) == window
-    assert ("grpc.http2.lookahead_bytes", window) in channel_options(message)
-
-
-@pytest.mark.parametrize("limit", [0, -1, MAX_MESSAGE_BYTES + 1])
-def test_a_limit_that_grpc_cannot_hold(limit: int) -> None:
-    with pytest.raises(ConfigError, match=f"limit of {limit} bytes"):
-        server_options(limit)

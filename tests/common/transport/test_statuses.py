@@ -1,4 +1,4 @@
-"""Errors cross the wire as statuses and come back as the same class; what was not written for the peer stays home."""
+"""Errors cross the wire as statuses and come back as the same class; internals do not cross it."""
 
 import asyncio
 import logging
@@ -12,16 +12,15 @@ from gradwire.common import errors
 from gradwire.common.transport.statuses import (
     MAX_DETAILS,
     STATUSES,
-    UNFORESEEN,
+    UNEXPECTED,
     StatusInterceptor,
     error_of,
-    refusals,
     status_of,
+    wire_errors,
 )
-from tests.common.transport.test_transport_peers import (
+from tests.common.transport.peers import (
     Behaviour,
     bytes_handlers,
-    call_unary,
     channel_to,
     open_stream,
     server_process,
@@ -40,9 +39,9 @@ def our_records(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
 def raises(error: BaseException) -> Behaviour:
     """A handler that answers one message and then raises."""
 
-    async def handler(requests: AsyncIterator[bytes], _context: Any) -> AsyncIterator[bytes]:
+    async def handler(requests: AsyncIterator[bytes], context: Any) -> None:
         async for message in requests:
-            yield message
+            await context.write(message)
             raise error
 
     return handler
@@ -64,7 +63,7 @@ def refusal_of(error: BaseException) -> grpc.aio.AioRpcError:
 
 
 @pytest.mark.parametrize("kind", STATUSES, ids=lambda kind: kind.__name__)
-def test_each_refusal_arrives_as_itself(kind: type[errors.WireError]) -> None:
+def test_refusal_arrives_as_its_class(kind: type[errors.WireError]) -> None:
     answer = refusal_of(kind("round 7 is closed, expected 9: pull the log — then push"))
     assert answer.code() is STATUSES[kind]
     arrived = error_of(answer)
@@ -72,12 +71,12 @@ def test_each_refusal_arrives_as_itself(kind: type[errors.WireError]) -> None:
     assert str(arrived) == "round 7 is closed, expected 9: pull the log — then push"
 
 
-def test_every_wire_error_has_its_own_status() -> None:
+def test_each_wire_error_has_a_status() -> None:
     assert set(STATUSES) == set(errors.WireError.__subclasses__())
     assert len(set(STATUSES.values())) == len(STATUSES)
 
 
-def test_a_codecs_refusal_is_an_invalid_argument() -> None:
+def test_payload_error_is_invalid_argument() -> None:
     assert status_of(errors.PayloadError("index 9 of 8")) == (
         grpc.StatusCode.INVALID_ARGUMENT,
         "index 9 of 8",
@@ -95,17 +94,17 @@ def test_a_codecs_refusal_is_an_invalid_argument() -> None:
     ],
     ids=["unknown", "key", "internal", "no status", "mixed group"],
 )
-def test_the_unforeseen_is_logged_and_not_told(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
+def test_unexpected_error_is_logged_and_not_sent(error: Exception, caplog: pytest.LogCaptureFixture) -> None:
     answer = refusal_of(error)
     assert answer.code() is grpc.StatusCode.INTERNAL
-    assert answer.details() == UNFORESEEN
+    assert answer.details() == UNEXPECTED
     assert SECRET not in repr(answer)
     (record,) = our_records(caplog)
     assert record.levelno == logging.ERROR and record.exc_info is not None
     assert record.exc_info[1] is error and record.exc_info[2] is not None
 
 
-def test_a_refusal_in_a_task_group_is_the_refusal(caplog: pytest.LogCaptureFixture) -> None:
+def test_refusal_in_a_task_group(caplog: pytest.LogCaptureFixture) -> None:
     async def handler(requests: AsyncIterator[bytes], context: Any) -> None:
         await context.write(await anext(requests))
         async with asyncio.TaskGroup() as group:
@@ -120,7 +119,7 @@ def test_a_refusal_in_a_task_group_is_the_refusal(caplog: pytest.LogCaptureFixtu
     assert not our_records(caplog)
 
 
-def test_a_refusal_is_one_bounded_printable_line() -> None:
+def test_details_are_one_short_printable_line() -> None:
     code, details = status_of(errors.OutOfRange("a\nb\x00c" + "é" * 5000))
     assert code is grpc.StatusCode.OUT_OF_RANGE
     assert details.startswith("a b c") and details.isprintable() and len(details) == MAX_DETAILS
@@ -128,7 +127,7 @@ def test_a_refusal_is_one_bounded_printable_line() -> None:
     assert answer.code() is grpc.StatusCode.OUT_OF_RANGE
 
 
-def test_what_a_peer_says_is_cleaned_too() -> None:
+def test_received_details_are_printable() -> None:
     nothing = grpc.aio.Metadata()
     answer = grpc.aio.AioRpcError(grpc.StatusCode.OUT_OF_RANGE, nothing, nothing, details="a\n\x1b[2Jb")
     assert str(error_of(answer)) == "a  [2Jb"
@@ -136,49 +135,10 @@ def test_what_a_peer_says_is_cleaned_too() -> None:
     assert "UNAVAILABLE" in str(error_of(silent))
 
 
-def test_unary_calls_and_unreadable_messages() -> None:
-    async def double(request: int, _context: Any) -> bytes:
-        if request > 99:
-            raise errors.OutOfRange(f"{request} is more than 99")
-        return str(2 * request).encode()
-
-    method: Any = grpc.unary_unary_rpc_method_handler(double, request_deserializer=int)
-    handlers = grpc.method_handlers_generic_handler("test", {"Double": method})
-
-    async def run() -> None:
-        async with serving(handlers, interceptors=[StatusInterceptor()]) as port, channel_to(port) as channel:
-            assert await call_unary(channel, "/test/Double", b"21") == b"42"
-            with pytest.raises(errors.OutOfRange, match="100 is more"), refusals():
-                await call_unary(channel, "/test/Double", b"100")
-
-    asyncio.run(run())
-
-
-def test_an_unreadable_message_is_the_callers_fault() -> None:
-    async def echo(requests: AsyncIterator[int], _context: Any) -> AsyncIterator[bytes]:
-        async for number in requests:
-            yield str(number).encode()
-
-    method: Any = grpc.stream_stream_rpc_method_handler(echo, request_deserializer=int)
-    handlers = grpc.method_handlers_generic_handler("test", {"Echo": method})
-
-    async def run() -> None:
-        async with serving(handlers, interceptors=[StatusInterceptor()]) as port, channel_to(port) as channel:
-            call = open_stream(channel)
-            await call.write(b"17")
-            assert await call.read() == b"17"
-            await call.write(b"seventeen")
-            with pytest.raises(errors.InvalidArgument, match="cannot be read") as raised, refusals():
-                await call.read()
-            assert "seventeen" not in str(raised.value)
-
-    asyncio.run(run())
-
-
-def test_a_handlers_own_abort_is_left_alone(caplog: pytest.LogCaptureFixture) -> None:
-    async def handler(requests: AsyncIterator[bytes], context: Any) -> AsyncIterator[bytes]:
+def test_handlers_own_abort_is_kept(caplog: pytest.LogCaptureFixture) -> None:
+    async def handler(requests: AsyncIterator[bytes], context: Any) -> None:
         async for message in requests:
-            yield message
+            await context.write(message)
             await context.abort(grpc.StatusCode.DATA_LOSS, "gone")
 
     answer = asyncio.run(refused(bytes_handlers(Fail=handler)))
@@ -188,16 +148,16 @@ def test_a_handlers_own_abort_is_left_alone(caplog: pytest.LogCaptureFixture) ->
     assert not our_records(caplog)
 
 
-def test_a_worker_that_leaves_ends_the_handler_without_a_word_in_the_log(
+def test_cancelled_call_is_not_logged(
     caplog: pytest.LogCaptureFixture,
 ) -> None:
     async def run() -> None:
         ended = asyncio.Event()
 
-        async def handler(requests: AsyncIterator[bytes], _context: Any) -> AsyncIterator[bytes]:
+        async def handler(requests: AsyncIterator[bytes], context: Any) -> None:
             try:
                 async for message in requests:
-                    yield message
+                    await context.write(message)
             finally:
                 ended.set()
 
@@ -213,20 +173,20 @@ def test_a_worker_that_leaves_ends_the_handler_without_a_word_in_the_log(
     assert not our_records(caplog)
 
 
-def test_an_unknown_method_is_not_ours_to_answer() -> None:
+def test_unknown_method_is_unimplemented() -> None:
     async def run() -> None:
         async with serving(interceptors=[StatusInterceptor()]) as port, channel_to(port) as channel:
-            with pytest.raises(errors.WireError, match="UNIMPLEMENTED"), refusals():
-                await call_unary(channel, "/test/Nothing", b"")
+            with pytest.raises(errors.WireError, match="UNIMPLEMENTED"), wire_errors():
+                await open_stream(channel, "/test/Nothing").read()
 
     asyncio.run(run())
 
 
-def test_a_server_that_is_away_is_unavailable() -> None:
+def test_absent_server_is_unavailable() -> None:
     async def run(port: int) -> None:
         async with channel_to(port) as channel:
-            with pytest.raises(errors.Unavailable), refusals():
-                await call_unary(channel, "/test/Echo", b"")
+            with pytest.raises(errors.Unavailable), wire_errors():
+                await open_stream(channel).read()
 
     with server_process() as (_, port):
         pass
@@ -234,7 +194,7 @@ def test_a_server_that_is_away_is_unavailable() -> None:
 
 
 @pytest.mark.parametrize("how", ["kill", "terminate"])
-def test_a_server_that_dies_is_unavailable(how: str) -> None:
+def test_killed_server_is_unavailable(how: str) -> None:
     async def run() -> None:
         with server_process() as (process, port):
             async with channel_to(port) as channel:
@@ -242,20 +202,20 @@ def test_a_server_that_dies_is_unavailable(how: str) -> None:
                 await call.write(b"message")
                 assert await call.read() == b"message"
                 getattr(process, how)()
-                with pytest.raises(errors.Unavailable), refusals():
+                with pytest.raises(errors.Unavailable), wire_errors():
                     await call.read()
 
     asyncio.run(run())
 
 
-def test_a_server_that_stops_is_unavailable() -> None:
+def test_stopped_server_is_unavailable() -> None:
     async def run() -> None:
         async with serving() as port:
             channel = channel_to(port)
             call = open_stream(channel)
             await call.write(b"message")
             assert await call.read() == b"message"
-        with pytest.raises(errors.Unavailable), refusals():
+        with pytest.raises(errors.Unavailable), wire_errors():
             await call.read()
         await channel.close()
 

@@ -1,0 +1,31 @@
+"""Limits of what crosses the wire. Both ends apply these, each to what it receives; docs/protocol.md lists them.
+
+Every limit is checked before memory is spent on what exceeds it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+PIECE_BYTES = 1 << 20  # a longer message travels in pieces of this many of its own bytes
+FRAME_BYTES = PIECE_BYTES + 64  # the longest protobuf message that gRPC may carry: a piece and its tags
+
+# A message of names and numbers (Join, Ready, Report, Done, Welcome), which does not grow with the model.
+CONTROL_BYTES = 1 << 16
+
+MAX_PROCESS_NAME = 128  # characters
+MAX_METRICS = 64  # in a report
+MAX_METRIC_NAME = 64  # characters
+MAX_EXAMPLES = (1 << 32) - 1  # of one worker in one round: a fixed32
+
+
+def snapshot_bytes(dim: int, arrays: int = 1) -> int:
+    """Bytes that no Snapshot of so many float32 arrays [dim] exceeds: parameters and the optimizer's state."""
+    return 4 * arrays * dim + 64
+
+
+def accepts_metrics(names: Collection[str]) -> bool:
+    """Whether a report may carry metrics of these names: not too many, each short and printable."""
+    return len(names) <= MAX_METRICS and all(
+        name.isprintable() and len(name) <= MAX_METRIC_NAME for name in names
+    )
