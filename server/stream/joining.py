@@ -137,19 +137,23 @@ class Joining:
         return wire_pb2.Welcome(run=run, workers=session.workers, stream=session.stream_id)
 
     def _check_codec(self, message: wire_pb2.CodecSpec) -> AnyCodec:
-        """The run's codec at the worker's dimension. What the worker sent is compared with it and never built."""
+        """The run's codec at the worker's dimension; nothing that the worker sent is built.
+
+        Fingerprints alone are compared. The same codec can be spelled in several ways: with defaults or without, by
+        position or by name, or as Welcome spelled it.
+        """
         try:
             codec = self._run.fold.codec_at(message.dim)
+            if message.fingerprint == codec.fingerprint:
+                return codec
             theirs = str(spec_from_message(message.spec))
         except SpecError as error:
             raise FailedPrecondition(str(error)) from error
         if theirs != codec.spec:
             raise FailedPrecondition(f"the worker encodes with {theirs}, the run with {codec.spec}")
-        if message.fingerprint != codec.fingerprint:
-            raise FailedPrecondition(
-                f"{codec.spec} has another fingerprint at the worker: both ends need the same gradwire version"
-            )
-        return codec
+        raise FailedPrecondition(
+            f"{codec.spec} has another fingerprint at the worker: both ends need the same gradwire version"
+        )
 
     def _check_dim(self, dim: int) -> None:
         """The first worker's dimension becomes the run's: refuse one that the task or the memory cannot have."""

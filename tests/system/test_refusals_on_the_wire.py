@@ -10,11 +10,14 @@ import numpy as np
 import pytest
 
 from gradwire.common.codecs import parse
+from gradwire.common.spec import parse_spec
 from gradwire.common.training.config import RunConfig
+from gradwire.common.training.digest import digest_of
 from gradwire.common.transport import protocol
 from gradwire.common.transport.limits import FRAME_BYTES
-from gradwire.common.transport.specs import codec_to_message
+from gradwire.common.transport.specs import codec_to_message, spec_to_message
 from gradwire.proto import wire_pb2
+from gradwire.worker.tasks import build_task
 from tests.system.harness import RawWorker, Run, simulate
 
 DIM = 12
@@ -94,7 +97,7 @@ def piece(data: bytes, total: int = 0) -> bytes:
 
 
 def bad_codec(dim: int = DIM, **changes: object) -> wire_pb2.CodecSpec:
-    message = codec_to_message(CODEC)
+    message = wrong_fingerprint()
     message.dim = dim
     for argument in message.spec.arguments:
         if argument.name in changes:
@@ -103,7 +106,7 @@ def bad_codec(dim: int = DIM, **changes: object) -> wire_pb2.CodecSpec:
 
 
 def nested(depth: int) -> wire_pb2.CodecSpec:
-    message = codec_to_message(CODEC)
+    message = wrong_fingerprint()
     spec = message.spec
     for _ in range(depth):
         spec = spec.arguments.add(name="inner").spec
@@ -246,6 +249,34 @@ def test_each_is_refused_with_its_status_and_the_run_is_unharmed(tmp_path: Path)
         assert server.result()["digest"] == f"{simulate(CONFIG).digest:016x}"
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("spelling", [None, "cross_polytope(3)", "cross_polytope(repeats=3)", "sign", ""])
+def test_fingerprint_decides_and_not_the_spelling(spelling: str | None, tmp_path: Path) -> None:
+    """A worker may echo the codec of Welcome (None), spell it in another way, or not at all."""
+
+    async def main() -> str | None:
+        run = Run(CONFIG, tmp_path)
+        async with asyncio.timeout(30):
+            server = asyncio.create_task(run.serve())
+            worker = RawWorker(await run.address)
+            await greet(workers=[0, 1])(worker)
+            welcome = (await worker.receive()).welcome
+            spec = welcome.run.codec if spelling is None else wire_pb2.Spec()
+            if spelling:
+                spec = spec_to_message(parse_spec(spelling))
+            params = build_task(CONFIG.task, workers=2, seed=CONFIG.seed).initial()
+            codec = wire_pb2.CodecSpec(spec=spec, dim=DIM, fingerprint=CODEC.fingerprint)
+            await worker.send(ready=wire_pb2.Ready(codec=codec, digest=digest_of(params)))
+            assert (await worker.receive()).HasField("upload")
+            await worker.send(initial=wire_pb2.Snapshot(state=params.tobytes()))
+            kind = (await worker.receive()).WhichOneof("message")
+            await worker.close()
+            server.cancel()
+            await asyncio.wait([server])
+        return kind
+
+    assert asyncio.run(main()) == "open"
 
 
 def test_a_retry_is_welcome_and_another_payload_is_not(tmp_path: Path) -> None:
