@@ -1,4 +1,4 @@
-"""One process to a certificate: its name is the process's, and two under one name would throw each other out.
+"""One certificate per process: its name is the process's, and of two under one name each would end the other's stream.
 
 The lock is on the certificate's own file, see locks.py: it reaches across containers that share a folder.
 """
@@ -16,21 +16,23 @@ _held: list[FileLock] = []  # until this process ends
 
 
 def hold(path: Path) -> Path:
-    """The same path, once it is certain that no other process on this machine holds its certificate.
+    """The same path, once no other process on this machine holds its certificate.
 
     Raises:
         ConfigError: another one does, or the file cannot be read.
     """
     if not _lock(path, needed=False):
-        raise ConfigError(f"another process on this machine uses {path}: each has a certificate of its own")
+        raise ConfigError(
+            f"another process on this machine uses {path}: give each process a certificate of its own"
+        )
     return path
 
 
 def claim(certs: Path) -> Path:
     """The first certificate in ``certs/workers`` that no other process on this machine holds; held until this one ends.
 
-    For processes that are all alike, such as containers of one service. One that is started in the place of another
-    takes the certificate that the other held, and with it the name and the workers.
+    For identical processes, such as the replicas of a container service. A replacement of a process takes the
+    certificate that it held, and with it the name and the workers.
 
     Raises:
         ConfigError: no such folder, none in it, or all are held.

@@ -1,4 +1,4 @@
-"""A worker process: joins a run, and takes part until it ends, through every disconnect."""
+"""A worker process: joins a run and takes part until it is finished, reconnecting after every disconnect."""
 
 from __future__ import annotations
 
@@ -18,28 +18,26 @@ from gradwire.common.transport.address import Address
 from gradwire.common.transport.options import channel_options
 from gradwire.common.transport.statuses import wire_errors
 from gradwire.common.transport.tls import WorkerTls
-from gradwire.worker.arrivals import Call
+from gradwire.worker.inbox import Call
 from gradwire.worker.privacy import Limits
-from gradwire.worker.stream import Stream
-from gradwire.worker.tls_probe import why_refused
-from gradwire.worker.work import Work
+from gradwire.worker.run_state import RunState
+from gradwire.worker.stream import Identity, Stream
+from gradwire.worker.tls_probe import diagnose
 
 log = logging.getLogger(__name__)
 
 FIRST_BACKOFF = 0.2  # seconds; doubled after each failure
 LONGEST_BACKOFF = 5.0
-CONFIRM_FOR = (
-    20.0  # seconds to look for the server of a finished run, to be sure that it has heard our last word
-)
+CONFIRM_FOR = 20.0  # seconds to reconnect in after Done was sent, to learn that the server has received it
 
 
 @dataclass(frozen=True)
 class WorkerOptions:
-    """What a worker process needs to know before it has joined.
+    """What a worker process is started with.
 
     Attributes:
-        server: where it is.
-        name: names this process across reconnects and restarts.
+        server: its address.
+        name: identifies this process across reconnects and restarts.
         count: logical workers to host; ``workers`` asks for particular ids instead.
         retry_for: seconds without a connection after which it gives up.
         state_dir: folder for what must survive a restart; None keeps it in memory.
@@ -60,13 +58,13 @@ class WorkerOptions:
 
 
 class WorkerProcess:
-    """Connects, and connects again, keeping replica and payloads in between."""
+    """Connects and reconnects; keeps replica and payloads in between."""
 
     def __init__(self, options: WorkerOptions, progress: Callable[[str], None] = log.info) -> None:
         self._options = options
         self._progress = progress
-        self._work = Work(options.allow_import, options.state_dir, options.limits)
-        self._hurried = asyncio.Event()
+        self._state = RunState(options.allow_import, options.state_dir, options.limits)
+        self._stop = asyncio.Event()
 
     async def run(self) -> None:
         """Take part until the run is finished.
@@ -82,65 +80,66 @@ class WorkerProcess:
                 try:
                     return await self._connect(channel)
                 except Unavailable as error:
-                    if self._work.take_contact():
+                    if self._state.pop_contact():
                         last_contact, backoff = time.monotonic(), FIRST_BACKOFF
-                    elif not self._work.said:
+                    elif not self._state.done_sent:
                         await self._check_certificates(error)
                     if self._gives_up(time.monotonic() - last_contact):
-                        if self._work.said:
-                            return self._progress("the run is finished; the server left without a last word")
-                        if self._hurried.is_set():
-                            raise asyncio.CancelledError from error
-                        raise Unavailable(
-                            f"no server at {self._options.server} for {self._options.retry_for:g} s: is it running?"
-                        ) from error
+                        return self._give_up(error)
                     self._progress(f"no connection to {self._options.server}: trying again in {backoff:g} s")
                     await self._pause(backoff)
                     backoff = min(2 * backoff, LONGEST_BACKOFF)
         finally:
             await channel.close()
-            self._work.close()
+            self._state.close()
 
     @property
     def finished(self) -> bool:
-        """Whether the last round was folded: what is left is the server's word that it knows."""
-        return self._work.finished
+        """Whether the last round is folded: only the server's acknowledgement of Done is missing."""
+        return self._state.finished
 
-    def hurry(self) -> None:
-        """Somebody wants this process to end: it looks for no server that is gone any more."""
-        self._hurried.set()
+    def stop_reconnecting(self) -> None:
+        """Exit at the next disconnect, or now if there is no connection."""
+        self._stop.set()
 
     async def _pause(self, seconds: float) -> None:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._hurried.wait(), seconds)
+            await asyncio.wait_for(self._stop.wait(), seconds)
 
     def _gives_up(self, seconds: float) -> bool:
-        """Whether so many seconds without the server are enough."""
-        retry_for = self._options.retry_for
-        return self._hurried.is_set() or seconds > (
-            min(retry_for, CONFIRM_FOR) if self._work.said else retry_for
-        )
+        """Whether to stop reconnecting after so many seconds without the server."""
+        longest = self._options.retry_for
+        if self._state.done_sent:
+            longest = min(longest, CONFIRM_FOR)
+        return self._stop.is_set() or seconds > longest
+
+    def _give_up(self, error: Unavailable) -> None:
+        """Return if the run is finished, else raise."""
+        if self._state.done_sent:
+            return self._progress("the run is finished; the server left before it acknowledged Done")
+        if self._stop.is_set():
+            raise asyncio.CancelledError from error
+        raise Unavailable(
+            f"no server at {self._options.server} for {self._options.retry_for:g} s: is it running?"
+        ) from error
 
     def _channel(self) -> grpc.aio.Channel:
-        options = channel_options()
         target, tls = self._options.server.target, self._options.tls
         if tls is None:
-            return grpc.aio.insecure_channel(target, options)
-        return grpc.aio.secure_channel(target, tls.credentials(), options)
+            return grpc.aio.insecure_channel(target, channel_options())
+        return grpc.aio.secure_channel(target, tls.credentials(), channel_options())
 
     async def _check_certificates(self, error: Unavailable) -> None:
-        """A server that never answered may have been put off by our certificate, or we by its."""
-        refusal = await asyncio.to_thread(why_refused, self._options.server, self._options.tls)
+        """A server that never answered may have refused this worker's certificate, or the worker the server's."""
+        refusal = await asyncio.to_thread(diagnose, self._options.server, self._options.tls)
         if refusal is not None:
             raise refusal from error
 
     async def _connect(self, channel: grpc.aio.Channel) -> None:
         call: Call = channel.stream_stream(protocol.METHOD)()
-        options = self._options
+        identity = Identity(self._options.name, self._options.count, self._options.workers)
         try:
             with wire_errors():
-                await Stream(
-                    call, self._work, options.name, options.count, options.workers, self._progress
-                ).run()
+                await Stream(call, self._state, identity, self._progress).run()
         finally:
             call.cancel()

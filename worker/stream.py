@@ -4,51 +4,65 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
+from dataclasses import dataclass
 
-import grpc
-
-from gradwire.common.errors import DivergenceError, InvalidArgument, Unavailable
+from gradwire.common.errors import DivergenceError, InvalidArgument
 from gradwire.common.transport import limits, protocol
-from gradwire.common.transport.framing import frames
 from gradwire.common.transport.specs import codec_to_message
 from gradwire.proto import wire_pb2
-from gradwire.worker.arrivals import Arrival, Arrivals, Call, EndedInOrder, ended
+from gradwire.worker.inbox import Call, Inbox, Received, StreamClosed
+from gradwire.worker.outbox import Outbox, add_traffic
 from gradwire.worker.privacy import check_assignment
-from gradwire.worker.work import Work
+from gradwire.worker.run_state import RunState
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What a process joins as: its name, and so many logical workers or these ids."""
+
+    name: str
+    count: int = 1
+    workers: tuple[int, ...] = ()
 
 
 class Stream:
-    """One connection's conversation."""
+    """The conversation of one connection."""
 
     def __init__(
-        self,
-        call: Call,
-        work: Work,
-        name: str,
-        count: int,
-        workers: tuple[int, ...],
-        progress: Callable[[str], None],
+        self, call: Call, state: RunState, identity: Identity, progress: Callable[[str], None]
     ) -> None:
-        self._call = call
-        self._work = work
-        self._join = wire_pb2.Join(protocol=protocol.PROTOCOL, process=name, count=count, workers=workers)
-        self._progress = progress
-        self._arrivals = Arrivals(call, work.touch)
-        self._sent = wire_pb2.Traffic()
-        self._received = wire_pb2.Traffic()
-        self._mark: int | None = None  # by which the server knows this stream
-        self._told = False  # it knows our counts
-        self._earlier_report: wire_pb2.Report | None = (
-            None  # that the stream before may not have brought home
+        """Start to receive.
+
+        Args:
+            call: the open call.
+            state: what this process keeps of the run between streams.
+            identity: what it joins as.
+            progress: called with lines for the user.
+        """
+        self._state = state
+        self._join = wire_pb2.Join(
+            protocol=protocol.PROTOCOL,
+            process=identity.name,
+            count=identity.count,
+            workers=identity.workers,
         )
+        self._progress = progress
+        self._inbox = Inbox(call, state.note_contact)
+        self._outbox = Outbox(call)
+        self._received = wire_pb2.Traffic()
+        self._stream_id: int | None = None  # by which Welcome names this stream
+        self._acknowledged = False  # the server has received Done, and with it our counts
+        self._unacknowledged_report: wire_pb2.Report | None = None  # of the stream before
         self._open = False  # the server takes pushes from here
-        self._due: frozenset[int] | None = None  # workers to leave out of the push that is due; None: none is
+        self._due: frozenset[int] | None = (
+            None  # workers to leave out of the push that is due; None: no push is due
+        )
 
     async def run(self) -> None:
         """Take part until the server has no more rounds.
 
         Raises:
-            Unavailable: the connection was lost; the next stream goes on where this one stopped.
+            Unavailable: the connection was lost; the next stream continues where this one stopped.
             WireError: the server refused something.
         """
         try:
@@ -56,88 +70,85 @@ class Stream:
             await self._take_part()
             await self._leave()
         finally:
-            if self._mark is not None and not self._told:
-                count = wire_pb2.StreamCount(stream=self._mark, sent=self._sent, received=self._received)
-                self._work.broken.append(count)
-            await self._arrivals.close()
+            if self._stream_id is not None and not self._acknowledged:
+                self._state.broken.append(
+                    wire_pb2.StreamCount(
+                        stream=self._stream_id, sent=self._outbox.sent, received=self._received
+                    )
+                )
+            await self._inbox.close()
 
     async def _join_run(self) -> None:
+        state = self._state
         await self._send(wire_pb2.FromWorker(join=self._join))
-        welcome = (await self._arrivals.expect("welcome")).welcome
+        welcome = (await self._inbox.expect("welcome")).welcome
         check_assignment(self._join, welcome.workers)
-        await asyncio.to_thread(self._work.prepare, welcome)
-        self._arrivals.set_limit(self._longest())
+        await asyncio.to_thread(state.prepare, welcome)
+        self._inbox.set_limit(self._longest_message())
         self._progress(f"joined as {self._join.process} with workers {_ranges(welcome.workers)}")
-        notice = self._work.privacy.notice(self._work.codec)
+        notice = state.privacy.notice(state.codec)
         if notice is not None:
             self._progress(notice)
-        self._mark = welcome.stream
-        self._earlier_report = self._work.report if 0 in welcome.workers else None
-        await self._ready(earlier=tuple(self._work.broken))
+        self._stream_id = welcome.stream
+        self._unacknowledged_report = state.reports.last if 0 in welcome.workers else None
+        await self._ready(earlier=tuple(state.broken))
 
     async def _take_part(self) -> None:
-        """Fold all that has come before anything is computed: a push is of use for the newest round alone."""
-        while not await self._handle(await self._arrivals.next()):
-            if self._due is not None and self._arrivals.is_idle:
+        """Fold everything received before a gradient is computed: only a push for the newest round counts."""
+        while not await self._handle(await self._inbox.next()):
+            if self._due is not None and self._inbox.is_empty:
                 await self._push(self._due)
 
     async def _leave(self) -> None:
-        """Be sure that the server has heard the last word."""
-        await self._call.done_writing()
+        """Half-close, then wait for OK: the server has received Done."""
+        await self._outbox.half_close()
         try:
             while True:
-                await self._arrivals.next()
-        except EndedInOrder:
-            self._told = True
+                await self._inbox.next()
+        except StreamClosed:
+            self._acknowledged = True
 
-    def _longest(self) -> int:
+    def _longest_message(self) -> int:
         """Bytes of the longest message that this run's server sends: an entry or a snapshot."""
-        work = self._work
-        arrays = 1 + len(work.model.state)
+        state = self._state
+        arrays = 1 + len(state.model.state)
         return max(
             limits.CONTROL_BYTES,
-            work.replica.longest_entry,
-            limits.snapshot_bytes(work.codec.dim, arrays),
+            state.replica.longest_entry,
+            limits.snapshot_bytes(state.codec.dim, arrays),
         )
 
     async def _ready(self, earlier: tuple[wire_pb2.StreamCount, ...] = ()) -> None:
-        work = self._work
-        assert work.run is not None
+        state = self._state
+        assert state.run is not None
         ready = wire_pb2.Ready(
-            codec=codec_to_message(work.codec),
-            run_id=work.run.run_id,
-            round=work.replica.round,
-            digest=await asyncio.to_thread(lambda: work.model.digest),
+            codec=codec_to_message(state.codec),
+            run_id=state.run.run_id,
+            round=state.replica.round,
+            digest=await asyncio.to_thread(lambda: state.model.digest),
             earlier=earlier,
         )
         await self._send(wire_pb2.FromWorker(ready=ready))
 
-    # ---- messages ------------------------------------------------------------------------------------------
+    async def _send(self, message: wire_pb2.FromWorker) -> None:
+        await self._outbox.send(message)
 
-    async def _handle(self, arrival: Arrival) -> bool:
-        """Answer one message; True when the run is finished."""
-        message, kind = arrival.message, arrival.kind
+    # ---- messages from the server --------------------------------------------------------------------------
+
+    async def _handle(self, received: Received) -> bool:
+        """Act on one message; True when the run is finished."""
+        message, kind = received.message, received.kind
         if kind == "entry":
-            await self._fold(message.entry, arrival.size)
+            await self._fold(message.entry, received.size)
         elif kind == "open":
-            self._open, self._due = True, frozenset(message.open.pushed)
-            self._work.finished = self._work.said = (
-                False  # what was: another run, or an older copy of this one
-            )
-            self._work.broken.clear()  # it has read our Ready
-            self._work.evaluated = max(self._work.evaluated, self._work.replica.round - 1)
-            await self._report_again()
+            await self._open_round(message.open)
         elif kind == "snapshot":
             await self._restore(message.snapshot)
         elif kind == "upload":
-            state = self._work.model.snapshot()[: 4 * self._work.codec.dim]
+            state = self._state.model.snapshot()[: 4 * self._state.codec.dim]
             await self._send(wire_pb2.FromWorker(initial=wire_pb2.Snapshot(state=state)))
         elif kind == "late":
-            returned = self._work.encoder.take_back(message.late.round)
-            if (
-                self._open or returned
-            ):  # before that it is word of the last rounds, of which most were never pushed
-                self._progress(f"round {message.late.round} was committed without this process")
+            self._late(message.late.round)
         elif kind == "finish":
             await self._finish(message.finish.rounds)
             return True
@@ -146,108 +157,95 @@ class Stream:
         return False
 
     async def _fold(self, entry: wire_pb2.Entry, size: int) -> None:
-        payload_bytes = await asyncio.to_thread(self._work.replica.fold, entry)
-        _count(self._received, payload_bytes, size)
-        assert self._work.run is not None
-        if self._open and self._work.replica.round < self._work.run.rounds:
+        state = self._state
+        payload_bytes = await asyncio.to_thread(state.replica.fold, entry)
+        add_traffic(self._received, payload_bytes, size)
+        assert state.run is not None
+        if self._open and state.replica.round < state.run.rounds:
             self._due = frozenset()
+
+    async def _open_round(self, message: wire_pb2.Open) -> None:
+        self._open, self._due = True, frozenset(message.pushed)
+        # This process may have finished another run, or an earlier copy of this one.
+        self._state.finished = self._state.done_sent = False
+        self._state.broken.clear()  # the server has read them in Ready
+        self._state.reports.skip_to(self._state.replica.round)
+        await self._repeat_report()
 
     async def _restore(self, snapshot: wire_pb2.Snapshot) -> None:
         self._progress(f"taking the server's model after round {snapshot.round}")
-        await asyncio.to_thread(self._work.replica.restore, snapshot)
-        self._work.encoder.forget()
+        await asyncio.to_thread(self._state.replica.restore, snapshot)
+        self._state.encoder.discard_last()
         self._due = None
-        if self._open:  # in the middle of the run: the server counts no push until it knows where we stand
+        if self._open:  # a resync: the server counts no push until Ready has said where the replica is
             self._open = False
             await self._ready()
 
+    def _late(self, round_: int) -> None:
+        added_back = self._state.encoder.add_back(round_)
+        # Before Open it is sent for the rounds of the last connections, most of which were never pushed.
+        if self._open or added_back:
+            self._progress(f"round {round_} was committed without this process")
+
+    async def _finish(self, rounds: int) -> None:
+        state = self._state
+        if state.replica.round != rounds:
+            raise DivergenceError(f"the run has {rounds} rounds, this replica folded {state.replica.round}")
+        await self._repeat_report()
+        if 0 in state.encoder.workers:
+            await self._report()
+        if not await asyncio.to_thread(state.model.verify):
+            raise DivergenceError("the digest kept in step is not that of the parameters: memory is damaged")
+        state.finished = True
+        done = wire_pb2.Done(digest=state.model.digest, sent=self._outbox.sent, received=self._received)
+        await self._send(wire_pb2.FromWorker(done=done))
+        state.done_sent = True
+        self._progress(f"all {rounds} rounds are folded: leaving once every worker has sent Done")
+
+    # ---- pushes and reports --------------------------------------------------------------------------------
+
     async def _push(self, pushed: frozenset[int]) -> None:
-        work = self._work
-        assert work.run is not None
-        self._due, round_ = None, work.replica.round
-        if not pushed.issuperset(work.encoder.workers):
+        state = self._state
+        self._due, round_ = None, state.replica.round
+        if not pushed.issuperset(state.encoder.workers):
             message = await asyncio.to_thread(self._push_message)
-            newest = self._arrivals.newest_round()
+            newest = self._inbox.newest_round()
             if newest is not None:  # the round was committed meanwhile, or the server sends its model first
                 if newest > round_:
-                    work.encoder.take_back(round_)
+                    state.encoder.add_back(round_)
                 return
             await self._send(message)
-        every = work.run.evaluate_every
-        if 0 in work.encoder.workers and every and round_ // every > work.evaluated // every:
+        if 0 in state.encoder.workers and state.reports.is_due(round_):
             await self._report()
 
     def _push_message(self) -> wire_pb2.FromWorker:
-        work = self._work
-        assert work.run is not None
-        round_ = work.replica.round
-        batch = work.encoder.batch(work.model.params, round_)
+        state = self._state
+        assert state.run is not None
+        round_ = state.replica.round
+        encoded = state.encoder.encode(state.model.params, round_)
         return protocol.push_message(
-            work.codec,
+            state.codec,
             round_,
-            batch.payloads,
-            losses=batch.losses if work.reports else (),
-            examples=batch.examples if work.run.weigh_by_examples else (),
-            digest=work.model.digest if round_ % work.run.digest_every == 0 else 0,
+            encoded.payloads,
+            losses=encoded.losses if state.sends_metrics else (),
+            examples=encoded.examples if state.run.weigh_by_examples else (),
+            digest=state.model.digest if round_ % state.run.digest_every == 0 else 0,
         )
 
     async def _report(self) -> None:
-        work = self._work
-        if not work.reports:
+        state = self._state
+        if not state.sends_metrics:
             return
-        values = await asyncio.to_thread(work.task.evaluate, work.model.reported)
-        if values:
-            metrics = [wire_pb2.Metric(name=name, value=value) for name, value in values.items()]
-            work.report = wire_pb2.Report(round=work.replica.round, metrics=metrics)
-            self._earlier_report = None
-            await self._send(wire_pb2.FromWorker(report=work.report))
-        work.evaluated = work.replica.round
-
-    async def _report_again(self) -> None:
-        """Say again, once a stream, what the stream before may have lost on its way: the server takes it once."""
-        report, self._earlier_report = self._earlier_report, None
+        report = await asyncio.to_thread(state.reports.evaluate, state.model)
         if report is not None:
+            self._unacknowledged_report = None
             await self._send(wire_pb2.FromWorker(report=report))
 
-    async def _finish(self, rounds: int) -> None:
-        work = self._work
-        if work.replica.round != rounds:
-            raise DivergenceError(f"the run has {rounds} rounds, this replica folded {work.replica.round}")
-        await self._report_again()
-        if 0 in work.encoder.workers:
-            await self._report()
-        if not await asyncio.to_thread(work.model.verify):
-            raise DivergenceError("the digest kept in step is not that of the parameters: memory is damaged")
-        work.finished = True
-        done = wire_pb2.Done(digest=work.model.digest, sent=self._sent, received=self._received)
-        await self._send(wire_pb2.FromWorker(done=done))
-        work.said = True
-        self._progress(f"{rounds} rounds are done: leaving once every worker has said so")
-
-    # ---- the wire ------------------------------------------------------------------------------------------
-
-    async def _send(self, message: wire_pb2.FromWorker) -> None:
-        """Write one message; a push counts as sent from its first byte on."""
-        pieces = tuple(frames(message))
-        if message.HasField("push"):
-            _count(self._sent, len(message.push.payloads), sum(map(len, pieces)))
-        try:
-            for piece in pieces:
-                await self._call.write(piece)
-        except asyncio.InvalidStateError:  # grpc's word for a stream that the server has ended
-            raise await ended(self._call) from None
-        except grpc.aio.AioRpcError as error:
-            if error.code() is not grpc.StatusCode.INTERNAL:
-                raise
-            # A write into a connection that just broke is grpc's "internal error", whatever the server's last word was:
-            # if that was a refusal, the next attempt hears it again.
-            raise Unavailable("the connection broke while a message was written") from error
-
-
-def _count(traffic: wire_pb2.Traffic, payload_bytes: int, message_bytes: int) -> None:
-    traffic.messages += 1
-    traffic.payload_bytes += payload_bytes
-    traffic.message_bytes += message_bytes
+    async def _repeat_report(self) -> None:
+        """Send the last report of the stream before once more: it may have been lost. The server takes it once."""
+        report, self._unacknowledged_report = self._unacknowledged_report, None
+        if report is not None:
+            await self._send(wire_pb2.FromWorker(report=report))
 
 
 def _ranges(workers: Collection[int]) -> str:

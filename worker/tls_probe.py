@@ -1,7 +1,8 @@
-"""Why a connection cannot be made, in words: one TLS handshake of our own, after gRPC's has failed.
+"""Why a connection cannot be made: one TLS handshake with Python's ``ssl``, after gRPC's has failed.
 
 gRPC reports every failed handshake as UNAVAILABLE, with a text that names its own source files. Python's ``ssl``,
-given the same files, says what was wrong, and a server that hangs up on a certificate is told from one that is away.
+given the same files, reports what was wrong, and distinguishes a server that refuses a certificate from one that is
+not there.
 """
 
 from __future__ import annotations
@@ -13,25 +14,25 @@ from gradwire.common.errors import Unauthenticated
 from gradwire.common.transport.address import Address
 from gradwire.common.transport.tls import WorkerTls
 
-PATIENCE = 5.0  # seconds for the handshake, and again for the server's first frame
+TIMEOUT = 5.0  # seconds for the handshake, and again for the server's first frame
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG"}
 
 
-class _HungUpError(Exception):
-    """The server ended the connection without a word, after the handshake as far as it concerns us."""
+class _ClosedByServerError(Exception):
+    """The server closed the connection without an alert, after this side had completed the handshake."""
 
 
-def why_refused(address: Address, tls: WorkerTls | None) -> Unauthenticated | None:
-    """What in the certificates, or in TLS itself, keeps this worker out; None when that is not what is wrong.
+def diagnose(address: Address, tls: WorkerTls | None) -> Unauthenticated | None:
+    """What in the certificates, or in TLS itself, keeps this worker out; None when the cause is another.
 
-    gRPC's server sends no alert when it refuses a certificate: it hangs up where it would have sent its first frame.
-    So does one that is being stopped, hence two attempts. Blocks for up to 20 seconds; the server sees connections
-    that say nothing.
+    gRPC's server sends no alert when it refuses a certificate: it closes the connection where it would have sent its
+    first frame. So does one that is being stopped, hence two attempts. Blocks for up to 20 seconds; the server sees
+    connections that send nothing.
     """
     for _ in range(2):
         try:
-            return _try(address, tls)
-        except _HungUpError:
+            return _handshake(address, tls)
+        except _ClosedByServerError:
             continue
     if tls is None:
         return _speaks_tls(address)
@@ -43,32 +44,32 @@ def why_refused(address: Address, tls: WorkerTls | None) -> Unauthenticated | No
     )
 
 
-def _try(address: Address, tls: WorkerTls | None) -> Unauthenticated | None:
-    shaken = False
+def _handshake(address: Address, tls: WorkerTls | None) -> Unauthenticated | None:
+    completed = False
     try:
         with (
-            socket.create_connection((address.host, address.port), PATIENCE) as plain,
+            socket.create_connection((address.host, address.port), TIMEOUT) as plain,
             _context(tls).wrap_socket(plain, server_hostname=address.host) as link,
         ):
-            shaken = True
+            completed = True
             if link.recv(1):
                 return None if tls is not None else _speaks_tls(address)
-            raise _HungUpError
+            raise _ClosedByServerError
     except ssl.SSLCertVerificationError as error:
         return Unauthenticated(f"the server's certificate is not accepted: {_verification(error, address)}")
     except (ssl.SSLEOFError, ConnectionResetError):
-        if shaken:
-            raise _HungUpError from None
-        return None  # as a port that is forwarded to nobody does
+        if completed:
+            raise _ClosedByServerError from None
+        return None  # as a forwarded port without a listener does
     except ssl.SSLError as error:
-        return _told(error, address, tls)
-    except OSError:  # nobody there, or too slow: not a matter of certificates
+        return _from_ssl_error(error, address, tls)
+    except OSError:  # no server, or too slow: certificates are not the cause
         return None
 
 
 def _context(tls: WorkerTls | None) -> ssl.SSLContext:
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.set_alpn_protocols(["h2"])  # gRPC hangs up without it
+    context.set_alpn_protocols(["h2"])  # gRPC closes the connection without it
     if tls is None:
         context.check_hostname = False
         context.verify_mode = ssl.CERT_NONE
@@ -79,7 +80,7 @@ def _context(tls: WorkerTls | None) -> ssl.SSLContext:
     return context
 
 
-def _told(error: ssl.SSLError, address: Address, tls: WorkerTls | None) -> Unauthenticated | None:
+def _from_ssl_error(error: ssl.SSLError, address: Address, tls: WorkerTls | None) -> Unauthenticated | None:
     reason = error.reason or ""
     if reason in _NOT_TLS:
         if tls is None:

@@ -172,7 +172,7 @@ async def _run(process: WorkerProcess, signals: StopSignals) -> int:
 def _stop(process: WorkerProcess, task: asyncio.Task[None], signum: int) -> None:
     """Stop in order."""
     if process.finished:
-        process.hurry()
+        process.stop_reconnecting()
         what = "the run is finished, leaving with the server"
     else:
         task.cancel()

@@ -10,7 +10,7 @@ from pathlib import Path
 from gradwire.common.errors import ConfigError
 from gradwire.deploy.run.processes import cores
 from gradwire.deploy.units import counted
-from gradwire.worker.ledger import workers_of
+from gradwire.worker.privacy.ledger import workers_of
 
 
 @dataclass(frozen=True)

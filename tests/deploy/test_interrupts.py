@@ -80,7 +80,7 @@ def test_a_worker_that_has_finished_leaves_as_if_nobody_had_asked() -> None:
         "from gradwire.deploy.commands.worker import _run\n"
         "class Finished:\n"
         "    finished = True\n"
-        "    def hurry(self): pass\n"
+        "    def stop_reconnecting(self): pass\n"
         "    async def run(self):\n"
         "        signal.raise_signal(signal.SIGTERM)\n"
         "        asked = asyncio.Event()\n"

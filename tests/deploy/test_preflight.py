@@ -25,7 +25,7 @@ from gradwire.deploy.run.launch import Request, server_arguments, worker_argumen
 from gradwire.server.log.run_log import RunLog
 from gradwire.server.serving import open_log
 from gradwire.server.shutdown import DONE_PREFIX
-from gradwire.worker.ledger import Ledger
+from gradwire.worker.privacy import Ledger
 from gradwire.worker.tasks import build_task
 from tests.common.codecs.toys import PrivateToy
 

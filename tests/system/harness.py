@@ -24,8 +24,8 @@ from gradwire.common.transport.specs import codec_to_message
 from gradwire.common.transport.tls import ServerTls, WorkerTls
 from gradwire.proto import wire_pb2
 from gradwire.server.serving import open_log, serve
-from gradwire.worker.gradients import Encoder
-from gradwire.worker.memories import Memories
+from gradwire.worker.encoder import Encoder
+from gradwire.worker.feedback_store import FeedbackStore
 from gradwire.worker.process import WorkerOptions, WorkerProcess
 from gradwire.worker.tasks import build_task
 
@@ -40,10 +40,10 @@ def simulate(config: RunConfig) -> Model:
     codec = parse(config.codec, task.dim)
     model = Model(task.initial(), parse_optimizer(config.optimizer))
     workers = tuple(range(config.workers))
-    memories = Memories(codec, b"", workers, None) if config.feedback == "error" else None
+    memories = FeedbackStore(codec, b"", workers, None) if config.feedback == "error" else None
     encoder = Encoder(task, codec, config.seed, workers, memories)
     for round_ in range(config.rounds):
-        batch = encoder.batch(model.params, round_)
+        batch = encoder.encode(model.params, round_)
         examples = batch.examples if config.weighting == "examples" else ()
         model.apply(
             aggregate(codec, config.seed, RoundRecord(round_, encoder.workers, batch.payloads, examples))

@@ -322,7 +322,7 @@ def test_a_worker_in_a_hurry_does_not_look_for_the_server_of_a_finished_run(
     pause = WorkerProcess._pause
 
     async def hurried(self: WorkerProcess, seconds: float) -> None:
-        asyncio.get_running_loop().call_soon(self.hurry)
+        asyncio.get_running_loop().call_soon(self.stop_reconnecting)
         await pause(self, 2 * CONFIRM_FOR)
 
     async def gone(self: Messages, *words: Any) -> None:

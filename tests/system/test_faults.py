@@ -13,8 +13,8 @@ from gradwire.common.codecs import parse
 from gradwire.common.errors import Unavailable
 from gradwire.common.training.config import RunConfig
 from gradwire.common.transport.statuses import error_of
-from gradwire.worker.gradients import Encoder
-from gradwire.worker.memories import Memories
+from gradwire.worker.encoder import Encoder
+from gradwire.worker.feedback_store import FeedbackStore
 from gradwire.worker.replica import Replica
 from gradwire.worker.tasks import build_task
 from tests.system.harness import RawWorker, Run, simulate
@@ -173,11 +173,11 @@ def test_what_came_too_late_goes_back_into_the_memory() -> None:
     config = replace(CONFIG, codec="top_k(k=3)", workers=1)
     task = build_task(config.task, workers=1, seed=0)
     codec, params = parse(config.codec, task.dim), task.initial()
-    memories = Memories(codec, b"", (0,), None)
+    memories = FeedbackStore(codec, b"", (0,), None)
     encoder = Encoder(task, codec, 0, (0,), memories)
-    sent = [encoder.batch(params, r).payloads[0] for r in range(3)]
-    assert encoder.take_back(1)
-    assert not encoder.take_back(1)  # once
+    sent = [encoder.encode(params, r).payloads[0] for r in range(3)]
+    assert encoder.add_back(1)
+    assert not encoder.add_back(1)  # once
     gradients = sum(task.gradient(params, round=r, worker=0).value for r in range(3))
     counted = codec.decode(sent[0]) + codec.decode(sent[2])
     assert np.allclose(counted + memories._of[0].memory, gradients, atol=1e-4)
@@ -188,16 +188,16 @@ def test_a_restarted_worker_takes_back_once_what_was_lost_with_its_stream(tmp_pa
     task = build_task(config.task, workers=1, seed=0)
     codec, params = parse(config.codec, task.dim), task.initial()
 
-    def restarted() -> tuple[Encoder, Memories]:
-        memories = Memories(codec, b"", (0,), tmp_path)
+    def restarted() -> tuple[Encoder, FeedbackStore]:
+        memories = FeedbackStore(codec, b"", (0,), tmp_path)
         return Encoder(task, codec, 0, (0,), memories), memories
 
     encoder, _ = restarted()
     for round_ in range(2):
-        encoder.batch(params, round_)
+        encoder.encode(params, round_)
     for once in (True, False):  # killed after the second push, told that it was not counted, and killed again
         encoder, memories = restarted()
-        assert encoder.take_back(1) is once
+        assert encoder.add_back(1) is once
     gradients = [task.gradient(params, round=r, worker=0).value for r in range(2)]
     first = codec.decode(codec.encode(gradients[0], np.random.default_rng(0)))
     assert np.allclose(first + memories._of[0].memory, sum(gradients), atol=1e-4)

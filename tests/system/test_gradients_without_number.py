@@ -9,9 +9,9 @@ import pytest
 from gradwire.common.codecs import parse
 from gradwire.common.errors import GradwireError, NotFiniteError, TaskError
 from gradwire.common.privacy.budget import Run
-from gradwire.worker.gradients import Encoder
-from gradwire.worker.ledger import Ledger
-from gradwire.worker.memories import Memories
+from gradwire.worker.encoder import Encoder
+from gradwire.worker.feedback_store import FeedbackStore
+from gradwire.worker.privacy import Ledger
 from gradwire.worker.tasks import Gradient
 from gradwire.worker.tasks.base import checked_loss
 
@@ -43,7 +43,7 @@ class Given:
 def paid(task: Given, spec: str = PRIVATE, *, feedback: bool = False) -> tuple[Encoder, Ledger]:
     codec, ledger = parse(spec, DIM), Ledger(None)
     ledger.admit(Run(b"run", codec.fingerprint, codec.epsilon, frozenset({0, 1})))
-    memories = Memories(codec, b"run", (0, 1), None) if feedback else None
+    memories = FeedbackStore(codec, b"run", (0, 1), None) if feedback else None
     return Encoder(task, codec, 0, (0, 1), memories, ledger), ledger
 
 
@@ -62,18 +62,18 @@ def test_what_has_no_encoding_counts_as_zero(
 ) -> None:
     encoder, ledger = paid(WILD[wild], feedback=feedback)
     with caplog.at_level(logging.WARNING):
-        batches = [encoder.batch(PARAMS, round_) for round_ in range(3)]
+        batches = [encoder.encode(PARAMS, round_) for round_ in range(3)]
     assert ledger.totals.pushes == 3
     assert all(len(p) == encoder._codec.nbytes for batch in batches for p in batch.payloads)
     assert all(batch.losses == () for batch in batches)
     assert len(caplog.records) == 3 and "worker 0, round 2" in caplog.text
-    assert "with zero in this gradient's place" in caplog.text
+    assert "zero is encoded in place of this gradient" in caplog.text
 
 
 @pytest.mark.parametrize("wild", WILD)
 def test_without_privacy_it_is_an_error(wild: str) -> None:
     with pytest.raises(GradwireError, match="worker 0, round 0"):
-        Encoder(WILD[wild], parse("cross_polytope", DIM), 0, (0, 1)).batch(PARAMS, 0)
+        Encoder(WILD[wild], parse("cross_polytope", DIM), 0, (0, 1)).encode(PARAMS, 0)
 
 
 def test_the_payload_is_that_of_a_zero_gradient() -> None:
@@ -92,17 +92,17 @@ def test_the_payload_is_that_of_a_zero_gradient() -> None:
     encoder, _ = paid(WILD["nan"], spec)
     encoder._coins = lambda worker, round_: Fixed()  # type: ignore[method-assign]
     zero = parse(spec, DIM).encode(np.zeros(DIM), Fixed())
-    assert encoder.batch(PARAMS, 0).payloads[0] == zero
+    assert encoder.encode(PARAMS, 0).payloads[0] == zero
 
 
 @pytest.mark.parametrize("value", [np.ones(DIM + 1, np.float32), np.ones(DIM, np.int64)])
 def test_a_task_that_is_wrong_is_still_an_error(value: Any) -> None:
     encoder, ledger = paid(Given(value))
     with pytest.raises(TaskError, match="worker 0, round 0: the gradient has"):
-        encoder.batch(PARAMS, 0)
+        encoder.encode(PARAMS, 0)
     assert ledger.totals.pushes == 0
 
 
 def test_a_loss_without_number_is_said_as_before_where_nothing_is_private() -> None:
     with pytest.raises(NotFiniteError, match="the training loss is inf; lower the learning rate"):
-        Encoder(WILD["the loss alone"], parse("cross_polytope", DIM), 0, (0,)).batch(PARAMS, 0)
+        Encoder(WILD["the loss alone"], parse("cross_polytope", DIM), 0, (0,)).encode(PARAMS, 0)

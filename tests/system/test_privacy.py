@@ -16,9 +16,9 @@ from gradwire.common.transport.address import parse_address
 from gradwire.common.transport.specs import run_to_message
 from gradwire.proto import wire_pb2
 from gradwire.server.log.run_log import RunLog
-from gradwire.worker.gradients import Encoder
-from gradwire.worker.ledger import Ledger
-from gradwire.worker.privacy import Limits, Privacy, as_paid_for, check_assignment
+from gradwire.worker.encoder import Encoder
+from gradwire.worker.privacy import Ledger, Limits, Privacy, check_assignment
+from gradwire.worker.privacy.enforcement import ledger_run
 from gradwire.worker.process import WorkerOptions, WorkerProcess
 from gradwire.worker.replica import Replica
 from gradwire.worker.tasks import build_task
@@ -64,7 +64,7 @@ def private_run(config: RunConfig, directory: Path, limits: Limits) -> tuple[Run
 def pushes(directory: Path) -> int:
     ledger = Ledger(directory)
     ledger.close()
-    return sum(counts.total() for counts in ledger._sent.values())
+    return sum(counts.total() for counts in ledger._pushes.values())
 
 
 @pytest.mark.parametrize("report", [False, True])
@@ -87,10 +87,10 @@ def test_what_was_sent_is_what_was_paid_for(tmp_path: Path) -> None:
         message = run_to_message(CONFIG, log.run_id)
     for name, ids in (("a", (0, 1)), ("b", (2,))):
         ledger = Ledger(tmp_path / name)
-        ledger.admit(as_paid_for(message, codec, ids))
+        ledger.admit(ledger_run(message, codec, ids))
         for record in records:
             sent = dict(zip(record.workers, record.payloads, strict=True))
-            assert ledger.kept(record.round) == {worker: sent[worker] for worker in ids}
+            assert ledger.payloads(record.round) == {worker: sent[worker] for worker in ids}
         ledger.close()
 
 
@@ -197,11 +197,11 @@ def test_coins_are_the_operating_systems() -> None:
     task = build_task(CONFIG.task, workers=3, seed=0)
     codec = parse("private_toy(repeats=20)", task.dim)
     drawn = {
-        Encoder(task, codec, 0, (0,)).batch(task.initial(), 0).payloads for _ in range(3)
+        Encoder(task, codec, 0, (0,)).encode(task.initial(), 0).payloads for _ in range(3)
     }  # a seeded encoder repeats itself
     assert len(drawn) == 3
     plain = parse("cross_polytope(repeats=20)", task.dim)
-    assert len({Encoder(task, plain, 0, (0,)).batch(task.initial(), 0).payloads for _ in range(3)}) == 1
+    assert len({Encoder(task, plain, 0, (0,)).encode(task.initial(), 0).payloads for _ in range(3)}) == 1
 
 
 @pytest.mark.parametrize(

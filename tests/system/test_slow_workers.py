@@ -12,7 +12,7 @@ import pytest
 from gradwire.common.codecs import parse
 from gradwire.common.training.config import RunConfig
 from gradwire.proto import wire_pb2
-from gradwire.worker.gradients import Batch, Encoder
+from gradwire.worker.encoder import EncodedRound, Encoder
 from gradwire.worker.stream import Stream
 from tests.system.harness import RawWorker, Run
 
@@ -31,15 +31,15 @@ def computed_by_a_slow_worker(
     config: RunConfig, folder: Path, held_until: int, monkeypatch: pytest.MonkeyPatch
 ) -> tuple[list[int], dict[str, Any]]:
     """Rounds that worker 1 computed, whose first gradient takes until that round is committed; a summary."""
-    batch, rounds, passed = Encoder.batch, [], threading.Event()
+    encode, rounds, passed = Encoder.encode, [], threading.Event()
 
-    def slow(self: Encoder, params: Any, round_: int) -> Batch:
+    def slow(self: Encoder, params: Any, round_: int) -> EncodedRound:
         if self.workers == (1,):
             rounds.append(round_)
             assert passed.wait(PATIENCE)
-        return batch(self, params, round_)
+        return encode(self, params, round_)
 
-    monkeypatch.setattr(Encoder, "batch", slow)
+    monkeypatch.setattr(Encoder, "encode", slow)
 
     async def main() -> dict[str, Any]:
         joined = asyncio.Event()
@@ -85,8 +85,8 @@ def test_what_was_overtaken_goes_back_into_the_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     returned: list[int] = []
-    take_back = Encoder.take_back
-    monkeypatch.setattr(Encoder, "take_back", lambda self, r: (returned.append(r), take_back(self, r))[1])
+    add_back = Encoder.add_back
+    monkeypatch.setattr(Encoder, "add_back", lambda self, r: (returned.append(r), add_back(self, r))[1])
     config = replace(CONFIG, codec="top_k(k=3)", feedback="error")
     _, summary = computed_by_a_slow_worker(config, tmp_path, 10, monkeypatch)
     assert returned[0] == 0 and summary["replicas_agree"]

@@ -19,7 +19,7 @@ from gradwire.common.transport.pem import Identity
 from gradwire.common.transport.tls import ServerTls, WorkerTls
 from gradwire.deploy.authority import Authority, certificate_pem
 from gradwire.proto import wire_pb2
-from gradwire.worker.tls_probe import why_refused
+from gradwire.worker.tls_probe import diagnose
 from tests.system.harness import TIMEOUT, RawWorker, Run, simulate
 
 CONFIG = RunConfig(task="least_squares(samples=64, dim=24)", workers=4, rounds=30)
@@ -217,7 +217,7 @@ def test_a_port_that_is_forwarded_to_nobody_is_not_a_matter_of_certificates(
         forwarding = threading.Thread(target=hang_up, daemon=True)
         forwarding.start()
         tls = worker(tmp_path, "alice") if secret else None
-        assert why_refused(Address("127.0.0.1", port), tls) is None
+        assert diagnose(Address("127.0.0.1", port), tls) is None
         listener.shutdown(socket.SHUT_RDWR)
         forwarding.join(TIMEOUT)
     assert not forwarding.is_alive()

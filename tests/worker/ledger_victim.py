@@ -10,7 +10,7 @@ import sys
 from pathlib import Path
 
 from gradwire.common.privacy.budget import Budget, Run
-from gradwire.worker.ledger import Ledger
+from gradwire.worker.privacy import Ledger
 
 RUN = Run(b"run", b"codec", 0.5, frozenset({3, 4}))
 
@@ -30,10 +30,10 @@ def main(directory: Path, round_: int, statement: int) -> None:
         if seen == statement:
             os.kill(os.getpid(), signal.SIGKILL)
 
-    ledger._file._db.set_trace_callback(count)
+    ledger._file._file._db.set_trace_callback(count)
     ledger.admit(RUN)
-    ledger.spend(round_, ledger.kept(round_) or payloads(round_))
-    print(ledger.kept(round_)[4].decode(), flush=True)  # type: ignore[index]
+    ledger.spend(round_, ledger.payloads(round_) or payloads(round_))
+    print(ledger.payloads(round_)[4].decode(), flush=True)  # type: ignore[index]
     print(f"statements {seen}", flush=True)
 
 

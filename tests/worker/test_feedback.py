@@ -107,7 +107,7 @@ def test_a_retry_gives_the_same_bytes(spec: str) -> None:
     payload, after = push(memory, 1), memory.memory
     assert push(memory, 1) == payload and push(memory, 1, gradient(9)) == payload
     assert memory.memory.tobytes() == after.tobytes() and memory.round == 2
-    with pytest.raises(TaskError, match="round 0 was asked of a memory that stands at round 2"):
+    with pytest.raises(TaskError, match="round 0 is over: the error feedback is at round 2"):
         push(memory, 0)
     push(memory, 7)
     assert memory.round == 8
@@ -119,9 +119,9 @@ def test_what_was_not_counted_comes_back(spec: str) -> None:
     push(memory, 0)
     whole = gradient(1) + memory.memory
     payload = push(memory, 1)
-    assert memory.kept(1) == payload and memory.kept(0) is None
-    memory.give_back(payload, 1, shared=shared_seed(5, 1, 3))
-    assert memory.kept(1) is None
+    assert memory.last_payload(1) == payload and memory.last_payload(0) is None
+    memory.add_back(payload, 1, shared=shared_seed(5, 1, 3))
+    assert memory.last_payload(1) is None
     np.testing.assert_allclose(memory.memory, whole, rtol=0, atol=1e-6 * np.abs(whole).max())
 
 

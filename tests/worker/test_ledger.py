@@ -10,8 +10,8 @@ import pytest
 from gradwire.common.errors import BudgetError, ConfigError, LogError, PrivacyError
 from gradwire.common.privacy.accounting import affordable, tightest
 from gradwire.common.privacy.budget import Budget, Run
-from gradwire.worker import ledger as ledger_module
-from gradwire.worker.ledger import NAME, Ledger
+from gradwire.worker.privacy import Ledger, ledger_file
+from gradwire.worker.privacy.ledger_file import NAME
 
 HALF = Run(b"first", b"codec", 0.5, frozenset({0, 1}))
 
@@ -32,7 +32,7 @@ def test_a_budget_pays_for_what_fits_and_not_for_more(tmp_path: Path) -> None:
     spend(ledger, HALF, range(3))
     with pytest.raises(BudgetError, match=r"budget of epsilon 1.5 does not pay .* 1.5 is spent in 3 pushes"):
         ledger.spend(3, {0: b"x", 1: b"y"})
-    assert ledger.kept(3) is None and ledger.totals.pure == 1.5
+    assert ledger.payloads(3) is None and ledger.totals.pure == 1.5
 
 
 def test_spent_is_spent_after_a_restart(tmp_path: Path) -> None:
@@ -41,7 +41,7 @@ def test_spent_is_spent_after_a_restart(tmp_path: Path) -> None:
     first.close()
     again = Ledger(tmp_path, Budget(1.5))
     assert again.admit(HALF) == 1 and again.totals.pushes == 2
-    assert again.kept(1) == {0: b"1", 1: b"1"} and again.kept(2) is None
+    assert again.payloads(1) == {0: b"1", 1: b"1"} and again.payloads(2) is None
 
 
 def test_a_retry_counts_once_and_may_not_differ() -> None:
@@ -64,7 +64,7 @@ def test_a_worker_comes_back_to_a_run_that_took_its_last_push() -> None:
     ledger = Ledger(None, Budget(0.5))
     spend(ledger, HALF, range(1))
     assert ledger.admit(HALF) == 0  # its push may not have arrived
-    assert ledger.kept(0) == {0: b"0", 1: b"0"}
+    assert ledger.payloads(0) == {0: b"0", 1: b"0"}
     with pytest.raises(BudgetError):
         ledger.admit(run("another", 0.5))
 
@@ -112,11 +112,11 @@ def test_a_server_gets_no_second_identity_or_codec_in_a_run() -> None:
 def test_payloads_are_kept_for_a_while_and_old_rounds_are_never_paid_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(ledger_module, "KEPT_ROUNDS", 3)
+    monkeypatch.setattr(ledger_file, "KEPT_ROUNDS", 3)
     ledger = Ledger(None, Budget(50.0))
     spend(ledger, HALF, range(6))
-    assert ledger.kept(3) == {0: b"3", 1: b"3"}
-    for ask in (lambda: ledger.kept(2), lambda: ledger.spend(2, {0: b"new", 1: b"new"})):
+    assert ledger.payloads(3) == {0: b"3", 1: b"3"}
+    for ask in (lambda: ledger.payloads(2), lambda: ledger.spend(2, {0: b"new", 1: b"new"})):
         with pytest.raises(PrivacyError, match="no longer kept"):
             ask()
     assert ledger.totals.pushes == 6
@@ -141,7 +141,7 @@ def test_nothing_is_made_before_a_run_is_admitted() -> None:
 HOLD = """
 import sys
 from pathlib import Path
-from gradwire.worker.ledger import Ledger
+from gradwire.worker.privacy import Ledger
 ledger = Ledger(Path(sys.argv[1]))
 print("open", flush=True)
 sys.stdin.read()

@@ -11,7 +11,7 @@ import pytest
 from gradwire.common.errors import BudgetError
 from gradwire.common.privacy.budget import Budget
 from gradwire.common.system import atomic, sqlite
-from gradwire.worker.ledger import Ledger
+from gradwire.worker.privacy import Ledger
 from tests.worker.ledger_victim import RUN, payloads
 
 ROOT = Path(__file__).parents[2]
@@ -43,7 +43,7 @@ def test_killed_before_every_statement(tmp_path: Path) -> None:
         assert code == -signal.SIGKILL and lines == [""]  # nothing left it
         ledger = Ledger(folder, Budget(1.5))
         ledger.admit(RUN)
-        kept = ledger.kept(0)
+        kept = ledger.payloads(0)
         assert ledger.totals.pushes == (kept is not None)
         assert kept is None or kept.keys() == RUN.workers
         paid_for += kept is not None

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from gradwire.common.codecs import parse
-from gradwire.worker.gradients import Encoder
+from gradwire.worker.encoder import Encoder
 from gradwire.worker.tasks import Gradient
 
 DIM = 40
@@ -36,13 +36,13 @@ def encoder(spec: str) -> Encoder:
 def test_private_payloads_cannot_be_drawn_again(spec: str) -> None:
     params = Ones().initial()
     first = encoder(spec)
-    batch = first.batch(params, 0)
+    batch = first.encode(params, 0)
     assert len(set(batch.payloads)) == 2
-    assert encoder(spec).batch(params, 0).payloads != batch.payloads
-    assert first.batch(params, 0) is batch, "a retry must send the same bytes"
+    assert encoder(spec).encode(params, 0).payloads != batch.payloads
+    assert first.encode(params, 0) is batch, "a retry must send the same bytes"
 
 
 def test_others_are_reproducible() -> None:
     params = Ones().initial()
     spec = "simplex(repeats=30)"
-    assert encoder(spec).batch(params, 0).payloads == encoder(spec).batch(params, 0).payloads
+    assert encoder(spec).encode(params, 0).payloads == encoder(spec).encode(params, 0).payloads

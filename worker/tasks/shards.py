@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.common.errors import TaskError
-from gradwire.worker.tasks.streams import stream
+from gradwire.worker.tasks.random_streams import random_stream
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class Shards:
 
     @cached_property
     def _dealt(self) -> NDArray[np.intp]:
-        return stream(self.seed, "shards").permutation(self.samples)
+        return random_stream(self.seed, "shards").permutation(self.samples)
 
     def _start(self, worker: int) -> int:
         share, extra = divmod(self.samples, self.workers)
@@ -82,5 +82,5 @@ class Shards:
         rows = self.shard(worker)
         if self.batch == 0 or self.batch == len(rows):
             return rows
-        picked = stream(self.seed, "batch", round, worker).permutation(len(rows))[: self.batch]
+        picked = random_stream(self.seed, "batch", round, worker).permutation(len(rows))[: self.batch]
         return rows[picked]

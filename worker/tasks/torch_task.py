@@ -18,8 +18,8 @@ from torch.nn.utils import parameters_to_vector, vector_to_parameters
 
 from gradwire.common.errors import TaskError
 from gradwire.worker.tasks.base import Gradient, checked_loss, checked_params
+from gradwire.worker.tasks.random_streams import random_stream
 from gradwire.worker.tasks.shards import Shards
-from gradwire.worker.tasks.streams import stream
 from gradwire.worker.tasks.torch_data import Samples, Source, samples_of
 
 CHUNK = 1_000  # test samples scored at once
@@ -79,7 +79,7 @@ class TorchTask:
         inputs, targets = self._train.rows(rows)
         self._module.train()
         with seeded(
-            self._flat.device, stream(self._shards.seed, "torch round", round, worker).randint(2**31)
+            self._flat.device, random_stream(self._shards.seed, "torch round", round, worker).randint(2**31)
         ):
             loss = self._loss(self._module(inputs), targets)
             if loss.ndim:
@@ -172,7 +172,7 @@ def build(factory: Callable[..., Any], *, device: str, batch: int, workers: int,
             large a batch, for its samples.
     """
     place = device_named(device)
-    with seeded(place, stream(seed, "torch factory").randint(2**31)):
+    with seeded(place, random_stream(seed, "torch factory").randint(2**31)):
         problem = factory(seed=seed)
     if not isinstance(problem, TorchProblem):
         raise TaskError(f"the factory returned a {type(problem).__name__}, expected a TorchProblem")

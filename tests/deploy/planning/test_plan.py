@@ -17,7 +17,7 @@ from gradwire.deploy.planning.fitting import largest, templates
 from gradwire.deploy.planning.spelling import shortest_spec
 from gradwire.deploy.preflight import check, resolve
 from gradwire.deploy.run.launch import Request
-from gradwire.worker.gradients import Encoder
+from gradwire.worker.encoder import Encoder
 from gradwire.worker.tasks import build_task
 from tests.common.codecs.toys import PrivateToy
 
@@ -56,7 +56,7 @@ def test_every_row_fits_and_runs(
         assert codec.nbits == row["nbits"] <= bits and codec.variance(1.0) == row["variance"]
         assert config.feedback == ("error" if row["variance"] < 1 and not row["unbiased"] else "none")
         task = build_task(config.task, workers=1, seed=0)
-        (payload,) = Encoder(task, codec, 0, (0,)).batch(task.initial(), 0).payloads
+        (payload,) = Encoder(task, codec, 0, (0,)).encode(task.initial(), 0).payloads
         assert len(payload) <= codec.nbytes
     unbiased = [row for row in rows if row["unbiased"]]
     assert [r["variance"] for r in unbiased] == sorted(r["variance"] for r in unbiased)
@@ -135,7 +135,7 @@ def test_private_rows_run_and_the_budget_pays_for_every_round(
         codec = parse(config.codec, 31)
         assert affordable(config.max_epsilon, codec.epsilon, config.delta) >= config.rounds == 20
         task = build_task(config.task, workers=1, seed=0)
-        (payload,) = Encoder(task, codec, 0, (0,)).batch(task.initial(), 0).payloads
+        (payload,) = Encoder(task, codec, 0, (0,)).encode(task.initial(), 0).payloads
         assert len(payload) == codec.nbytes
 
 

@@ -10,7 +10,7 @@ import pytest
 
 from gradwire.common.codecs import parse
 from gradwire.common.errors import NotFiniteError, TaskError
-from gradwire.worker.gradients import Encoder
+from gradwire.worker.encoder import Encoder
 from gradwire.worker.tasks import Gradient, Task, build_task
 
 DIM = 3
@@ -182,7 +182,7 @@ def test_a_loss_that_is_no_number_is_a_run_that_failed(loss: float, build: Build
 def test_a_gradient_that_is_no_number_is_a_run_that_failed(build: Build) -> None:
     value = np.array([1.0, np.nan, 2.0])
     encoder = Encoder(build(mine(gradient=of(value=value))), parse("float32", DIM), 0, (0, 1))
-    said = refused(lambda: encoder.batch(ZEROS, 4), NotFiniteError)
+    said = refused(lambda: encoder.encode(ZEROS, 4), NotFiniteError)
     assert said.startswith("worker 0, round 4: ") and said.endswith("lower the learning rate")
 
 

@@ -6,8 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gradwire.common.errors import TaskError
+from gradwire.worker.tasks.random_streams import random_stream
 from gradwire.worker.tasks.shards import Shards
-from gradwire.worker.tasks.streams import stream
 
 
 @given(st.data())
@@ -54,14 +54,17 @@ def test_the_deal_is_pinned() -> None:
     """Machines with different NumPy versions must deal alike: these numbers never change."""
     assert Shards(10, 3, seed=0).shard(0).tolist() == PINNED_SHARD
     assert Shards(10, 3, seed=0, batch=2).draw(0, round=7).tolist() == PINNED_BATCH
-    assert stream(0, "mlp weights").uniform(size=2).tolist() == pytest.approx(PINNED_UNIFORM, rel=1e-15)
+    assert random_stream(0, "mlp weights").uniform(size=2).tolist() == pytest.approx(
+        PINNED_UNIFORM, rel=1e-15
+    )
 
 
 def test_streams_are_told_apart_by_seed_purpose_and_key() -> None:
-    streams = [
-        stream(0, "a"), stream(1, "a"), stream(0, "b"), stream(0, "a", 0), stream(0, "a", 1), stream(0, "a", 1, 0),
-        stream(0, "a", 0, 1), stream(0, "a", 1 << 32), stream(1 << 32, "a"),
+    keys = [
+        (0, "a"), (1, "a"), (0, "b"), (0, "a", 0), (0, "a", 1), (0, "a", 1, 0), (0, "a", 0, 1), (0, "a", 1 << 32),
+        (1 << 32, "a"),
     ]  # fmt: skip
+    streams = [random_stream(*key) for key in keys]  # type: ignore[arg-type]
     assert len({int(numbers.randint(2**62)) for numbers in streams}) == len(streams)
 
 
@@ -86,4 +89,4 @@ def test_a_worker_outside_the_run_is_refused(worker: int) -> None:
 
 def test_a_negative_seed_is_refused() -> None:
     with pytest.raises(TaskError, match="the seed is -1"):
-        stream(-1, "shards")
+        random_stream(-1, "shards")

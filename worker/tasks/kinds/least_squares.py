@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from gradwire.common.system.memory import require_memory
 from gradwire.worker.tasks.base import Gradient, TaskKind, checked_loss, checked_params, require_at_least
+from gradwire.worker.tasks.random_streams import random_stream
 from gradwire.worker.tasks.registry import register_task
 from gradwire.worker.tasks.shards import Shards
-from gradwire.worker.tasks.streams import stream
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,15 @@ class LeastSquaresTask:
     @cached_property
     def optimum(self) -> NDArray[np.float32]:
         """θ*, float32 [dim]."""
-        return stream(self.shards.seed, "least squares optimum").standard_normal(self.dim).astype(np.float32)
+        return (
+            random_stream(self.shards.seed, "least squares optimum")
+            .standard_normal(self.dim)
+            .astype(np.float32)
+        )
 
     @cached_property
     def _system(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-        rng = stream(self.shards.seed, "least squares matrix")
+        rng = random_stream(self.shards.seed, "least squares matrix")
         matrix = np.empty((self.shards.samples, self.dim), np.float32)
         for row in matrix:  # row by row: the float64 draws never stand in memory together
             row[...] = rng.standard_normal(self.dim)

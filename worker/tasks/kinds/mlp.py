@@ -12,9 +12,9 @@ from gradwire.worker.data import load
 from gradwire.worker.data.catalog import entry_of
 from gradwire.worker.tasks.base import TaskKind, require_at_least
 from gradwire.worker.tasks.losses import softmax_cross_entropy
+from gradwire.worker.tasks.random_streams import random_stream
 from gradwire.worker.tasks.registry import register_task
 from gradwire.worker.tasks.shards import Shards
-from gradwire.worker.tasks.streams import stream
 from gradwire.worker.tasks.supervised import Floats, SupervisedTask
 
 
@@ -47,7 +47,7 @@ class MlpModel:
     def initial(self, seed: int) -> NDArray[np.float32]:
         """He-uniform weights, U(-sqrt(6/fan_in), sqrt(6/fan_in)), and zero biases."""
         flat = np.zeros(self.dim, np.float32)
-        rng = stream(seed, "mlp weights")
+        rng = random_stream(seed, "mlp weights")
         w1, _, w2, _ = self.views(flat)
         for weights in (w1, w2):
             bound = math.sqrt(6 / weights.shape[1])

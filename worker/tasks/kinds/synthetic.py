@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from gradwire.common.errors import TaskError
 from gradwire.worker.tasks.base import Gradient, TaskKind, checked_params, require_at_least
+from gradwire.worker.tasks.random_streams import random_stream
 from gradwire.worker.tasks.registry import register_task
-from gradwire.worker.tasks.streams import stream
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class SyntheticTask:
         return Gradient(self._drawn[worker], loss=None, examples=1)
 
     def _draw(self, worker: int) -> NDArray[np.float32]:
-        drawn = stream(self.seed, "synthetic", worker).standard_normal(self.dim)
+        drawn = random_stream(self.seed, "synthetic", worker).standard_normal(self.dim)
         value = np.divide(drawn, np.sqrt(self.dim)).astype(np.float32)
         value.flags.writeable = False
         return value

@@ -1,4 +1,4 @@
-"""What outlives a connection: the task, the replica, the payloads of the open round."""
+"""What a worker process keeps of a run between connections: task, replica, payloads of the open round, reports."""
 
 from __future__ import annotations
 
@@ -12,39 +12,55 @@ from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.common.transport.specs import spec_from_message
 from gradwire.proto import wire_pb2
-from gradwire.worker.gradients import Encoder
-from gradwire.worker.memories import Memories
+from gradwire.worker.encoder import Encoder
+from gradwire.worker.feedback_store import FeedbackStore
 from gradwire.worker.privacy import Limits, Privacy
 from gradwire.worker.replica import Replica
+from gradwire.worker.reports import Reports
 from gradwire.worker.tasks import Task, build_task
 
-TOLD_STREAMS = 64  # that broke one after the other, before a server could be told
+MAX_BROKEN_STREAMS = 64  # whose counts are kept until a server has received them
 
 
-class Work:
-    """A worker process's part in one run."""
+class RunState:
+    """A worker process's part in one run.
+
+    Attributes:
+        privacy: the owner's limits, and the ledger.
+        finished: the last round is folded and checked.
+        done_sent: Done was written; the server may not have acknowledged it.
+        broken: counts of streams that broke, until a server has received them.
+        run: as Welcome described it; None before the first Welcome, and so are the attributes below.
+        task, codec, replica, encoder, reports: built for this run.
+    """
+
+    task: Task
+    codec: AnyCodec
+    replica: Replica
+    encoder: Encoder
+    reports: Reports
 
     def __init__(
         self, allow_import: Collection[str] = (), state_dir: Path | None = None, limits: Limits | None = None
     ) -> None:
+        """Nothing is joined yet.
+
+        Args:
+            allow_import: tasks of the user's own that may be imported.
+            state_dir: folder for what must survive a restart; None keeps it in memory.
+            limits: what the worker's owner allows.
+        """
         self.privacy = Privacy(limits or Limits(), state_dir)
         self._allow_import = allow_import
         self._state_dir = state_dir
         self._contact = False
-        self.finished = False  # the last round is folded and checked
-        self.said = False  # the server was told so, though it may not have heard it
-        self.evaluated = -1  # the round that was evaluated last
-        self.report: wire_pb2.Report | None = None  # what came of it
-        # What was counted on streams that broke, until a server has heard of it.
-        self.broken: deque[wire_pb2.StreamCount] = deque(maxlen=TOLD_STREAMS)
+        self.finished = False
+        self.done_sent = False
+        self.broken: deque[wire_pb2.StreamCount] = deque(maxlen=MAX_BROKEN_STREAMS)
         self.run: wire_pb2.Run | None = None
-        self.task: Task
-        self.codec: AnyCodec
-        self.replica: Replica
-        self.encoder: Encoder
 
     def prepare(self, welcome: wire_pb2.Welcome) -> None:
-        """Build task and replica for a run, unless they are this run's already; loads the data.
+        """Build task, replica and encoder, unless they are this run's already; loads the data.
 
         Raises:
             GradwireError: the task, codec or optimizer cannot be built here.
@@ -58,20 +74,22 @@ class Work:
             self.codec = parse(spec_from_message(run.codec), self.task.dim)
             optimizer = parse_optimizer(spec_from_message(run.optimizer))
             self.replica = Replica(self.task.initial(), self.codec, optimizer, run)
-            self.run, self.report, self.evaluated = run, None, -1
+            self.run, self.reports = run, Reports(self.task, run.evaluate_every)
             self.encoder = self._encoder(run, workers)
         elif self.encoder.workers != workers:
             self.encoder = self._encoder(run, workers)
 
     def _encoder(self, run: wire_pb2.Run, workers: tuple[int, ...]) -> Encoder:
-        memories = Memories(self.codec, run.run_id, workers, self._state_dir) if run.error_feedback else None
+        feedback = (
+            FeedbackStore(self.codec, run.run_id, workers, self._state_dir) if run.error_feedback else None
+        )
         ledger = self.privacy.admit(run, self.codec, workers)
-        return Encoder(self.task, self.codec, run.seed, workers, memories, ledger)
+        return Encoder(self.task, self.codec, run.seed, workers, feedback, ledger)
 
     @property
-    def reports(self) -> bool:
-        """Whether losses and metrics are sent."""
-        return self.privacy.limits.reports(self.codec)
+    def sends_metrics(self) -> bool:
+        """Whether losses and metrics may be sent."""
+        return self.privacy.limits.allow_metrics(self.codec)
 
     @property
     def model(self) -> Model:
@@ -82,11 +100,11 @@ class Work:
         """Let another process have the ledger."""
         self.privacy.close()
 
-    def touch(self) -> None:
-        """The server answered."""
+    def note_contact(self) -> None:
+        """Remember that the server answered."""
         self._contact = True
 
-    def take_contact(self) -> bool:
-        """Whether the server answered since this was last asked."""
+    def pop_contact(self) -> bool:
+        """Whether the server answered since the last call."""
         contact, self._contact = self._contact, False
         return contact

@@ -5,9 +5,9 @@ The server names codec, task and weights; the worker's owner set the limits. In 
 - draws its coins from the operating system, never from the run's seed;
 - sends nothing of its data but payloads: no loss and no metrics unless its owner opted in, and no example counts: as
   weights they would be data that no mechanism randomised, so they are refused;
-- has paid for a round in its ledger before a payload of it leaves, and answers for that round with the same bytes ever
-  after: through lost connections, restarts, and a server that asks again after it sent another model;
-- answers every round alike, with zero in place of a gradient that cannot be encoded: to stop would tell of the data.
+- has paid for a round in its ledger before a payload of it leaves, and re-sends the same bytes for that round from then
+  on: after lost connections, restarts, and when the server asks again after it sent another model;
+- answers every round, with zero in place of a gradient that cannot be encoded: stopping would depend on the data.
 
 Error feedback keeps the guarantee: a private codec clips whatever it is given, so a payload's epsilon holds for
 gradient plus memory, and the memory is a function of the data and of payloads that are paid for. A codec that does not
@@ -17,49 +17,15 @@ clip has no finite epsilon, so it is not private.
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
 from pathlib import Path
 
 from gradwire.common.codecs import AnyCodec
-from gradwire.common.errors import PrivacyError
-from gradwire.common.privacy.budget import Budget, Run
+from gradwire.common.privacy.budget import Run
 from gradwire.common.spec import fingerprint
 from gradwire.common.transport.specs import spec_from_message
 from gradwire.proto import wire_pb2
-from gradwire.worker.ledger import Ledger
-
-
-@dataclass(frozen=True)
-class Limits:
-    """What a worker's owner allows.
-
-    Attributes:
-        budget: over the lifetime of the data; None for no limit, and then codecs need not be private.
-        report_metrics: losses and metrics may be sent in private runs too.
-    """
-
-    budget: Budget | None = None
-    report_metrics: bool = False
-
-    def check(self, run: wire_pb2.Run, codec: AnyCodec) -> None:
-        """Check what the server asks for.
-
-        Raises:
-            PrivacyError: a codec that is not private under a budget, or example counts as weights beside a private one.
-        """
-        if self.budget is not None and not codec.private:
-            raise PrivacyError(
-                f"the run's codec {codec} is not private and this worker has --max-epsilon {self.budget.epsilon:g}: "
-                "choose a private codec (`gradwire plan --epsilon`), or start it without the limit"
-            )
-        if codec.private and run.weigh_by_examples:
-            raise PrivacyError(
-                "the run weighs workers by their example counts, which would go out in the clear: use weighting equal"
-            )
-
-    def reports(self, codec: AnyCodec) -> bool:
-        """Whether losses and metrics are sent."""
-        return self.report_metrics or not codec.private
+from gradwire.worker.privacy.ledger import Ledger
+from gradwire.worker.privacy.limits import Limits
 
 
 class Privacy:
@@ -74,7 +40,7 @@ class Privacy:
         """Take part in a run as those workers; the ledger that pays for its payloads, None where none are private.
 
         Raises:
-            PrivacyError: the run asks for more than the limits allow, or is not what it was when it was joined first.
+            PrivacyError: the run asks for more than the limits allow, or has changed since it was joined first.
             BudgetError: its first push would exceed the budget.
             LogError: the ledger cannot be used.
         """
@@ -83,7 +49,7 @@ class Privacy:
             return None
         if self._ledger is None:
             self._ledger = Ledger(self._state_dir, self.limits.budget)
-        self._ledger.admit(as_paid_for(run, codec, workers))
+        self._ledger.admit(ledger_run(run, codec, workers))
         return self._ledger
 
     def close(self) -> None:
@@ -93,7 +59,7 @@ class Privacy:
             self._ledger = None
 
     def notice(self, codec: AnyCodec) -> str | None:
-        """What a person should know of a run that was admitted; None where it is not private."""
+        """A line for the user about an admitted run's cost and the budget; None where the run is not private."""
         if self._ledger is None or not codec.private:
             return None
         budget, totals = self.limits.budget, self._ledger.totals
@@ -102,11 +68,11 @@ class Privacy:
         if budget is None:
             return f"{each}; {totals.pure:.4g} is spent {so_far}, no limit is set"
         spent = totals.epsilon(budget.delta)
-        return f"{each}; of {budget}, {spent:.4g} is spent {so_far}, {self._ledger.left:,} more fit"
+        return f"{each}; of {budget}, {spent:.4g} is spent {so_far}, {self._ledger.pushes_left:,} more fit"
 
 
-def as_paid_for(run: wire_pb2.Run, codec: AnyCodec, workers: Collection[int]) -> Run:
-    """A run as a ledger knows it: its fingerprint says all that decides whose data a payload is of.
+def ledger_run(run: wire_pb2.Run, codec: AnyCodec, workers: Collection[int]) -> Run:
+    """A run as a ledger identifies it: the fingerprint covers everything that decides whose data a payload is of.
 
     A run costs what its busiest worker sent, because its workers hold disjoint data. A server that dealt the data anew
     under the id of the same run would leave some in the memory of one worker and in the gradients of another.
@@ -116,17 +82,3 @@ def as_paid_for(run: wire_pb2.Run, codec: AnyCodec, workers: Collection[int]) ->
     )
     mark = fingerprint(f"{codec.spec} dim={codec.dim} {dealt}")
     return Run(run.run_id, mark, codec.epsilon, frozenset(workers))
-
-
-def check_assignment(asked: wire_pb2.Join, assigned: Collection[int]) -> None:
-    """Check that the server assigned the workers that were asked for: each counts as holding data of its own.
-
-    Raises:
-        PrivacyError: others, or another number of them.
-    """
-    ids = sorted(assigned)
-    wanted = sorted(asked.workers)
-    if len(set(ids)) != len(ids) or (ids != wanted if wanted else len(ids) != asked.count):
-        raise PrivacyError(
-            f"the server assigned workers {ids} to a process that asked for {wanted or asked.count}: do not trust it"
-        )

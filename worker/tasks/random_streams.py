@@ -1,4 +1,4 @@
-"""Random streams by name: (seed, purpose, …) → the same numbers on every machine, today and after an upgrade."""
+"""Independent streams of random numbers by (seed, purpose, key): the same on every machine and in every release."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ import numpy as np
 from gradwire.common.errors import TaskError
 
 
-def stream(seed: int, purpose: str, *key: int) -> np.random.RandomState:
+def random_stream(seed: int, purpose: str, *key: int) -> np.random.RandomState:
     """An independent stream for each (seed, purpose, key).
 
-    RandomState and not Generator: NumPy promises that its numbers never change. Workers that run different NumPy
+    RandomState and not Generator, because NumPy promises that its numbers never change. Workers with different NumPy
     versions must still deal the samples into the same shards and agree on a task's hidden optimum.
+
+    Args:
+        seed: of the run.
+        purpose: what the numbers are for.
+        key: further numbers that select the stream, such as round and worker.
 
     Raises:
         TaskError: a negative seed.
