@@ -118,12 +118,12 @@ async def serve(
         run.tcp.use(meter)
         loop = asyncio.get_running_loop()
         with signals.waking(loop):
-            signals.heed = lambda signum: loop.call_soon_threadsafe(serving.interrupt, signum)
+            signals.handler = lambda signum: loop.call_soon_threadsafe(serving.interrupt, signum)
             summary = await serving.to_the_end(Address(address.host, port), progress)
-            signals.over = True
+            signals.work_done = True
         return summary
     finally:
-        signals.heed = None
+        signals.handler = None
         meter.close()
         run.close()
 

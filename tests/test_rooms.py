@@ -95,7 +95,6 @@ CALLS_NOWHERE = {"eval", "exec", "__import__"}
 BY_NAME = {
     "common/registry.py": "the files of the folder that asks",
     "common/extensions.py": "entry points of installed packages, and what the local command line allows",
-    "worker/tasks/imports.py": "a target that the local command line has allowed, letter for letter",
 }
 
 

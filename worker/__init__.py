@@ -1,1 +1,1 @@
-"""The worker: tasks, the replica of the model, the client loop, command."""
+"""The worker: tasks, the replica of the model, gradients and their payloads, the stream to the server."""

@@ -19,9 +19,7 @@ from gradwire.worker.tasks import Gradient, Task
 
 log = logging.getLogger(__name__)
 
-REMEMBERED_ROUNDS = (
-    8  # whose payloads can still be added back to the error feedback, should they come too late
-)
+REMEMBERED_ROUNDS = 8  # whose payloads can still be added back to the error feedback if they were late
 
 
 @dataclass(frozen=True)

@@ -16,9 +16,8 @@ from gradwire.common.transport.limits import CONTROL_BYTES
 from gradwire.proto import wire_pb2
 
 Call = grpc.aio.StreamStreamCall[bytes, bytes]
-MAX_QUEUED_BYTES = (
-    64 << 20
-)  # of messages that a busy worker has not taken; beyond that flow control stops the server
+# Of messages that a busy worker has not taken; beyond that, flow control stops the server.
+MAX_QUEUED_BYTES = 64 << 20
 
 
 class StreamClosed(Unavailable):

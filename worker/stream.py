@@ -54,9 +54,8 @@ class Stream:
         self._acknowledged = False  # the server has received Done, and with it our counts
         self._unacknowledged_report: wire_pb2.Report | None = None  # of the stream before
         self._open = False  # the server takes pushes from here
-        self._due: frozenset[int] | None = (
-            None  # workers to leave out of the push that is due; None: no push is due
-        )
+        # Workers to leave out of the push that is due; None when no push is due.
+        self._due: frozenset[int] | None = None
 
     async def run(self) -> None:
         """Take part until the server has no more rounds.
@@ -177,7 +176,7 @@ class Stream:
         await asyncio.to_thread(self._state.replica.restore, snapshot)
         self._state.encoder.discard_last()
         self._due = None
-        if self._open:  # a resync: the server counts no push until Ready has said where the replica is
+        if self._open:  # a resync: the server counts no push until it has the replica's round from Ready
             self._open = False
             await self._ready()
 
@@ -195,7 +194,7 @@ class Stream:
         if 0 in state.encoder.workers:
             await self._report()
         if not await asyncio.to_thread(state.model.verify):
-            raise DivergenceError("the digest kept in step is not that of the parameters: memory is damaged")
+            raise DivergenceError("the incremental digest differs from the parameters': memory is damaged")
         state.finished = True
         done = wire_pb2.Done(digest=state.model.digest, sent=self._outbox.sent, received=self._received)
         await self._send(wire_pb2.FromWorker(done=done))

@@ -1,1 +1,1 @@
-"""What server and worker ask of the operating system: durable files, memory, signals."""
+"""The operating system: durable files, SQLite, locks, memory, signals."""

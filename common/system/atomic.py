@@ -85,7 +85,7 @@ def write(
     Args:
         target: as in ``replacing``.
         parts: the content, in pieces.
-        mode: permissions of the file; until it is written only this user may read it. None: as the umask says.
+        mode: permissions of the file; until it is written only this user may read it. None: as the umask sets.
         overwrite: as in ``replacing``.
         sole_writer: as in ``replacing``.
 

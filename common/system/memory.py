@@ -1,4 +1,4 @@
-"""How large a model this machine can work on: checked before arrays are made, not when the kernel ends the process."""
+"""The largest model that fits this machine: checked before arrays are made, not when the kernel ends the process."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ from pathlib import Path
 
 from gradwire.common.errors import ConfigError
 
-# What a process holds at least at its peak, in float32 arrays [dim]: parameters, a gradient, an update in float64, and
-# the model once more as a message.
+# What a process needs at its peak, in float32 arrays [dim]: parameters, a gradient, an update in float64, and the
+# model once more as a message.
 ARRAYS = 5
 _LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes")
 
@@ -27,7 +27,7 @@ def memory_bytes() -> int:
 
 
 def largest_dim() -> int:
-    """Coordinates of the largest model that a process can work on here."""
+    """Coordinates of the largest model that fits this machine."""
     return memory_bytes() // (4 * ARRAYS)
 
 
@@ -41,10 +41,14 @@ def require_fits(dim: int, what: str) -> None:
 
 
 def require_memory(needed: int, what: str) -> None:
-    """Refuse what takes more than this machine's memory: ``needed`` bytes.
+    """Refuse what takes more memory than this machine has.
+
+    Args:
+        needed: bytes.
+        what: names it in the error.
 
     Raises:
-        ConfigError: it does.
+        ConfigError: it takes more.
     """
     if needed > memory_bytes():
         raise ConfigError(

@@ -1,4 +1,4 @@
-"""Results as JSON that every reader takes, in a file that is whole or not there."""
+"""Results as standard JSON, in a file that is complete or not there."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gradwire.common.system import atomic
 
 
 def to_json(value: Any, indent: int | None = None) -> str:
-    """JSON of a result; numbers that are not finite become null, for which JSON has no other word.
+    """JSON of a result; numbers that are not finite become null, because JSON cannot spell them.
 
     >>> to_json({"loss": math.nan, "history": [1.5, math.inf]})
     '{"loss": null, "history": [1.5, null]}'
@@ -36,15 +36,15 @@ def _finite(value: Any) -> Any:
 
 @dataclass(frozen=True)
 class ResultFile:
-    """A file that the user named for a result, checked before the work that makes the result.
+    """A file that the user named for a result, checked before the result is computed.
 
-    A regular file is replaced in one step, links to it followed; a FIFO or a device is written into as it is.
+    A regular file is replaced atomically, links to it followed; a FIFO or a device is written to.
     """
 
     path: str
 
     def check(self) -> None:
-        """See that ``write`` can succeed; nothing is changed.
+        """Check that ``write`` can succeed; nothing is changed.
 
         Raises:
             ConfigError: a folder, a place that does not exist or cannot be written, or where standard output goes.
@@ -58,10 +58,10 @@ class ResultFile:
             raise ConfigError(f"cannot write {self.path}: this user may not, name another file")
 
     def write(self, text: str) -> None:
-        """Write the text whole, or leave a regular file as it was.
+        """Write the text; a regular file is replaced completely or left as it was.
 
         Raises:
-            ConfigError: the disk, or whoever reads a FIFO, refused it.
+            ConfigError: the disk, or the reader of a FIFO, refused it.
         """
         try:
             mode = self._mode()
@@ -77,7 +77,7 @@ class ResultFile:
         try:
             return Path(self.path).stat().st_mode
         except FileNotFoundError:
-            return None  # a link to a file that is not there is followed to where it will be
+            return None  # a link to a missing file is followed too: the file is made there
         except OSError as error:
             raise ConfigError(f"cannot write {self.path}: {error.strerror}; name another file") from error
 

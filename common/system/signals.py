@@ -1,4 +1,4 @@
-"""SIGINT and SIGTERM: a stop in order while there is something to stop, and nothing once the work is done."""
+"""SIGINT and SIGTERM: an orderly stop while there is work, and ignored once it is done."""
 
 from __future__ import annotations
 
@@ -13,30 +13,30 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Loop(Protocol):
-    """What an event loop does for ``StopSignals.waking``."""
+    """The methods of an event loop that ``StopSignals.waking`` calls."""
 
     def add_reader(self, fd: int, callback: Callable[..., object], *args: Any) -> Any:
         """Call back whenever there is something to read."""
 
     def remove_reader(self, fd: int) -> Any:
-        """Do so no more."""
+        """Stop calling back."""
 
 
 class StopSignals:
-    """What the signals that ask this process to stop do; a context manager for the main thread.
+    """What SIGINT and SIGTERM do in this process; a context manager for the main thread.
 
-    They do what they did before, unless ``heed`` is set. Once ``over`` is, they do nothing any more, to the end of the
-    process: who runs containers stops all of them when the first has ended, and a process whose work is done has a few
-    moments of writing and closing left, which are not to make a failure of a run that succeeded.
+    Without a ``handler`` they do what they did before. Once ``work_done`` is set they are ignored until the process
+    has ended: container engines stop all containers of a group when the first has ended, and a process that only
+    writes and closes its last files must not make a successful run a failure.
 
     Attributes:
-        heed: is called with the number of each that arrives, in the main thread, wherever that is.
-        over: the work is done.
+        handler: called in the main thread with the number of each signal.
+        work_done: ignore them from now on.
     """
 
     def __init__(self) -> None:
-        self.heed: Callable[[int], object] | None = None
-        self.over = False
+        self.handler: Callable[[int], object] | None = None
+        self.work_done = False
         self._before: dict[int, Any] = {}
 
     def __enter__(self) -> StopSignals:
@@ -47,18 +47,18 @@ class StopSignals:
 
     def __exit__(self, *_: object) -> None:
         for number, before in self._before.items():
-            # A handler of Python's ends before the process does; what is ignored stays ignored to the last.
-            signal.signal(number, signal.SIG_IGN if self.over else before)
+            # A Python handler ends before the process does; SIG_IGN lasts until the process has ended.
+            signal.signal(number, signal.SIG_IGN if self.work_done else before)
         self._before = {}
 
     @contextlib.contextmanager
     def waking(self, loop: Loop) -> Iterator[None]:
-        """While it lasts, a signal wakes the event loop of the main thread.
+        """Wake the main thread's event loop on every signal.
 
-        Python calls a handler between two instructions: of a loop that has just begun to wait, or where the system
-        chose another thread to interrupt, that may be long after the signal.
+        Python runs a handler between two instructions of the main thread: if its loop has just begun to wait, or the
+        system interrupted another thread, that may be long after the signal.
         """
-        if not self._before:  # nothing arrives here
+        if not self._before:  # no handler is installed
             yield
             return
         reading, writing = os.pipe()
@@ -76,10 +76,10 @@ class StopSignals:
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         before = self._before[number]
-        if self.over:
+        if self.work_done:
             return
-        if self.heed is not None:
-            self.heed(number)
+        if self.handler is not None:
+            self.handler(number)
         elif callable(before):
             before(number, frame)
         elif before is signal.SIG_DFL:

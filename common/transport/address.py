@@ -1,7 +1,7 @@
-"""Addresses as people write them (``HOST:PORT``), and the rule of when plaintext is allowed.
+"""Addresses as users write them (``HOST:PORT``), and where plaintext is allowed.
 
-Nothing here resolves a name: what a name means may change between this check and the connection, so only
-literal loopback addresses and ``localhost`` count as loopback.
+Nothing here resolves a name: its address may change between this check and the connection, so only literal loopback
+addresses and ``localhost`` count as loopback.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class Address:
 
     @property
     def target(self) -> str:
-        """The spelling that gRPC takes: an IPv6 host stands in brackets."""
+        """The spelling that gRPC takes: an IPv6 host is in brackets."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
 
     def __str__(self) -> str:
@@ -34,14 +34,14 @@ class Address:
 
 
 def parse_address(text: str, *, any_port: bool = False) -> Address:
-    """Read ``HOST:PORT``; an IPv6 host stands in brackets.
+    """Read ``HOST:PORT``; an IPv6 host is in brackets.
 
     Args:
         text: what the user wrote.
-        any_port: allow port 0, "a free port", which makes sense for listening alone.
+        any_port: allow port 0, "a free port", which is of use for listening alone.
 
     Raises:
-        ConfigError: not an address; the one line says which part and what was expected.
+        ConfigError: not an address; the message names the part and what was expected.
 
     >>> parse_address("[::1]:50051")
     Address(host='::1', port=50051)
@@ -69,7 +69,7 @@ def is_host(text: str) -> bool:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether connections to ``host`` cannot leave this machine, judged by its spelling alone.
+    """Whether connections to ``host`` cannot leave this machine, by its spelling alone.
 
     >>> is_loopback("127.0.0.1"), is_loopback("::ffff:127.0.0.1"), is_loopback("0.0.0.0")
     (True, True, False)
@@ -81,18 +81,17 @@ def is_loopback(host: str) -> bool:
     except ValueError:
         return False
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
-        return address.ipv4_mapped.is_loopback  # IPv6Address.is_loopback says no to mapped ones
+        return address.ipv4_mapped.is_loopback  # IPv6Address.is_loopback is False for mapped ones
     return address.is_loopback
 
 
 def require_protected(address: Address, *, tls: bool, insecure: bool) -> str | None:
-    """Plaintext is for loopback: any other address needs TLS, or somebody who says ``--insecure``.
+    """Allow plaintext on loopback alone, unless the user passed ``--insecure``.
 
     Returns a warning to show when plaintext was asked for and leaves this machine, else None.
 
     Raises:
-        ConfigError: gradients would cross a network readable to everybody on it, and nobody asked for that; or both
-            TLS and ``--insecure`` were.
+        ConfigError: plaintext on another address without ``--insecure``, or both TLS and ``--insecure``.
     """
     if tls and insecure:
         raise ConfigError("--insecure and certificates contradict each other: give one of them")
@@ -136,6 +135,6 @@ def _hint(text: str) -> str:
 
 
 def _quoted(text: str) -> str:
-    """Short and on one line, whatever was typed."""
+    """Short, printable and on one line."""
     shown = ascii(text)
     return shown if len(shown) <= 80 else f"{shown[:76]}...'"

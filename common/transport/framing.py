@@ -1,8 +1,7 @@
 """Messages of any length over a stream with a fixed message limit.
 
-A message longer than 1 MiB travels as pieces of its own bytes. What a peer may make this side buffer is then
-a limit that the caller sets from the codec, message by message, instead of a transport option that has to be
-known before the first byte.
+A message longer than 1 MiB is sent as pieces of its own bytes. The caller can then set from the codec, message by
+message, how much a peer may make this side buffer; a transport option would have to be known before the first byte.
 """
 
 from __future__ import annotations
@@ -32,10 +31,11 @@ def frames(message: wire_pb2.FromWorker | wire_pb2.FromServer) -> Iterator[bytes
 
 
 class Reassembler(Generic[M]):
-    """Turns what a stream delivers back into messages.
+    """Reassembles messages from the frames of a stream.
 
-    ``limit`` (bytes) is the longest message that the peer may send next; ``received`` counts the bytes of the
-    frames of the last message returned.
+    Attributes:
+        limit: bytes of the longest message that the peer may send next.
+        received: bytes of the frames of the last message returned.
     """
 
     def __init__(self, kind: type[M], limit: int) -> None:

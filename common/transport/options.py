@@ -10,9 +10,8 @@ warm bidirectional stream:
 | these | 40.0 B | 14.1 B | 40.0 B | 40.0 B, 1.1 packets; 80 MB/s |
 
 The 40 bytes are one DATA header (9), gRPC's length prefix (5) and two WINDOW_UPDATE frames (13 each) which the C core
-adds to whatever it writes after it has read; no option removes those two. Bandwidth probes (PING frames of 17 bytes,
-which also cost a packet of their own) make byte counts depend on timing, hence they are off and the window is set
-outright.
+adds to the next write after a read; no option removes those two. Bandwidth probes (PING frames of 17 bytes, each in a
+packet of its own) make byte counts depend on timing, hence they are off and the window has a fixed size.
 """
 
 from __future__ import annotations
@@ -21,16 +20,17 @@ from gradwire.common.transport.limits import FRAME_BYTES
 
 Options = list[tuple[str, int | str]]
 
-WINDOW_BYTES = (
-    4 << 20
-)  # of a stream: 80 MB/s at 50 ms; WINDOW_UPDATE frames are rare in bursts of small payloads
-MAX_FRAME_BYTES = (1 << 24) - 1  # the most HTTP/2 allows: a message of 27 kB is one frame, not two
+# Of a stream: 80 MB/s at 50 ms, and WINDOW_UPDATE frames are rare in bursts of small payloads.
+WINDOW_BYTES = 4 << 20
+HTTP2_FRAME_BYTES = (1 << 24) - 1  # the most HTTP/2 allows: a message of 27 kB is one frame, not two
 
 KEEPALIVE_MS = 30_000  # a ping after this long without a byte received
-# The connection is given up when the answer takes longer. Not less: on a slow uplink the ping waits behind what the
+# The connection is closed when the answer takes longer. Not less: on a slow uplink the ping waits behind what the
 # kernel has already queued, and gRPC hands the same number to TCP_USER_TIMEOUT.
 KEEPALIVE_TIMEOUT_MS = 30_000
-SERVER_KEEPALIVE_MS = 60_000  # later than the worker's: its pings count as life, so one side pings, not both
+SERVER_KEEPALIVE_MS = (
+    60_000  # later than the worker's, whose pings the server receives: one side pings, not both
+)
 RECONNECT_FIRST_MS = 200
 RECONNECT_MAX_MS = 5_000
 
@@ -52,7 +52,7 @@ def channel_options(*, keepalive_ms: int = KEEPALIVE_MS) -> Options:
         # A restarted container has a new address; the default would ask the name server again after 30 s.
         ("grpc.dns_min_time_between_resolutions_ms", RECONNECT_MAX_MS),
         ("grpc.enable_http_proxy", 0),
-        # The worker decides what is sent again: it knows which payloads are idempotent, and counts their bytes.
+        # The worker itself decides what to retry: it knows which payloads are idempotent, and counts their bytes.
         ("grpc.enable_retries", 0),
     ]
 
@@ -73,7 +73,7 @@ _COMMON: Options = [
     ("grpc.max_receive_message_length", FRAME_BYTES),
     ("grpc.http2.bdp_probe", 0),
     ("grpc.http2.lookahead_bytes", WINDOW_BYTES),
-    ("grpc.http2.max_frame_size", MAX_FRAME_BYTES),
+    ("grpc.http2.max_frame_size", HTTP2_FRAME_BYTES),
     ("grpc.keepalive_timeout_ms", KEEPALIVE_TIMEOUT_MS),
     ("grpc.keepalive_permit_without_calls", 1),
     # Unlimited: by default the third ping without a message between waits, and a dead peer is noticed late.

@@ -1,7 +1,7 @@
-"""What stands in PEM files: certificates and a private key, read and checked before any connection is tried.
+"""PEM files: certificates and a private key, read and checked before a connection is tried.
 
 A file may hold everything that its owner needs: the private key, the certificate, and that of the authority
-which signed it and its peers. ``gradwire certs`` writes such files, and one file is all that is carried to a worker.
+which signed it and its peers. ``gradwire certs`` writes such files, so a worker needs one file alone.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class Identity:
         name: the common name of the certificate's subject.
         chain: PEM of the certificate and of intermediate ones; authorities are left out, as peers have their own.
         key: PEM of the private key.
-        authorities: PEM of the authorities that stood in the same file; empty when there was none.
+        authorities: PEM of the authorities in the same file; empty when there is none.
         certificate_file: where the certificate was read.
         key_file: where the key was read; may be the same file.
     """
@@ -44,7 +44,7 @@ class Identity:
 
 
 def read_identity(certificate_file: Path, key_file: Path | None = None) -> Identity:
-    """Read a certificate and its private key; without ``key_file`` both stand in one file.
+    """Read a certificate and its private key; without ``key_file`` both are in one file.
 
     Raises:
         ConfigError: a file cannot be read or holds something else, the two do not belong together, or the
@@ -54,7 +54,9 @@ def read_identity(certificate_file: Path, key_file: Path | None = None) -> Ident
     certificates = _certificates(certificate_file)
     own = [c for c in certificates if not _is_authority(c)]
     if not own:
-        raise ConfigError(f"{certificate_file} holds certificates of authorities alone: give one's own")
+        raise ConfigError(
+            f"{certificate_file} holds certificates of authorities alone: name the file of your own"
+        )
     leaf = own[0]
     _check_dates(leaf, certificate_file)
     key_pem = _read(key_file)

@@ -68,7 +68,7 @@ def codec_to_message(codec: AnyCodec) -> wire_pb2.CodecSpec:
 
 
 def run_to_message(config: RunConfig, run_id: bytes) -> wire_pb2.Run:
-    """What a worker needs to know of a run."""
+    """A run as workers receive it."""
     return wire_pb2.Run(
         run_id=run_id,
         task=spec_to_message(parse_spec(config.task)),

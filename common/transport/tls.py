@@ -1,4 +1,4 @@
-"""TLS for both sides: from files that were named on a command line to gRPC's credentials.
+"""TLS for both sides: from the files named on a command line to gRPC's credentials.
 
 A server shows its certificate; with an authority for its workers it also demands theirs (mutual TLS), and the name in a
 worker's certificate is then the name of its process. A worker always checks the server's certificate and its host.
@@ -20,7 +20,7 @@ WORKER_FOLDER = Path("workers")
 
 @dataclass(frozen=True)
 class ServerTls:
-    """What a server needs: its identity, and PEM of its workers' authority (None: it asks nobody who they are)."""
+    """A server's identity, and PEM of its workers' authority (None: workers need no certificate)."""
 
     identity: Identity
     worker_authorities: bytes | None = None
@@ -36,7 +36,7 @@ class ServerTls:
 
 @dataclass(frozen=True)
 class WorkerTls:
-    """What a worker needs: PEM of the server's authority, and its own identity where the server asks for one."""
+    """PEM of the server's authority, and the worker's identity where the server asks for one."""
 
     authorities: bytes
     identity: Identity | None = None
@@ -55,10 +55,10 @@ def server_tls(
     key: Path | None = None,
     client_ca: Path | None = None,
 ) -> ServerTls | None:
-    """What the server's flags ask for; None is plaintext.
+    """TLS as the server's flags configure it; None is plaintext.
 
     Args:
-        certs: a folder of ``gradwire certs``, or its folder ``server``: mutual TLS with what stands in ``server.pem``.
+        certs: a folder of ``gradwire certs``, or its folder ``server``: mutual TLS with the files in ``server.pem``.
         certificate: PEM file of the certificate, with the key in it or in ``key``.
         key: PEM file of the private key.
         client_ca: PEM file of the authority that signed the workers' certificates: mutual TLS.
@@ -69,9 +69,9 @@ def server_tls(
     if certs is not None:
         if certificate or key or client_ca:
             raise ConfigError(
-                "--certs names everything: give it alone, or --tls-cert and its like without it"
+                "--certs names all files: give it alone, or --tls-cert, --tls-key and --tls-client-ca instead"
             )
-        alone = certs / SERVER_FILE.name  # the inner folder alone was carried here
+        alone = certs / SERVER_FILE.name  # the inner folder alone was copied to this machine
         identity = read_identity(alone if alone.exists() else certs / SERVER_FILE)
         return ServerTls(identity, _own_authorities(identity, "--tls-client-ca"))
     if certificate is None:
@@ -86,11 +86,11 @@ def server_tls(
 def worker_tls(
     ca: Path | None = None, certificate: Path | None = None, key: Path | None = None
 ) -> WorkerTls | None:
-    """What a worker's flags ask for; None is plaintext.
+    """TLS as a worker's flags configure it; None is plaintext.
 
     Args:
-        ca: PEM file of the authority that signed the server's certificate; where it is not given, it stands with
-            ``certificate``, as in the files of ``gradwire certs``.
+        ca: PEM file of the authority that signed the server's certificate; None: it is in the file ``certificate``,
+            as ``gradwire certs`` writes it.
         certificate: PEM file of the worker's own certificate, with the key in it or in ``key``.
         key: PEM file of the private key.
 

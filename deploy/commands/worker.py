@@ -157,7 +157,7 @@ async def _run(process: WorkerProcess, signals: StopSignals) -> int:
         if not loop.is_closed():
             loop.call_soon_threadsafe(_stop, process, task, signum)
 
-    signals.heed = heed  # to the end of the process: the loop's own end waits for the gradient too
+    signals.handler = heed  # to the end of the process: the loop's own end waits for the gradient too
     with signals.waking(loop):
         try:
             await task
@@ -165,7 +165,7 @@ async def _run(process: WorkerProcess, signals: StopSignals) -> int:
             if not caught:
                 raise
             return 128 + caught[0]
-        signals.over = True
+        signals.work_done = True
     return 0
 
 

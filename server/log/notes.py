@@ -1,4 +1,4 @@
-"""What a server must remember beside the rounds: who hosts which workers, measurements, counters."""
+"""What the log holds besides the rounds: which process hosts which workers, measurements, counters."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ TALLY = "tally"  # the key of the run's counters
 class LogNotes:
     """The part of a run's log that the model does not depend on: as durable as the rest.
 
-    Damage may lose a note without a word, but never alters one: unlike rounds, nothing says how many there are.
+    Damage never alters a note unnoticed, but it may lose one: unlike for rounds, no row states how many there are.
     """
 
     def __init__(self, file: SqliteFile) -> None:
         self._file = file
 
     def assign(self, process: str, workers: tuple[int, ...]) -> None:
-        """Remember that a process hosts these workers, in place of what it hosted before.
+        """Store that a process hosts these workers, in place of those that it hosted before.
 
-        Whoever had one of them has it no more, and a process that has none left is forgotten.
+        Removes these ids from other processes; deletes processes left without any.
         """
         taken = frozenset(workers)
         with self._file.transaction() as db:
@@ -75,7 +75,7 @@ class LogNotes:
         return str(found[0][1]) if found else None
 
     def close(self) -> None:
-        """Let go of the file and of the directory's lock."""
+        """Close the file and release the directory's lock."""
         self._file.close()
 
     def __enter__(self) -> Self:
@@ -98,5 +98,12 @@ class LogNotes:
 
 
 def insert(db: sqlite3.Connection, table: str, key: int | str, value: str | bytes) -> None:
-    """Write a note within a transaction, in place of what the key had before."""
+    """Write a note within a transaction, in place of the earlier one under its key.
+
+    Args:
+        db: the connection of the transaction.
+        table: ``assignments``, ``metrics`` or ``meta``.
+        key: its primary key.
+        value: the note.
+    """
     db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", (key, value, checksum(key, value)))

@@ -18,7 +18,7 @@ _HEAD = struct.Struct("<BQ")
 
 
 def pack_ints(values: Sequence[int]) -> bytes:
-    """Integers in [0, 2**64) in few bytes: equal ones once, others in the narrowest of 1, 2, 4 or 8 bytes each.
+    """Integers in [0, 2**64) in few bytes: equal ones once, others in 1, 2, 4 or 8 bytes each, as the largest needs.
 
     >>> len(pack_ints([22] * 1000)), len(pack_ints(range(200)))
     (17, 209)
@@ -54,9 +54,9 @@ def checksum(*fields: int | str | bytes) -> bytes:
 
 
 class RunRow(NamedTuple):
-    """The one row of table ``run``: what the run is, and how many rounds it has.
+    """The one row of table ``run``: its configuration, its id, and how many rounds it has.
 
-    The number could be read off table ``rounds``, but damage that hides the last round would then go unnoticed.
+    The number could be counted in table ``rounds``, but damage that hides the last round would then go unnoticed.
     """
 
     config: str
@@ -74,7 +74,7 @@ class RoundRow(NamedTuple):
     """A committed round as table ``rounds`` holds it.
 
     Attributes:
-        workers: packed differences of the increasing ids, the first from -1: a whole cohort packs into 17 bytes.
+        workers: packed differences of the increasing ids, the first from -1: a complete cohort takes 17 bytes.
         lengths: packed lengths of the payloads, in bytes; one more where the downlink sent something of its own.
         examples: packed example counts; none where workers weigh equally.
         digest: of the model after the round, uint64; empty where it was not taken.
@@ -95,13 +95,13 @@ def round_row(record: RoundRecord, digest: int | None) -> RoundRow:
     """The row of a round.
 
     Raises:
-        LogError: ids that do not increase, or not one payload (and example count) a worker.
+        LogError: ids that do not increase, or not one payload (and example count) per worker.
     """
     steps = [b - a for a, b in pairwise((-1, *record.workers))]
     if min(steps, default=1) < 1:
         raise LogError(f"round {record.round}: the workers are not in increasing order")
     if len(record.payloads) != len(steps) or len(record.examples or steps) != len(steps):
-        raise LogError(f"round {record.round}: expected one payload a worker, {len(steps)} of them")
+        raise LogError(f"round {record.round}: expected one payload per worker, {len(steps)} of them")
     parts = [*record.payloads, record.sent] if record.sent else record.payloads
     fields = (
         record.round,
@@ -115,7 +115,7 @@ def round_row(record: RoundRecord, digest: int | None) -> RoundRow:
 
 
 def record_of(row: RoundRow) -> RoundRecord:
-    """The round that a row was made of.
+    """The round that a row holds.
 
     Raises:
         LogError: the row is damaged.

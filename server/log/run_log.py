@@ -1,8 +1,8 @@
 """The durable log of a run: an initial model and every committed round, in one SQLite file.
 
 The model is a fold over this log (`gradwire.common.training.model`). Each method that changes something is one
-transaction: it is on the disk when the method returns, and has not happened at all when it raises or the process is
-killed within it.
+transaction: it is on the disk when the method returns, and has changed nothing when it raises or the process is killed
+within it.
 """
 
 from __future__ import annotations
@@ -77,12 +77,12 @@ class RunLog(LogNotes):
 
     @property
     def run_id(self) -> bytes:
-        """What tells this run from every other."""
+        """Identifies the run."""
         return self._run.run_id
 
     @property
     def next_round(self) -> int:
-        """Rounds appended so far, so the number of the next one."""
+        """Rounds appended so far, which is the number of the next one."""
         return self._run.rounds
 
     @property
@@ -92,18 +92,18 @@ class RunLog(LogNotes):
 
     @property
     def has_initial(self) -> bool:
-        """Whether the run has a model: before that, nothing has happened in it."""
+        """Whether the run has its initial model: without one, no round has been appended."""
         return self._snapshot_round() is not None
 
     def begin_anew(self, config: RunConfig, run_id: bytes) -> None:
-        """Put another run in the place of one that has no model yet.
+        """Replace a run that has no model yet by another one.
 
         Raises:
             LogError: it has one, or the disk refused it.
         """
         with self._file.mutex:
             if self.has_initial:
-                raise LogError(f"{self._file.where} holds a run that has begun: choose another directory")
+                raise LogError(f"{self._file.where} holds a run that has a model: choose another directory")
             run = rows.run_row(config.to_json(), run_id, 0)
             with self._file.transaction() as db:
                 for table in ("assignments", "metrics", "meta"):
@@ -121,9 +121,13 @@ class RunLog(LogNotes):
         notes: Mapping[str, Any] | None = None,
         tally: str = "",
     ) -> None:
-        """Add the next round, with the digest of the model after it where one was taken.
+        """Append the next round, with its notes and the run's counters in the same transaction.
 
-        In the same transaction, so that a crash never parts them: what was measured in the round, and the tally so far.
+        Args:
+            record: the round.
+            digest: of the model after it; None where it was not taken.
+            notes: what was measured in the round.
+            tally: the run's counters so far, as text; empty to keep those stored before.
 
         Raises:
             LogError: it is not the next round, it is malformed, or the disk refused it.
@@ -144,7 +148,7 @@ class RunLog(LogNotes):
             self._unfolded += len(row.payloads)
 
     def read(self, start: int, stop: int) -> Iterator[RoundRecord]:
-        """Rounds ``start`` to ``stop - 1``, each read when it is asked for.
+        """Rounds ``start`` to ``stop - 1``, each read when the iterator reaches it.
 
         Raises:
             LogError: a round that was pruned, is not there yet or is damaged.
@@ -176,7 +180,7 @@ class RunLog(LogNotes):
         return self.next_round if first is None else int(first)
 
     def prune(self, before: int) -> None:
-        """Drop the rounds below ``before``; their room in the file is used again.
+        """Delete the rounds below ``before``; the file reuses their space.
 
         Raises:
             LogError: the latest snapshot does not cover them.
@@ -212,7 +216,7 @@ class RunLog(LogNotes):
         with self._file.mutex:
             newest = self._snapshot_round()
             if newest is None or round_ == 0:
-                raise LogError("the model at round 0 is stored first, and by set_initial")
+                raise LogError("the model at round 0 is stored first, by set_initial")
             if not newest <= round_ <= self.next_round:
                 raise LogError(
                     f"the snapshot is after round {round_}, expected {newest} to {self.next_round}"

@@ -1,6 +1,6 @@
 """The SQLite file of a run: its name, identity and tables.
 
-The last field of every row is a checksum of the others: damage that SQLite does not notice is noticed all the same.
+The last field of every row is a checksum of the others: it detects damage that SQLite does not.
 """
 
 from __future__ import annotations

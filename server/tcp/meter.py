@@ -92,7 +92,7 @@ class TcpMeter:
                 left = deadline - time.monotonic()
                 if not self._totals.open or left <= 0:
                     break
-                # gRPC's close of a descriptor is announced to nobody, hence the second look even with notices.
+                # gRPC closes descriptors without notice, hence the second look even where the kernel sends notices.
                 self._changed.wait(min(left, POLL_SECONDS))
             return not self._totals.open
 

@@ -1,7 +1,7 @@
 """The kernel's own list of TCP sockets, and its close notices (NETLINK_SOCK_DIAG, as ``ss`` uses it).
 
-A close notice carries the final counters of a socket after it is gone from every process, and needs no privilege. The
-sockets of all processes in the network namespace are listed: the caller knows its own by port and cookie.
+A close notice carries the final counters of a socket after every process has closed it, and needs no privilege. The
+sockets of all processes in the network namespace are listed: the caller identifies its own by port and cookie.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def test_a_process_whose_work_is_done_cannot_be_made_a_failure() -> None:
         "    print(when)\n"
         "atexit.register(both, 'at exit')\n"
         "with StopSignals() as signals:\n"
-        "    signals.over = True\n"
+        "    signals.work_done = True\n"
         "    both('inside')\n"
         "both('after')\n"
     )
@@ -64,9 +64,9 @@ def test_signals_that_nothing_heeds_do_what_they_did() -> None:
             "from gradwire.common.system.signals import StopSignals\n"
             f"signal.signal({int(signal.SIGINT)}, lambda number, frame: sys.exit(7))\n"
             "with StopSignals() as signals:\n"
-            "    signals.heed = lambda number: print('heeded', flush=True)\n"
+            "    signals.handler = lambda number: print('heeded', flush=True)\n"
             f"    signal.raise_signal({int(number)})\n"
-            "    signals.heed = None\n"
+            "    signals.handler = None\n"
             f"    signal.raise_signal({int(number)})\n"
         )
         assert program.communicate(timeout=TIMEOUT) == ("heeded\n", "")
@@ -140,7 +140,7 @@ def test_a_signal_wakes_a_loop_that_waits() -> None:
         "    thread = threading.Thread(target=threading.Event().wait, daemon=True)\n"
         "    thread.start()\n"
         "    with signals.waking(loop):\n"
-        "        signals.heed = lambda number: loop.call_soon_threadsafe(came.set)\n"
+        "        signals.handler = lambda number: loop.call_soon_threadsafe(came.set)\n"
         "        print('waiting', flush=True)\n"
         "        threading.Timer(0.2, signal.pthread_kill, (thread.ident, signal.SIGTERM)).start()\n"
         "        await came.wait()\n"

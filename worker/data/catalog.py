@@ -1,4 +1,4 @@
-"""Every data set by name: what it holds, where its publisher keeps it, and how it is read.
+"""Every data set by name: its shape, where it is published, and how it is read.
 
 The checksums of MNIST, Fashion-MNIST, a9a, Gisette and the CIFAR-10 archive agree with those that independent projects
 publish. Those of a5a and splice were computed from one copy whose sample counts and dimensions are the published ones.
@@ -34,11 +34,12 @@ class Entry:
     """One data set of the catalogue.
 
     Attributes:
-        read: from the folder that holds its files to the four arrays.
-        files: what a download brings; none for a set that cannot be downloaded.
+        read: reads the four arrays from the folder that holds the files.
+        files: what is downloaded; none for a set that cannot be downloaded.
         local: files that a folder must hold when there is nothing to download.
         present: overrides the rule that a folder must hold every file.
-        batches: (how many of the training batches a folder holds, of how many) where it may hold a part.
+        batches: where a folder may hold a part of the training batches: a function that counts them, and their total.
+        embedded: scikit-learn contains it.
     """
 
     name: str

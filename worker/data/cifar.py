@@ -1,7 +1,7 @@
 """CIFAR-10's binary version: records of one label byte and 3072 pixel bytes (red, green, blue planes).
 
-The published archive is read as it is. A folder may instead hold the batch files, plain or .xz, and then only those
-training batches that are there are used.
+The published archive is read without unpacking it to disk. A folder may instead hold the batch files, plain or .xz; the
+training batches that it holds are then used.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def is_present(folder: Path) -> bool:
 
 
 def _unpack_archive(path: Path) -> dict[str, bytes]:
-    """The batches by name, in memory: nothing is ever extracted to a path that an archive names."""
+    """The batches by name, in memory: nothing is written to a path that an archive names."""
     batches = {}
     try:
         with tarfile.open(path, "r:gz") as archive:
@@ -74,7 +74,7 @@ def _unpack_archive(path: Path) -> dict[str, bytes]:
 
 
 def read_cifar_folder(folder: Path) -> Arrays:
-    """Training batches that are there, in order, and the test batch."""
+    """The training batches that the folder holds, in order, and the test batch."""
     if (folder / ARCHIVE).is_file():
         batches = _unpack_archive(folder / ARCHIVE)
     else:

@@ -1,4 +1,4 @@
-"""What a data set is once it is in memory, and what is known of it before that."""
+"""A data set in memory, and its description before it is read."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ Arrays = tuple[Features, Labels, Features, Labels]  # x_train, y_train, x_test, 
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """Samples and labels, split once and for all into training and test.
+    """Samples and labels with a fixed split into training and test.
 
     Attributes:
         x_train, x_test: float32 [samples, dim], read-only because every logical worker of a process shares them.
-        y_train, y_test: int64 [samples], class numbers 0 … classes-1. In a two-class set 1 stands for the label +1.
+        y_train, y_test: int64 [samples], class numbers 0 … classes-1. In a two-class set, class 1 is the label +1.
     """
 
     name: str
@@ -34,19 +34,19 @@ class Dataset:
 
     @property
     def dim(self) -> int:
-        """Features a sample has."""
+        """Features per sample."""
         return int(self.x_train.shape[1])
 
 
 @dataclass(frozen=True)
 class DatasetInfo:
-    """One row of ``gradwire data list``, known without reading the data.
+    """One row of ``gradwire data list``, made without reading the data.
 
     Attributes:
-        samples: training samples at hand, or that a download brings.
-        where: "embedded", the folder that GRADWIRE_DATA gave, "cached", "to download" or "not at hand".
+        samples: training samples that are available here or for download.
+        where: "embedded", a folder in GRADWIRE_DATA, "cached", "to download" or "not available".
         nbytes: size of the files in bytes; None where it is not known before the download.
-        note: what differs from the published data set, or "".
+        note: how it differs from the published data set, or "".
     """
 
     name: str

@@ -1,4 +1,4 @@
-"""The 8x8 handwritten digits that come inside scikit-learn: always at hand, so every example runs on them."""
+"""The 8x8 handwritten digits that scikit-learn contains: available everywhere, so every example uses them."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ import numpy as np
 
 from gradwire.worker.data.dataset import Arrays
 
-EVERY = 5  # samples 4, 9, 14, … are the test split: fixed for ever, and both splits hold every writer
+EVERY = 5  # samples 4, 9, 14, … are the test split: it never changes, and both splits hold every writer
 
 
 def embedded_file() -> Path:
-    """Where scikit-learn keeps them, found without importing it."""
+    """The file in scikit-learn, found without importing it."""
     spec = find_spec("sklearn")
     assert spec is not None and spec.origin is not None, "scikit-learn is a dependency"
     return Path(spec.origin).parent / "datasets" / "data" / "digits.csv.gz"

@@ -1,4 +1,4 @@
-"""Downloads: pooch checks every file's SHA-256 in a temporary place and only then moves it into the cache."""
+"""Downloads: pooch checks every file's SHA-256 in a temporary folder and then moves it into the cache."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Any
 from gradwire.common.errors import DataError
 from gradwire.worker.data.files import PublicFile
 
-TIMEOUT = 30  # seconds without a byte before an address is given up
+TIMEOUT = 30  # seconds without a byte after which the next address is tried
 CHUNK = 1 << 16  # bytes
 
 
 class _Bar:
-    """What pooch asks of a progress bar, drawn by rich on a terminal."""
+    """A progress bar for pooch, drawn by rich on a terminal."""
 
     def __init__(self, label: str) -> None:
         from rich.console import Console
@@ -63,7 +63,7 @@ def _retrieve(url: str, file: PublicFile, folder: Path, bar: _Bar | None) -> Non
 
 
 def _reason(error: Exception) -> str:
-    """One line for an error whose text may be a page: requests nests its causes."""
+    """One line for an error; the text of requests' nested ones may be a page."""
     if isinstance(error, ValueError):
         return "its bytes are not the published ones (sha256 differs)"
     response: Any = getattr(error, "response", None)
@@ -71,9 +71,9 @@ def _reason(error: Exception) -> str:
 
 
 def download(file: PublicFile, folder: Path, *, progress: bool) -> None:
-    """Bring one file into ``folder``, from the first of its addresses that serves the published bytes.
+    """Download one file into ``folder``, from the first of its addresses that serves the published bytes.
 
-    A file that is there already and right is left alone; one that is there and wrong is replaced.
+    An existing file is kept if its checksum is right, and replaced if not.
 
     Raises:
         DataError: no address served it; the folder is as it was.
@@ -87,6 +87,6 @@ def download(file: PublicFile, folder: Path, *, progress: bool) -> None:
         except (OSError, ValueError) as error:
             failures.append(f"{url}: {_reason(error)}")
     for path in made:
-        with contextlib.suppress(OSError):  # it holds what somebody else put there
+        with contextlib.suppress(OSError):  # another program has put a file there
             path.rmdir()
     raise DataError(f"cannot download {file.name}: {'; '.join(failures)}")

@@ -1,4 +1,4 @@
-"""Reading data files: one checked way to the bytes, whatever they are packed in."""
+"""Reading data files, packed or not, with their checksums."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def read_unpacked(path: Path) -> bytes:
     """The contents of a file, unpacked if its name ends in .gz or .xz.
 
     Raises:
-        DataError: the file cannot be read, or is not what its ending says.
+        DataError: the file cannot be read, or is not packed as its ending promises.
     """
     try:
         return _OPENERS.get(path.suffix, bytes)(path.read_bytes())

@@ -17,7 +17,7 @@ _KEYS = ("X_train", "y_train", "X_test", "y_test")
 
 
 def scale_columns(train: Features, test: Features) -> tuple[Features, Features]:
-    """Both splits by the affine map that takes each training column onto [-1, 1]; constant columns go to -1."""
+    """Both splits under the affine map of each training column onto [-1, 1]; constant columns become -1."""
     low, high = train.min(axis=0), train.max(axis=0)
     step = np.float32(2) / np.where(high > low, high - low, np.float32(1))
     return (train - low) * step - np.float32(1), (test - low) * step - np.float32(1)

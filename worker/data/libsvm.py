@@ -1,6 +1,6 @@
-"""LIBSVM text, two classes: ``-1 3:1 11:0.5`` a line, features numbered from 1 and ascending.
+"""LIBSVM text, two classes: lines such as ``-1 3:1 11:0.5``, features numbered from 1 and ascending.
 
-scikit-learn parses; the lines are checked first, because its messages carry no line number and it takes nan and inf.
+scikit-learn parses; the lines are checked first, because its messages have no line number and it accepts nan and inf.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def parse_libsvm(content: bytes, name: str) -> tuple[Features, Labels]:
     """Features [n, largest index] and classes [n], 1 for the label +1 and 0 for -1.
 
     Raises:
-        DataError: the first line that is malformed, by number; or no line at all.
+        DataError: a line is malformed (the message has the number of the first), or there is none.
     """
     from sklearn.datasets import load_svmlight_file  # slow to import, and most runs never parse text
 
@@ -73,8 +73,8 @@ def parse_libsvm(content: bytes, name: str) -> tuple[Features, Labels]:
 def fit_width(features: Features, dim: int) -> Features:
     """Rows cut or zero-padded to ``dim`` features.
 
-    The training file fixes the dimension: a feature seen only in the test file has no weight to meet
-    (a5a trains on 122 features and tests on 123), and one absent there is zero (a9a the other way round).
+    The training file fixes the dimension: a feature of the test file alone has no weight (a5a trains on 122 features
+    and tests on 123), and one that the test file lacks is zero (a9a, the other way round).
     """
     fitted: NDArray[np.float32] = np.zeros((len(features), dim), np.float32)
     width = min(dim, features.shape[1])
@@ -83,7 +83,7 @@ def fit_width(features: Features, dim: int) -> Features:
 
 
 def read_libsvm_folder(folder: Path) -> Arrays:
-    """Both splits of the set that the folder is named after: ``a9a/a9a`` and ``a9a/a9a.t``."""
+    """Both splits of the data set whose name the folder has: ``a9a/a9a`` and ``a9a/a9a.t``."""
     train, test = folder / folder.name, folder / f"{folder.name}.t"
     x_train, y_train = parse_libsvm(read_unpacked(train), train.name)
     x_test, y_test = parse_libsvm(read_unpacked(test), test.name)

@@ -1,4 +1,4 @@
-"""Where data sets are: in a folder that the user names, in the cache, embedded, or still with their publisher."""
+"""Finding data sets: in the folder GRADWIRE_DATA, in the cache, embedded, or at their publisher."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ _log = logging.getLogger(__name__)
 
 
 def user_folder() -> Path | None:
-    """The folder that GRADWIRE_DATA names, None when it is unset.
+    """The folder GRADWIRE_DATA, None when it is unset.
 
     Raises:
-        DataError: it names something that is not a folder.
+        DataError: it is set to something that is not a folder.
     """
     named = os.environ.get(VARIABLE)
     if not named:
@@ -34,14 +34,14 @@ def user_folder() -> Path | None:
 
 
 def cache_folder() -> Path:
-    """Where downloads are kept: the operating system's cache of this user."""
+    """The folder for downloads: in the operating system's cache of this user."""
     import pooch
 
     return Path(pooch.os_cache("gradwire")) / "data"
 
 
 def find(entry: Entry) -> Path | None:
-    """The folder that holds a data set: the user's before the cache; None when it is in neither."""
+    """The folder that holds a data set, in GRADWIRE_DATA or else in the cache; None when it is in neither."""
     if entry.embedded:
         return embedded_file().parent
     user = user_folder()
@@ -52,10 +52,10 @@ def find(entry: Entry) -> Path | None:
 
 
 def load(name: str) -> Dataset:
-    """A data set in memory, downloaded first if need be; the same object for every caller of a process.
+    """A data set in memory, downloaded if necessary; the same object for every caller of a process.
 
     Raises:
-        DataError: unknown, damaged, or neither at hand nor to be downloaded.
+        DataError: unknown, damaged, or neither available here nor for download.
 
     >>> load("digits").x_train.shape
     (1438, 64)
@@ -72,13 +72,14 @@ def _read(name: str, folder: Path) -> Dataset:
 
 
 def fetch(name: str, progress: bool = True) -> Path:
-    """Have a data set at hand with its checksums verified; returns the folder that holds it.
+    """Make a data set available, with verified checksums; returns the folder that holds it.
 
     Args:
+        name: of the data set.
         progress: draw a bar for each file when standard error is a terminal.
 
     Raises:
-        DataError: unknown, damaged, or neither at hand nor to be downloaded.
+        DataError: unknown, damaged, or neither available here nor for download.
     """
     folder = find(entry_of(name)) or cache_folder() / name
     _make_ready(name, folder, progress)
@@ -87,7 +88,7 @@ def fetch(name: str, progress: bool = True) -> Path:
 
 @lru_cache(maxsize=32)
 def _make_ready(name: str, folder: Path, progress: bool) -> None:
-    """Verify the user's own files; in the cache, replace what is missing or damaged. Once a process is enough."""
+    """Verify the user's own files; in the cache, replace missing and damaged ones. Once per process."""
     entry = entry_of(name)
     if folder == cache_folder() / name:
         _download_all(entry, folder, progress)
@@ -100,7 +101,7 @@ def _make_ready(name: str, folder: Path, progress: bool) -> None:
 def _download_all(entry: Entry, folder: Path, progress: bool) -> None:
     if not entry.files:
         raise DataError(
-            f"{entry.name} is not at hand and has no public source: set {VARIABLE} to a folder that has it"
+            f"{entry.name} is not available and has no public source: set {VARIABLE} to a folder that has it"
         )
     try:
         for file in entry.files:
@@ -108,16 +109,16 @@ def _download_all(entry: Entry, folder: Path, progress: bool) -> None:
             download(file, folder, progress=progress)
     except DataError as error:
         raise DataError(
-            f"{entry.name} is not at hand: set {VARIABLE} to a folder that has it, "
+            f"{entry.name} is not available: set {VARIABLE} to a folder that has it, "
             f"or run `gradwire data fetch {entry.name}` with a network ({error})"
         ) from error
 
 
 def available() -> list[DatasetInfo]:
-    """Every data set of the catalogue with where it is; reads no data and needs no network.
+    """Every data set of the catalogue and where it is; reads no data and needs no network.
 
     Raises:
-        DataError: GRADWIRE_DATA names something that is not a folder.
+        DataError: GRADWIRE_DATA is set to something that is not a folder.
     """
     return [_info(entry) for entry in CATALOG.values()]
 
@@ -137,7 +138,7 @@ def _info(entry: Entry) -> DatasetInfo:
 
 def _where(entry: Entry, folder: Path | None) -> str:
     if folder is None:
-        return "to download" if entry.files else "not at hand"
+        return "to download" if entry.files else "not available"
     if entry.embedded:
         return "embedded"
     return "cached" if folder == cache_folder() / entry.name else str(folder)

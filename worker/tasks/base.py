@@ -1,8 +1,8 @@
-"""The contract of a task: what a worker asks of whatever computes its gradients.
+"""The contract of a task, which computes a worker's gradients.
 
 A task is deterministic: the same seed, round, worker and parameters give the same gradient bits on the same machine,
-so that a worker that died and came back repeats itself. One process builds one task for all of its logical workers and
-calls it from one thread at a time.
+so that a restarted worker repeats its gradients. One process builds one task for all of its logical workers and calls
+it from one thread at a time.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ LARGEST_LOSS = float(np.finfo(np.float32).max)
 
 @dataclass(frozen=True, eq=False)
 class Gradient:
-    """One worker's answer for one round.
+    """One worker's gradient in one round.
 
     Attributes:
         value: floating array [dim], NumPy or torch (on any device); the caller does not write to it.
         loss: mean training loss at the given parameters on the same samples; None where there is none.
-        examples: how many samples it is the mean over, the worker's weight in a weighted round.
+        examples: number of samples that it is the mean over, the worker's weight in a weighted round.
     """
 
     value: Any
@@ -36,7 +36,7 @@ class Gradient:
 
 @runtime_checkable
 class Task(Protocol):
-    """Data and model → gradient. Any object with these members is one."""
+    """Data and a model in, a gradient out. Any object with these members is a task."""
 
     @property
     def dim(self) -> int:
@@ -49,7 +49,7 @@ class Task(Protocol):
         """The gradient at ``params`` [dim] of the mean loss over this worker's samples of this round."""
 
     def evaluate(self, params: NDArray[np.float32]) -> dict[str, float]:
-        """Named measures of ``params`` [dim] on what no worker trains on; may be empty."""
+        """Named measures of ``params`` [dim] on held-out data; may be empty."""
 
 
 class TaskKind(ABC):
@@ -64,7 +64,7 @@ class TaskKind(ABC):
     @property
     @abstractmethod
     def known_dim(self) -> int | None:
-        """Length of the parameter vector where it can be told without building the task, else None."""
+        """Length of the parameter vector if it is known without building the task, else None."""
 
     @abstractmethod
     def build(self, *, workers: int, seed: int) -> Task:
@@ -72,10 +72,15 @@ class TaskKind(ABC):
 
 
 def require_at_least(least: int, kind: str, **values: int) -> None:
-    """Refuse parameters below ``least``, by name.
+    """Refuse parameters below ``least``.
+
+    Args:
+        least: the smallest allowed value.
+        kind: names the task in the error.
+        values: the parameters, by name.
 
     Raises:
-        SpecError: the first one that is.
+        SpecError: one of them is smaller.
     """
     for name, value in values.items():
         if value < least:
@@ -98,10 +103,10 @@ def checked_params(params: NDArray[np.float32], dim: int) -> NDArray[np.float32]
 
 
 def checked_loss(loss: float, *, round: int, worker: int) -> float:
-    """A training loss that is a number: once it is not, no gradient of it can be encoded.
+    """The training loss, if it is finite: no gradient of another can be encoded.
 
     Raises:
-        NotFiniteError: infinite, not a number, or beyond the float32 that it crosses the wire in.
+        NotFiniteError: infinite, NaN, or beyond float32, as which it crosses the wire.
     """
     if not abs(loss) <= LARGEST_LOSS:
         raise NotFiniteError(

@@ -1,4 +1,4 @@
-"""A user's own task behind checks: whatever is wrong with it is one line that names the task and the mend."""
+"""Validates what a user's own task returns, and wraps its exceptions: one line that names the task and the remedy."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from gradwire.worker.tasks.base import Gradient, Task, checked_loss
 
 
 class CheckedTask:
-    """A task whose answers are looked at before anything is made of them, and whose errors say whose they are.
+    """A task whose results are validated and whose errors name it.
 
-    The parameters that it is given cannot be written to: they are the replica.
+    It gets the parameters read-only, because they are the replica's.
     """
 
     def __init__(self, task: Task, target: str) -> None:
@@ -31,46 +31,48 @@ class CheckedTask:
         """Starting parameters [dim].
 
         Raises:
-            TaskError: it raised, or gave something else than finite numbers [dim].
+            TaskError: it raised, or returned something else than finite numbers [dim].
         """
-        with calling(f"{self.target}: initial()"):
+        with user_code(f"{self.target}: initial()"):
             given = np.asarray(self.task.initial())
         if given.shape != (self.dim,) or given.dtype.kind not in "fiu":
             raise TaskError(
-                f"{self.target}: initial() gave {_seen(given)}, expected float32 [{self.dim}], as its dim says"
+                f"{self.target}: initial() returned {_seen(given)}, expected float32 [{self.dim}], like its dim"
             )
         with np.errstate(over="ignore"):
             params = given.astype(np.float32)
         if not all_finite(params):
-            raise TaskError(f"{self.target}: initial() gave numbers that are not finite: correct them")
+            raise TaskError(f"{self.target}: initial() returned numbers that are not finite: correct them")
         return params
 
     def gradient(self, params: NDArray[np.float32], *, round: int, worker: int) -> Gradient:
         """The task's gradient at ``params`` [dim].
 
         Raises:
-            TaskError: it raised, or gave something else than a Gradient that can be encoded.
-            NotFiniteError: its loss is no longer a number.
+            TaskError: it raised, or returned something else than a Gradient that can be encoded.
+            NotFiniteError: its loss is not finite.
         """
         where = f"{self.target}: gradient(round={round}, worker={worker})"
-        with calling(where):
+        with user_code(where):
             given = self.task.gradient(_read_only(params), round=round, worker=worker)
         if not isinstance(given, Gradient):
             raise TaskError(
-                f"{where} gave {_seen(given)}, expected Gradient(value, loss, examples) of gradwire.worker.tasks"
+                f"{where} returned {_seen(given)}, expected Gradient(value, loss, examples) of gradwire.worker.tasks"
             )
         if not (isinstance(given.value, np.ndarray) or is_tensor(given.value)) or tuple(
             given.value.shape
         ) != (self.dim,):
-            raise TaskError(f"{where} gave the value {_seen(given.value)}, expected an array [{self.dim}]")
+            raise TaskError(
+                f"{where} returned the value {_seen(given.value)}, expected an array [{self.dim}]"
+            )
         if not _is_whole(given.examples) or not 1 <= given.examples <= limits.MAX_EXAMPLES:
             raise TaskError(
-                f"{where} gave examples={_seen(given.examples)}, expected a whole number of at least 1"
+                f"{where} returned examples={_seen(given.examples)}, expected a whole number of at least 1"
             )
         if given.loss is None:
             return Gradient(given.value, None, int(given.examples))
         loss = checked_loss(
-            _number(given.loss, f"{where} gave the loss", " or None"), round=round, worker=worker
+            _number(given.loss, f"{where} returned the loss", " or None"), round=round, worker=worker
         )
         return Gradient(given.value, loss, int(given.examples))
 
@@ -78,29 +80,29 @@ class CheckedTask:
         """The task's measures of ``params`` [dim].
 
         Raises:
-            TaskError: it raised, or gave something else than numbers by name.
+            TaskError: it raised, or returned something else than numbers by name.
         """
         where = f"{self.target}: evaluate()"
-        with calling(where):
+        with user_code(where):
             given: Any = self.task.evaluate(_read_only(params))
         if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
             raise TaskError(
-                f"{where} gave {_seen(given)}, expected numbers by name, such as {{'accuracy': 0.9}}"
+                f"{where} returned {_seen(given)}, expected numbers by name, such as {{'accuracy': 0.9}}"
             )
         if not limits.accepts_metrics(given):
             raise TaskError(
-                f"{where} gave more than {limits.MAX_METRICS} measures, or a name that is not printable or longer "
+                f"{where} returned more than {limits.MAX_METRICS} measures, or a name that is not printable or longer "
                 f"than {limits.MAX_METRIC_NAME} characters"
             )
-        return {name: _number(value, f"{where} gave {name}", "") for name, value in given.items()}
+        return {name: _number(value, f"{where} returned {name}", "") for name, value in given.items()}
 
 
 @contextmanager
-def calling(what: str) -> Iterator[None]:
-    """Around a call of the user's code: what it raises becomes one line that says where.
+def user_code(what: str) -> Iterator[None]:
+    """Around a call of the user's code: turn its exceptions into one line that says where they were raised.
 
     Raises:
-        TaskError: it raised something of its own.
+        TaskError: it raised an exception that is not one of gradwire's.
     """
     try:
         yield
@@ -133,7 +135,7 @@ def _number(value: Any, where: str, other: str) -> float:
 
 
 def _seen(value: Any) -> str:
-    """A value in few words."""
+    """A value, described briefly."""
     if isinstance(value, np.ndarray) or is_tensor(value):
         return f"{value.dtype} {list(value.shape)}"
     return repr(value)[:40] if isinstance(value, str | int | float | None) else f"a {type(value).__name__}"

@@ -1,21 +1,18 @@
-"""The one place that imports a user's own code, and only what this machine's user has allowed.
+"""Task kinds that import a user's own code, and only what this machine's user has allowed.
 
-A run's task is named by the server. Importing a module that the network names would let whoever runs the server run any
-module here; so a target must stand, letter for letter, in the list that the local command line gave.
+The server names a run's task. Importing a module that the network names would let the server run any module here; so a
+target must be, letter for letter, in the list from the local command line.
 """
 
 from __future__ import annotations
 
-import importlib
-import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 from gradwire.common.errors import SpecError, TaskError
+from gradwire.common.extensions import check_target, import_target
 from gradwire.worker.tasks.base import TaskKind
-
-_TARGET = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*")
 
 
 @dataclass(frozen=True)
@@ -30,12 +27,11 @@ class ImportingKind(TaskKind):
     allow_import: frozenset[str] = field(default=frozenset(), kw_only=True, metadata={"spec": False})
 
     def __post_init__(self) -> None:
-        if _TARGET.fullmatch(self.target) is None:
-            raise SpecError(f"the target is {self.target!r}, expected package.module:factory")
+        check_target(self.target)
 
     @property
     def known_dim(self) -> int | None:
-        """None: it takes the code to know, and that is not run to look at a spec."""
+        """None: only the user's code knows it, and a spec alone does not run that."""
         return None
 
     def factory(self) -> Callable[..., Any]:
@@ -49,17 +45,10 @@ class ImportingKind(TaskKind):
                 f"this run wants code from {self.target}, which is not allowed here: "
                 f"if you trust it, start the worker with --allow-task {self.target}"
             )
-        module, _, name = self.target.partition(":")
         try:
-            factory = getattr(importlib.import_module(module), name)
-        except (ImportError, AttributeError) as error:
-            raise TaskError(
-                f"cannot import {self.target}: {error}; install the package or put its folder on PYTHONPATH"
-            ) from error
-        except Exception as error:  # whatever the user's module does when it is imported
-            raise TaskError(
-                f"importing {module} raised {type(error).__name__}: {error}; correct the module"
-            ) from error
+            factory = import_target(self.target)
+        except SpecError as error:
+            raise TaskError(str(error)) from error
         if not callable(factory):
             raise TaskError(f"{self.target} is a {type(factory).__name__}, expected a function")
         return factory  # type: ignore[no-any-return]

@@ -1,4 +1,4 @@
-"""Which samples a logical worker trains on, in all and in one round."""
+"""Which samples a logical worker trains on: its shard, and its batch in each round."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gradwire.worker.tasks.random_streams import random_stream
 
 @dataclass(frozen=True)
 class Shards:
-    """Samples permuted once and dealt to the workers: disjoint, complete, sizes that differ by one at most.
+    """Samples permuted once and dealt to the workers: disjoint, complete, with sizes that differ by at most one.
 
     Attributes:
         batch: samples drawn from a worker's shard without replacement in each round; 0 means all of them.

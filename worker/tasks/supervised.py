@@ -1,4 +1,4 @@
-"""Tasks that fit a model to a labelled data set: the part that logistic, softmax and mlp share."""
+"""Tasks that fit a model to a labelled data set: what logistic, softmax and mlp have in common."""
 
 from __future__ import annotations
 
@@ -55,11 +55,11 @@ class SupervisedTask:
 
         Raises:
             TaskError: no such worker, or parameters of another shape.
-            NotFiniteError: the loss is no longer a number.
+            NotFiniteError: the loss is not finite.
         """
         params = checked_params(params, self.dim)
         rows = self.shards.draw(worker, round)
-        with np.errstate(over="ignore", invalid="ignore"):  # checked_loss says it better
+        with np.errstate(over="ignore", invalid="ignore"):  # checked_loss reports it
             loss, value = self.model.gradient(params, self.data.x_train[rows], self.data.y_train[rows])
         return Gradient(value, checked_loss(loss, round=round, worker=worker), len(rows))
 

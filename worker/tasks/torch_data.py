@@ -1,4 +1,4 @@
-"""A torch task's samples by row number, from tensors that lie on the device or from a Dataset read as it is drawn."""
+"""A torch task's samples by row number, from tensors on the device or from a Dataset that is read on demand."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Samples(Protocol):
 
     @property
     def device(self) -> torch.device:
-        """Where the rows come out."""
+        """The device of the rows."""
 
     def __len__(self) -> int: ...
 
@@ -37,7 +37,7 @@ class TensorSamples:
 
     @property
     def device(self) -> torch.device:
-        """Where the tensors are."""
+        """The device of the tensors."""
         return self.inputs.device
 
     def __len__(self) -> int:

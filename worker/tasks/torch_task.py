@@ -32,7 +32,7 @@ class TorchProblem:
 
     Attributes:
         module: its trainable parameters, float32, in the order of ``module.parameters()``, are the model. Buffers are
-            not: running statistics of BatchNorm stay where they are, so prefer a norm without them.
+            not: running statistics of BatchNorm stay on each worker, so prefer a norm without them.
         loss: ``loss(module(inputs), targets)`` → scalar tensor, the mean over the batch.
         train, test: a pair of tensors (inputs, targets) of equal length, moved to the device once, or a
             ``torch.utils.data.Dataset`` with a length, whose items are read as they are drawn.
@@ -50,10 +50,18 @@ class TorchTask:
     def __init__(
         self, problem: TorchProblem, *, shards: Shards, train: Samples, test: Samples | None
     ) -> None:
+        """Move the module to the device of its data.
+
+        Args:
+            problem: module and loss.
+            shards: how the training samples are dealt.
+            train: the training samples.
+            test: the test samples, if there are any.
+        """
         self._module, self._loss = problem.module.to(train.device), problem.loss
         self._shards, self._train, self._test = shards, train, test
         self._parameters = _trainable(self._module)
-        # From here on the module's parameters are views of one flat tensor: setting them is one copy.
+        # The module's parameters are now views of one flat tensor: setting them is one copy.
         self._flat = parameters_to_vector(self._parameters).detach().clone()
         vector_to_parameters(self._flat, self._parameters)
         self._initial: NDArray[np.float32] = self._flat.cpu().numpy().copy()
@@ -72,7 +80,7 @@ class TorchTask:
 
         Raises:
             TaskError: no such worker, parameters of another shape, or a loss that is no scalar.
-            NotFiniteError: the loss is no longer a number.
+            NotFiniteError: the loss is not finite.
         """
         self._set(params)
         rows = self._shards.draw(worker, round)
@@ -141,14 +149,14 @@ def _trainable(module: torch.nn.Module) -> list[torch.nn.Parameter]:
 
 @contextmanager
 def seeded(device: torch.device, seed: int) -> Iterator[None]:
-    """Random numbers of torch seeded inside, and its generators as they were afterwards."""
+    """Seed torch's generators inside the block, and restore them after it."""
     with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
         torch.manual_seed(seed)
         yield
 
 
 def device_named(name: str) -> torch.device:
-    """The device that cpu, cuda, cuda:1 or auto means here.
+    """The device for cpu, cuda, cuda:1 or auto.
 
     Raises:
         TaskError: no such GPU.
@@ -166,6 +174,13 @@ def device_named(name: str) -> torch.device:
 
 def build(factory: Callable[..., Any], *, device: str, batch: int, workers: int, seed: int) -> TorchTask:
     """Call the factory with torch seeded, and deal its data.
+
+    Args:
+        factory: the user's, ``factory(seed) -> TorchProblem``.
+        device: cpu, cuda, cuda:1 or auto.
+        batch: samples per round; 0 is the worker's whole shard.
+        workers: logical workers of the run.
+        seed: of the run.
 
     Raises:
         TaskError: no such device, the result is not a TorchProblem that can be trained, or too many workers, or too

@@ -99,7 +99,7 @@ def test_an_authority_that_is_none(files: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"certs": "", "certificate": "server.pem"}, "--certs names everything"),
+        ({"certs": "", "certificate": "server.pem"}, "--certs names all files"),
         ({"key": "server.pem"}, "go with --tls-cert"),
         ({"client_ca": "ca.crt"}, "go with --tls-cert"),
         ({"certs": "nowhere"}, "nowhere/server/server.pem: No such file"),

@@ -126,7 +126,7 @@ def test_without_a_network_the_error_names_the_mend(
         load("a5a")
     message = str(caught.value)
     assert message.startswith(
-        "a5a is not at hand: set GRADWIRE_DATA to a folder that has it, or run `gradwire data"
+        "a5a is not available: set GRADWIRE_DATA to a folder that has it, or run `gradwire data"
     )
     assert "\n" not in message
 
@@ -152,7 +152,9 @@ def test_the_variable_must_name_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_pa
 
 
 def test_a_set_without_a_public_source_needs_the_folder() -> None:
-    with pytest.raises(DataError, match="mnist49 is not at hand and has no public source: set GRADWIRE_DATA"):
+    with pytest.raises(
+        DataError, match="mnist49 is not available and has no public source: set GRADWIRE_DATA"
+    ):
         fetch("mnist49")
 
 
@@ -180,4 +182,4 @@ def test_the_list_says_where_everything_is(
     assert rows["cifar10"].samples == 20_000 and "2 of 5 training batches" in rows["cifar10"].note
     assert (rows["cifar10"].nbytes, rows["splice"].nbytes, rows["mnist"].nbytes) == (15, 6, 11_594_722)
     monkeypatch.delenv("GRADWIRE_DATA")
-    assert {info.name: info.where for info in available()}["mnist49"] == "not at hand"
+    assert {info.name: info.where for info in available()}["mnist49"] == "not available"

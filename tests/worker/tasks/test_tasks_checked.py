@@ -91,9 +91,9 @@ def of(**fields: Any) -> Gradient:
         (of(value=np.ones(DIM + 1)), "the value float64 [4], expected an array [3]"),
         (of(value=np.ones((DIM, 1))), "the value float64 [3, 1], expected an array [3]"),
         (of(value=[1.0, 2.0, 3.0]), "the value a list, expected an array [3]"),
-        (np.ones(DIM), "gave float64 [3], expected Gradient(value, loss, examples)"),
-        ((np.ones(DIM), 0.5), "gave a tuple, expected Gradient"),
-        (None, "gave None, expected Gradient"),
+        (np.ones(DIM), "returned float64 [3], expected Gradient(value, loss, examples)"),
+        ((np.ones(DIM), 0.5), "returned a tuple, expected Gradient"),
+        (None, "returned None, expected Gradient"),
         (raises, "raised KeyError: 'no such"),
     ],
 )  # fmt: skip
@@ -107,8 +107,8 @@ def test_gradients(answer: Any, words: str, build: Build) -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (np.zeros(DIM + 2, np.float32), "gave float32 [5], expected float32 [3]"),
-        (np.zeros((1, DIM)), "gave float64 [1, 3], expected float32 [3]"),
+        (np.zeros(DIM + 2, np.float32), "returned float32 [5], expected float32 [3]"),
+        (np.zeros((1, DIM)), "returned float64 [1, 3], expected float32 [3]"),
         (np.array(["a", "b", "c"]), "expected float32 [3]"),
         (None, "expected float32 [3]"),
         (np.array([1.0, np.nan, 0.0]), "numbers that are not finite"),
@@ -124,11 +124,11 @@ def test_initial_models(answer: Any, words: str, build: Build) -> None:
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
-        (None, "gave None, expected numbers by name"),
-        (0.5, "gave 0.5, expected numbers by name"),
+        (None, "returned None, expected numbers by name"),
+        (0.5, "returned 0.5, expected numbers by name"),
         ({1: 0.5}, "expected numbers by name"),
-        ({"accuracy": "high"}, "gave accuracy 'high', expected a number"),
-        ({"accuracy": None}, "gave accuracy None, expected a number"),
+        ({"accuracy": "high"}, "returned accuracy 'high', expected a number"),
+        ({"accuracy": None}, "returned accuracy None, expected a number"),
         ({f"m{i}": 0.0 for i in range(65)}, "more than 64"),
         ({"x" * 65: 0.0}, "longer"),
         (raises, "raised KeyError"),

@@ -19,7 +19,7 @@ pytestmark = [
 def at_hand(name: str) -> DatasetInfo:
     """The catalogue's row of a data set, or a skip that says what is missing."""
     info = next(info for info in available() if info.name == name)
-    if info.where in ("to download", "not at hand"):
+    if info.where in ("to download", "not available"):
         pytest.skip(f"GRADWIRE_DATA has no {name}")
     return info
 

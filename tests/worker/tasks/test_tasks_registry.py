@@ -91,7 +91,7 @@ def test_a_kind_stands_in_the_module_of_its_name() -> None:
         ("logistic(a9a, l2=inf)", "l2 is inf"),
         ("logistic(a9a, l2=big)", "l2 is big"),
         ("softmax(digits, l2=-1)", "l2 is -1.0"),
-        ("torch(module)", "the target is 'module', expected package.module:factory"),
+        ("torch(module)", "the target is 'module', expected package.module:name"),
         ("torch(a.b:c, device=tpu)", "device is 'tpu'"),
         ("custom(a.b:c/d)", "the target is 'a.b:c/d'"),
         ("logistic(digits)", r"logistic needs two classes and digits has 10: write softmax\(digits\)"),

@@ -8,7 +8,7 @@ import numpy as np
 
 from gradwire.common.errors import TaskError
 from gradwire.worker.tasks.base import Task
-from gradwire.worker.tasks.checked import CheckedTask, calling
+from gradwire.worker.tasks.checked import CheckedTask, user_code
 from gradwire.worker.tasks.imports import ImportingKind
 from gradwire.worker.tasks.registry import register_task
 
@@ -33,7 +33,7 @@ class CustomKind(ImportingKind):
             TaskError: not allowed here, not to be imported, it raised, or its result is not a task.
         """
         factory = self.factory()
-        with calling(f"{self.target}(workers={workers}, seed={seed})"):
+        with user_code(f"{self.target}(workers={workers}, seed={seed})"):
             task = factory(workers=workers, seed=seed)
         missing = [name for name in _MEMBERS if not hasattr(task, name)]
         if not isinstance(task, Task):

@@ -1,4 +1,4 @@
-"""``least_squares(samples, dim)``: the regression of [V] section 7, whose optimum is known."""
+"""``least_squares(samples, dim)``: the regression of [V] section 7, with a known optimum."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class LeastSquaresTask:
 
     [V] prints |A θ - b|²; the factor 1/2n moves no optimum and makes the expected Hessian the identity, so a
     learning rate means the same at every n. A worker's gradient is Aₛᵀ(Aₛ θ - bₛ)/m over the m rows it uses.
-    A is drawn whole, in float32, when first needed (4 n dim bytes): it does not depend on the number of workers.
+    All of A is drawn, in float32, when first needed (4 n dim bytes): it does not depend on the number of workers.
     """
 
     dim: int
@@ -40,7 +40,7 @@ class LeastSquaresTask:
     def _system(self) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
         rng = random_stream(self.shards.seed, "least squares matrix")
         matrix = np.empty((self.shards.samples, self.dim), np.float32)
-        for row in matrix:  # row by row: the float64 draws never stand in memory together
+        for row in matrix:  # row by row: float64 draws of the whole matrix would take twice its memory
             row[...] = rng.standard_normal(self.dim)
         return matrix, matrix @ self.optimum
 
@@ -53,12 +53,12 @@ class LeastSquaresTask:
 
         Raises:
             TaskError: no such worker, or parameters of another shape.
-            NotFiniteError: the loss is no longer a number.
+            NotFiniteError: the loss is not finite.
         """
         params = checked_params(params, self.dim)
         rows = self.shards.draw(worker, round)
         matrix, target = (part[rows] for part in self._system)
-        with np.errstate(over="ignore", invalid="ignore"):  # checked_loss says it better
+        with np.errstate(over="ignore", invalid="ignore"):  # checked_loss reports it
             residual = matrix @ params - target
             loss = float(np.vdot(residual, residual)) / (2 * len(rows))
             value = residual @ matrix / np.float32(len(rows))
@@ -83,8 +83,8 @@ class LeastSquaresKind(TaskKind):
 
     Attributes:
         samples: rows of A; the paper deals 10,000 to 500 workers.
-        dim: columns of A; the paper's are 100, 200 and 500.
-        batch: rows a round; 0 is the worker's whole shard.
+        dim: columns of A; 100, 200 and 500 in the paper.
+        batch: rows per round; 0 is the worker's whole shard.
     """
 
     samples: int = 10_000

@@ -55,7 +55,7 @@ class LogisticKind(TaskKind):
     Attributes:
         dataset: a two-class data set: a5a, a9a, splice, gisette, mnist49.
         l2: weight of |θ|²/2; "auto" is 1/n for n training samples, as printed in eq. 29.
-        batch: samples a round; 0 is the worker's whole shard.
+        batch: samples per round; 0 is the worker's whole shard.
     """
 
     dataset: str

@@ -20,7 +20,7 @@ from gradwire.worker.tasks.supervised import Floats, SupervisedTask
 
 @dataclass(frozen=True)
 class MlpModel:
-    """mean cross-entropy of softmax(W2 relu(W1 x + b1) + b2).
+    """Mean cross-entropy of softmax(W2 relu(W1 x + b1) + b2).
 
     Parameters lie flat as W1 [hidden, inputs], b1, W2 [classes, hidden], b2: the order and layout of torch's
     ``Sequential(Linear, ReLU, Linear)``, so a vector means the same model in both.
@@ -55,7 +55,7 @@ class MlpModel:
         return flat
 
     def gradient(self, params: Floats, x: Floats, y: NDArray[np.int64]) -> tuple[float, Floats]:
-        """Loss and gradient [dim], the four products written straight into one flat array."""
+        """Loss and gradient [dim]; the four products are written directly into one flat array."""
         _, _, w2, _ = self.views(params)
         active, slopes = self._forward(params, x)
         loss = softmax_cross_entropy(slopes, y)
@@ -94,7 +94,7 @@ class MlpKind(TaskKind):
     Attributes:
         dataset: any data set; the paper's are mnist and fashion_mnist with hidden=1000, cifar10 with hidden=4000.
         hidden: units of the hidden layer.
-        batch: samples a round; 0 is the worker's whole shard.
+        batch: samples per round; 0 is the worker's whole shard.
     """
 
     dataset: str

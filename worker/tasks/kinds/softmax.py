@@ -68,7 +68,7 @@ class SoftmaxKind(TaskKind):
     Attributes:
         dataset: any data set.
         l2: weight of |W|²/2.
-        batch: samples a round; 0 is the worker's whole shard.
+        batch: samples per round; 0 is the worker's whole shard.
     """
 
     dataset: str

@@ -1,4 +1,4 @@
-"""``synthetic(dim)``: a gradient of random numbers, to measure transport and codecs without computing anything."""
+"""``synthetic(dim)``: a gradient of random numbers, to measure transport and codecs without a model."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class SyntheticTask:
         return np.zeros(self.dim, np.float32)
 
     def gradient(self, params: NDArray[np.float32], *, round: int, worker: int) -> Gradient:
-        """The worker's vector, read-only, whatever the parameters and the round.
+        """The worker's vector, read-only, the same in every round.
 
         Raises:
             TaskError: no such worker, or parameters of another shape.
@@ -49,7 +49,7 @@ class SyntheticTask:
         return value
 
     def evaluate(self, params: NDArray[np.float32]) -> dict[str, float]:
-        """Nothing: there is nothing to learn."""
+        """Nothing: the task has no model to evaluate."""
         return {}
 
 
@@ -75,7 +75,7 @@ class SyntheticKind(TaskKind):
         return self.dim
 
     def build(self, *, workers: int, seed: int) -> SyntheticTask:
-        """Make the task; each vector is drawn when its worker first asks.
+        """Make the task; each vector is drawn in its worker's first round.
 
         Raises:
             TaskError: fewer than one worker.

@@ -1,4 +1,4 @@
-"""``torch(package.module:factory)``: the parameters of a torch task; torch itself is imported when one is built."""
+"""``torch(package.module:factory)``: a user's torch module; torch itself is imported when the task is built."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from importlib.util import find_spec
 
 from gradwire.common.errors import SpecError, TaskError
 from gradwire.worker.tasks.base import Task, require_at_least
-from gradwire.worker.tasks.checked import CheckedTask, calling
+from gradwire.worker.tasks.checked import CheckedTask, user_code
 from gradwire.worker.tasks.imports import ImportingKind
 from gradwire.worker.tasks.registry import register_task
 
@@ -20,7 +20,7 @@ class TorchKind(ImportingKind):
 
     Attributes:
         target: where the factory is, ``package.module:factory``; see torch_task.TorchProblem.
-        batch: samples a round; 0 is the worker's whole shard.
+        batch: samples per round; 0 is the worker's whole shard.
         device: cpu, cuda, cuda:1, … or auto, which is a GPU where this worker has one.
     """
 
@@ -47,6 +47,6 @@ class TorchKind(ImportingKind):
         from gradwire.worker.tasks.torch_task import build  # imports torch, which other tasks do without
 
         factory = self.factory()
-        with calling(f"{self.target}(seed={seed})"):
+        with user_code(f"{self.target}(seed={seed})"):
             task = build(factory, device=self.device, batch=self.batch, workers=workers, seed=seed)
         return CheckedTask(task, self.target)
