@@ -14,11 +14,11 @@ wlan-a: 1 2 0 0 0 0 0 0 3 4 0 0 0 0 0 0
 """
 
 
-def test_all_interfaces_but_loopback_are_added_up() -> None:
+def test_sum_over_interfaces_but_loopback() -> None:
     assert parse_interfaces(TABLE) == InterfaceCounters(23538265, 20137781, 18926, 15789)
 
 
-def test_no_interface_at_all_carries_nothing() -> None:
+def test_loopback_alone() -> None:
     assert parse_interfaces("\n".join(TABLE.splitlines()[:3])) == InterfaceCounters(0, 0, 0, 0)
 
 
@@ -26,7 +26,7 @@ def test_differences() -> None:
     assert InterfaceCounters(9, 8, 7, 6) - InterfaceCounters(1, 2, 3, 4) == InterfaceCounters(8, 6, 4, 2)
 
 
-def test_this_process_sees_its_own_namespace() -> None:
+def test_own_namespace() -> None:
     before, ours, after = read_interfaces(), read_interfaces(os.getpid()), read_interfaces()
     if not Path("/proc/self/net/dev").exists():
         assert before is ours is after is None
@@ -35,5 +35,5 @@ def test_this_process_sees_its_own_namespace() -> None:
     assert before.received_bytes <= ours.received_bytes <= after.received_bytes
 
 
-def test_a_process_that_is_gone_has_no_counters() -> None:
+def test_ended_process_has_no_counters() -> None:
     assert read_interfaces(2**22 + 1) is None

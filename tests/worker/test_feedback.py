@@ -1,4 +1,4 @@
-"""Error feedback: nothing is lost, the memory contracts, and a restored one goes on bit for bit."""
+"""Error feedback: decoded vectors and memory add up, the memory contracts, a restored one continues bit for bit."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def decoded(spec: str, payload: bytes, round_: int) -> np.ndarray:
 
 
 @every_codec
-def test_nothing_is_lost(spec: str) -> None:
+def test_decoded_vectors_and_memory_add_up(spec: str) -> None:
     memory, sent, given = memory_for(spec), np.zeros(DIM), np.zeros(DIM)
     for round_ in range(30):
         before = memory.memory
@@ -76,12 +76,12 @@ def test_memory_contracts(spec: str) -> None:
 
 
 @pytest.mark.parametrize("spec", ["qsgd", "rand_k(100)", "terngrad", "cpsgd"])
-def test_codecs_that_do_not_contract_are_refused(spec: str) -> None:
+def test_codec_must_contract(spec: str) -> None:
     with pytest.raises(SpecError, match="expected below 1: use a finer codec"):
         memory_for(spec)
 
 
-def test_scaled_signs_need_it() -> None:
+def test_sign_needs_feedback_to_converge() -> None:
     """Karimireddy et al. 2019, counterexample 2: on |w1 + w2| / 2 + |w1 - w2| plain signs never leave w1 + w2 = 2."""
 
     def descend(memory: ErrorFeedback | None) -> float:
@@ -101,7 +101,7 @@ def test_scaled_signs_need_it() -> None:
 
 
 @every_codec
-def test_a_retry_gives_the_same_bytes(spec: str) -> None:
+def test_retry_gives_the_same_bytes(spec: str) -> None:
     memory = memory_for(spec)
     push(memory, 0)
     payload, after = push(memory, 1), memory.memory
@@ -114,7 +114,7 @@ def test_a_retry_gives_the_same_bytes(spec: str) -> None:
 
 
 @every_codec
-def test_what_was_not_counted_comes_back(spec: str) -> None:
+def test_late_payload_is_added_back(spec: str) -> None:
     memory = memory_for(spec)
     push(memory, 0)
     whole = gradient(1) + memory.memory
@@ -128,7 +128,7 @@ def test_what_was_not_counted_comes_back(spec: str) -> None:
 @pytest.mark.parametrize(
     "wrong", [np.full(DIM, np.nan), np.zeros(1, np.float32), np.zeros((1, DIM)), np.zeros(DIM, int)]
 )
-def test_a_refused_gradient_changes_nothing(wrong: np.ndarray) -> None:
+def test_refused_gradient_changes_nothing(wrong: np.ndarray) -> None:
     memory, twin = memory_for("sign"), memory_for("sign")
     push(memory, 0)
     push(twin, 0)
@@ -137,7 +137,7 @@ def test_a_refused_gradient_changes_nothing(wrong: np.ndarray) -> None:
     assert push(memory, 1) == push(twin, 1) and memory.memory.tobytes() == twin.memory.tobytes()
 
 
-def test_a_sum_beyond_float32_changes_nothing() -> None:
+def test_overflow_changes_nothing() -> None:
     memory = memory_for("sign")
     push(memory, 0, np.where(np.arange(DIM) == 0, np.float32(3e38), 0).astype(np.float32))
     before = memory.memory
@@ -160,7 +160,7 @@ def test_torch_gives_the_same_bits(spec: str) -> None:
 
 @every_codec
 @pytest.mark.parametrize("died_in", [0, 4])
-def test_a_restored_memory_goes_on_bit_for_bit(spec: str, died_in: int, tmp_path: Path) -> None:
+def test_restored_memory_continues_bit_for_bit(spec: str, died_in: int, tmp_path: Path) -> None:
     path = tmp_path / "worker-3"
     memory = memory_for(spec, run="ab", worker=3)
     payloads = []
@@ -176,7 +176,7 @@ def test_a_restored_memory_goes_on_bit_for_bit(spec: str, died_in: int, tmp_path
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_empty_memory_is_restored(tmp_path: Path) -> None:
+def test_empty_memory_is_restored(tmp_path: Path) -> None:
     memory_for("sign").save(tmp_path / "e")
     memory = memory_for("sign")
     push(memory, 0)
@@ -194,13 +194,13 @@ def test_an_empty_memory_is_restored(tmp_path: Path) -> None:
         ErrorFeedback(parse("sign", DIM + 1), run="ab", worker=3),
     ],
 )
-def test_somebody_elses_memory_is_refused(other: ErrorFeedback, tmp_path: Path) -> None:
+def test_memory_of_another_run_is_refused(other: ErrorFeedback, tmp_path: Path) -> None:
     memory_for("sign", run="ab", worker=3).save(tmp_path / "e")
     with pytest.raises(LogError, match="of another run, worker or codec"):
         other.restore(tmp_path / "e")
 
 
-def test_damage_is_found(tmp_path: Path) -> None:
+def test_damaged_checkpoint(tmp_path: Path) -> None:
     path, memory = tmp_path / "e", memory_for("sign")
     push(memory, 0)
     memory.save(path)
@@ -217,9 +217,7 @@ def test_damage_is_found(tmp_path: Path) -> None:
     assert memory.memory.tobytes() == before.tobytes() and memory.round == 1
 
 
-def test_a_crash_while_saving_leaves_the_state_before(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_crash_while_saving(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path, memory = tmp_path / "e", memory_for("sign")
     push(memory, 0)
     memory.save(path)

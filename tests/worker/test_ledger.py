@@ -1,4 +1,4 @@
-"""The ledger: what it counts, what it refuses, and that nothing makes it forget."""
+"""The ledger: what it counts, what it refuses, and that it survives restarts and refuses damage."""
 
 import sqlite3
 import subprocess
@@ -26,7 +26,7 @@ def spend(ledger: Ledger, this: Run, rounds: range) -> None:
         ledger.spend(round_, dict.fromkeys(this.workers, b"%d" % round_))
 
 
-def test_a_budget_pays_for_what_fits_and_not_for_more(tmp_path: Path) -> None:
+def test_budget_is_not_exceeded(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path, Budget(1.5))
     assert ledger.admit(HALF) == 3
     spend(ledger, HALF, range(3))
@@ -35,7 +35,7 @@ def test_a_budget_pays_for_what_fits_and_not_for_more(tmp_path: Path) -> None:
     assert ledger.payloads(3) is None and ledger.totals.pure == 1.5
 
 
-def test_spent_is_spent_after_a_restart(tmp_path: Path) -> None:
+def test_spending_survives_a_restart(tmp_path: Path) -> None:
     first = Ledger(tmp_path, Budget(1.5))
     spend(first, HALF, range(2))
     first.close()
@@ -44,7 +44,7 @@ def test_spent_is_spent_after_a_restart(tmp_path: Path) -> None:
     assert again.payloads(1) == {0: b"1", 1: b"1"} and again.payloads(2) is None
 
 
-def test_a_retry_counts_once_and_may_not_differ() -> None:
+def test_retry_counts_once() -> None:
     ledger = Ledger(None, Budget(1.5))
     spend(ledger, HALF, range(1))
     ledger.spend(0, {0: b"0", 1: b"0"})
@@ -54,13 +54,13 @@ def test_a_retry_counts_once_and_may_not_differ() -> None:
     assert ledger.totals.pushes == 1
 
 
-def test_a_run_whose_first_push_would_exceed_is_not_joined() -> None:
+def test_run_that_does_not_fit_is_not_joined() -> None:
     with pytest.raises(BudgetError, match="does not pay for another push of epsilon 2"):
         Ledger(None, Budget(1.5)).admit(run("greedy", 2.0))
     assert Ledger(None, Budget(2.0)).admit(run("greedy", 2.0)) == 1
 
 
-def test_a_worker_comes_back_to_a_run_that_took_its_last_push() -> None:
+def test_worker_rejoins_a_run_with_a_spent_budget() -> None:
     ledger = Ledger(None, Budget(0.5))
     spend(ledger, HALF, range(1))
     assert ledger.admit(HALF) == 0  # its push may not have arrived
@@ -69,7 +69,7 @@ def test_a_worker_comes_back_to_a_run_that_took_its_last_push() -> None:
         ledger.admit(run("another", 0.5))
 
 
-def test_runs_add_up_and_workers_of_a_run_do_not() -> None:
+def test_runs_add_up_and_their_workers_do_not() -> None:
     ledger = Ledger(None, Budget(100.0))
     spend(ledger, run("one", 0.5, (0, 1, 2)), range(4))
     spend(ledger, run("two", 0.25, (7,)), range(10))
@@ -78,7 +78,7 @@ def test_runs_add_up_and_workers_of_a_run_do_not() -> None:
     assert totals.epsilon(0) == 4.5
 
 
-def test_delta_pays_for_more_and_the_sum_for_a_larger_epsilon() -> None:
+def test_better_of_two_bounds() -> None:
     budget = Budget(8.0, 1e-5)
     ledger = Ledger(None, budget)
     many = affordable(8.0, 0.1, 1e-5)
@@ -97,7 +97,7 @@ def test_delta_pays_for_more_and_the_sum_for_a_larger_epsilon() -> None:
         ledger.admit(run("small again", 0.1))
 
 
-def test_a_server_gets_no_second_identity_or_codec_in_a_run() -> None:
+def test_run_must_not_change() -> None:
     ledger = Ledger(None, Budget(10.0))
     spend(ledger, HALF, range(1))
     with pytest.raises(PrivacyError, match=r"as \[0, 1\], not \[2, 3\]"):
@@ -109,7 +109,7 @@ def test_a_server_gets_no_second_identity_or_codec_in_a_run() -> None:
         ledger.spend(1, {0: b"", 1: b"", 2: b""})
 
 
-def test_payloads_are_kept_for_a_while_and_old_rounds_are_never_paid_twice(
+def test_old_payloads_are_dropped_and_not_paid_twice(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(ledger_file, "KEPT_ROUNDS", 3)
@@ -122,7 +122,7 @@ def test_payloads_are_kept_for_a_while_and_old_rounds_are_never_paid_twice(
     assert ledger.totals.pushes == 6
 
 
-def test_without_a_budget_it_counts(tmp_path: Path) -> None:
+def test_counting_without_a_budget(tmp_path: Path) -> None:
     ledger = Ledger(tmp_path)
     spend(ledger, HALF, range(50))
     ledger.close()
@@ -130,7 +130,7 @@ def test_without_a_budget_it_counts(tmp_path: Path) -> None:
         Ledger(tmp_path, Budget(20.0)).admit(run("later", 0.5))
 
 
-def test_nothing_is_made_before_a_run_is_admitted() -> None:
+def test_run_must_be_admitted_first() -> None:
     with pytest.raises(PrivacyError, match="no run was admitted"):
         Ledger(None, Budget(1.0)).spend(0, {0: b""})
 
@@ -148,7 +148,7 @@ sys.stdin.read()
 """
 
 
-def test_two_processes_do_not_share_a_ledger(tmp_path: Path) -> None:
+def test_ledger_is_locked(tmp_path: Path) -> None:
     command = [sys.executable, "-c", HOLD, str(tmp_path)]
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         assert other.stdin is not None and other.stdout is not None
@@ -169,7 +169,7 @@ def test_two_processes_do_not_share_a_ledger(tmp_path: Path) -> None:
         "UPDATE runs SET pushes = 1",
     ],
 )
-def test_damage_is_noticed(tmp_path: Path, damage: str) -> None:
+def test_damaged_ledger(tmp_path: Path, damage: str) -> None:
     ledger = Ledger(tmp_path, Budget(50.0))
     spend(ledger, HALF, range(3))
     ledger.close()
@@ -181,7 +181,7 @@ def test_damage_is_noticed(tmp_path: Path, damage: str) -> None:
 
 
 @pytest.mark.parametrize("keep", [0, 40, 5000])
-def test_a_file_that_was_cut_off_is_no_empty_ledger(tmp_path: Path, keep: int) -> None:
+def test_truncated_ledger(tmp_path: Path, keep: int) -> None:
     ledger = Ledger(tmp_path)
     spend(ledger, HALF, range(200))
     ledger.close()
@@ -191,13 +191,13 @@ def test_a_file_that_was_cut_off_is_no_empty_ledger(tmp_path: Path, keep: int) -
         Ledger(tmp_path)
 
 
-def test_another_programs_file_is_refused(tmp_path: Path) -> None:
+def test_file_of_another_program(tmp_path: Path) -> None:
     sqlite3.connect(tmp_path / NAME).close()
     with pytest.raises(LogError, match=r"privacy\.db is not a privacy ledger: check the path"):
         Ledger(tmp_path)
 
 
 @pytest.mark.parametrize(("epsilon", "delta"), [(0.0, 0.0), (-1.0, 0.0), (1e9, 0.0), (1.0, 1.0), (1.0, -0.1)])
-def test_a_budget_without_meaning_is_refused(epsilon: float, delta: float) -> None:
+def test_invalid_budget(epsilon: float, delta: float) -> None:
     with pytest.raises(ConfigError):
         Budget(epsilon, delta)

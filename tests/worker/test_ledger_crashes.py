@@ -1,4 +1,4 @@
-"""A worker killed between any two statements of its ledger has counted whatever may have left it."""
+"""A worker killed between any two statements of its ledger has counted every payload that may have left it."""
 
 import signal
 import subprocess
@@ -31,7 +31,7 @@ def victim(directory: Path, round_: int, statement: int) -> tuple[int, list[str]
     return done.returncode, done.stdout.split("\n")
 
 
-def test_killed_before_every_statement(tmp_path: Path) -> None:
+def test_kill_before_every_statement(tmp_path: Path) -> None:
     code, lines = victim(tmp_path / "whole", 0, 0)
     assert code == 0
     statements = int(lines[1].removeprefix("statements "))
@@ -53,7 +53,7 @@ def test_killed_before_every_statement(tmp_path: Path) -> None:
     assert 1 <= paid_for < statements
 
 
-def test_killed_again_and_again_it_never_sends_more_than_the_budget(tmp_path: Path) -> None:
+def test_repeated_kills_do_not_exceed_the_budget(tmp_path: Path) -> None:
     sent: dict[int, set[str]] = {}
     for round_ in range(3):
         for statement in (7, 12, 0, 9, 0):  # 0: it lives, and sends
@@ -68,7 +68,7 @@ def test_killed_again_and_again_it_never_sends_more_than_the_budget(tmp_path: Pa
 
 
 @pytest.mark.parametrize(("module", "step"), [(atomic, "sync"), (sqlite, "_connect")])
-def test_killed_while_it_is_made_it_is_whole_or_not_there(
+def test_kill_during_creation(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, module: ModuleType, step: str
 ) -> None:
     def die(*_: object) -> None:

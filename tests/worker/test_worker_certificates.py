@@ -1,4 +1,4 @@
-"""Alike processes share a folder of certificates: each takes one, and whoever replaces a dead one takes that one's."""
+"""Identical processes share a folder of certificates: each claims one, and a replacement claims that of the dead."""
 
 import subprocess
 import sys
@@ -49,7 +49,7 @@ def certs(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def test_each_takes_its_own_and_the_next_takes_that_of_the_dead(certs: Path) -> None:
+def test_processes_claim_different_certificates(certs: Path) -> None:
     with process(certs) as first:
         with process(certs) as second, process(certs) as third:
             assert (first, second) == ("worker-2.pem", "worker-10.pem")
@@ -58,7 +58,7 @@ def test_each_takes_its_own_and_the_next_takes_that_of_the_dead(certs: Path) -> 
             assert fourth == "worker-10.pem"
 
 
-def test_a_named_certificate_is_held_too(certs: Path) -> None:
+def test_named_certificate_is_locked(certs: Path) -> None:
     path = certs / "workers/worker-2.pem"
     with process(path, "hold") as first, process(path, "hold") as second, process(certs) as third:
         assert first == "worker-2.pem"

@@ -1,4 +1,4 @@
-"""Which coins a worker draws payloads with: the run's seed is known to the server, so it hides nothing."""
+"""Private payloads do not follow from the run's seed, which the server knows; others do."""
 
 import numpy as np
 import pytest
@@ -33,7 +33,7 @@ def encoder(spec: str) -> Encoder:
     "spec",
     ["cpsgd", "simplex(gain=bound(1.0), repeats=30)", "rotated(3, hadamard(gain=bound(1.0), repeats=30))"],
 )
-def test_private_payloads_cannot_be_drawn_again(spec: str) -> None:
+def test_private_payloads_are_not_reproducible(spec: str) -> None:
     params = Ones().initial()
     first = encoder(spec)
     batch = first.encode(params, 0)
@@ -42,7 +42,7 @@ def test_private_payloads_cannot_be_drawn_again(spec: str) -> None:
     assert first.encode(params, 0) is batch, "a retry must send the same bytes"
 
 
-def test_others_are_reproducible() -> None:
+def test_other_payloads_are_reproducible() -> None:
     params = Ones().initial()
     spec = "simplex(repeats=30)"
     assert encoder(spec).encode(params, 0).payloads == encoder(spec).encode(params, 0).payloads

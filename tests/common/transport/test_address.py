@@ -23,7 +23,7 @@ def test_addresses(text: str, host: str, port: int) -> None:
     assert address.target == str(address) == text
 
 
-def test_port_0_is_for_listening_alone() -> None:
+def test_port_0() -> None:
     assert parse_address("127.0.0.1:0", any_port=True).port == 0
     with pytest.raises(ConfigError, match="expected 1 to 65535"):
         parse_address("127.0.0.1:0")
@@ -59,7 +59,7 @@ def test_port_0_is_for_listening_alone() -> None:
         ("x" * 5000, "the port is missing"),
     ],
 )
-def test_what_is_no_address(text: str, part: str) -> None:
+def test_refused_addresses(text: str, part: str) -> None:
     with pytest.raises(ConfigError, match=part) as raised:
         parse_address(text)
     line = str(raised.value)
@@ -89,7 +89,7 @@ def test_loopback(host: str, answer: bool) -> None:
     assert is_loopback(host) is answer
 
 
-def test_plaintext_is_for_loopback() -> None:
+def test_plaintext_on_loopback_alone() -> None:
     here, out = Address("127.0.0.1", 1), Address("::", 50051)
     assert require_protected(here, tls=False, insecure=False) is None
     assert require_protected(here, tls=False, insecure=True) is None

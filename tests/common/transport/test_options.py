@@ -30,7 +30,7 @@ SECOND_MS = 1000  # the shortest interval that the C core keeps
 
 @measured
 @pytest.mark.parametrize("size", [30, 6400, 27_000])
-def test_a_message_costs_40_bytes_more_than_itself(size: int) -> None:
+def test_message_costs_40_bytes_of_framing(size: int) -> None:
     count = 100
     messages: Sequence[bytes] = [bytes(size)] * count
 
@@ -75,18 +75,18 @@ async def idle_until_pinged(
 
 @measured
 @pytest.mark.slow
-def test_keepalive_pings_are_welcome() -> None:
+def test_keepalive_pings_are_accepted() -> None:
     assert asyncio.run(idle_until_pinged(SECOND_MS, SECOND_MS, 8)) is None
 
 
 @measured
 @pytest.mark.slow
-def test_keepalive_pings_that_a_server_does_not_expect_end_the_connection() -> None:
+def test_too_many_pings_end_the_connection() -> None:
     """The test above can fail: the same pings at a server built for fewer."""
     assert asyncio.run(idle_until_pinged(SECOND_MS, 30_000, 10)) is grpc.StatusCode.UNAVAILABLE
 
 
-def test_a_second_server_on_the_port_fails() -> None:
+def test_second_server_on_a_port_fails() -> None:
     async def run() -> None:
         async with serving() as port:
             second = grpc.aio.server(options=server_options())
@@ -96,7 +96,7 @@ def test_a_second_server_on_the_port_fails() -> None:
     asyncio.run(run())
 
 
-def test_messages_up_to_the_limit_pass_and_no_longer_ones() -> None:
+def test_message_limit() -> None:
     async def run() -> None:
         unlimited = [*(dict(channel_options()) | {"grpc.max_send_message_length": -1}).items()]
         async with serving() as port, channel_to(port, options=unlimited) as channel:
@@ -109,7 +109,7 @@ def test_messages_up_to_the_limit_pass_and_no_longer_ones() -> None:
     asyncio.run(run())
 
 
-def test_compressed_messages_are_refused() -> None:
+def test_compressed_message_is_refused() -> None:
     async def run() -> None:
         async with (
             serving() as port,
@@ -124,7 +124,7 @@ def test_compressed_messages_are_refused() -> None:
     asyncio.run(run())
 
 
-def test_a_channel_comes_back_to_a_server_that_was_killed() -> None:
+def test_channel_reconnects_to_a_restarted_server() -> None:
     async def run() -> None:
         with server_process() as (process, port):
             async with channel_to(port) as channel:

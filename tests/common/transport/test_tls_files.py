@@ -1,4 +1,4 @@
-"""Certificates and keys as files: what is read from them, and what is refused before any connection is tried."""
+"""Certificates and keys in files: what is read, and what is refused before a connection is tried."""
 
 from pathlib import Path
 
@@ -49,15 +49,15 @@ def test_one_file_or_three(files: Path) -> None:
     assert "PRIVATE" not in repr(one)
 
 
-def test_the_authority_is_not_sent_in_the_handshake(files: Path) -> None:
+def test_authority_is_not_sent(files: Path) -> None:
     assert CA not in read_identity(files / "server.pem").chain
 
 
-def test_without_files_it_is_plaintext() -> None:
+def test_no_files_mean_plaintext() -> None:
     assert server_tls() is None and worker_tls() is None
 
 
-def test_the_servers_folder_may_have_been_carried_alone(files: Path) -> None:
+def test_servers_folder_alone(files: Path) -> None:
     alone = server_tls(files)
     (files / "server").mkdir()
     (files / "server.pem").rename(files / "server/server.pem")
@@ -66,7 +66,7 @@ def test_the_servers_folder_may_have_been_carried_alone(files: Path) -> None:
     assert alone.identity.chain == whole.identity.chain and alone.worker_authorities == CA
 
 
-def test_a_server_that_asks_nobody_who_they_are(files: Path) -> None:
+def test_server_without_client_authentication(files: Path) -> None:
     tls = server_tls(certificate=files / "server.pem")
     assert tls is not None and tls.worker_authorities is None
 
@@ -84,14 +84,12 @@ def test_a_server_that_asks_nobody_who_they_are(files: Path) -> None:
         ("old.pem", None, "the certificate of old expired on .*gradwire certs --force"),
     ],
 )
-def test_an_identity_that_cannot_be_used(
-    files: Path, certificate: str, key: str | None, message: str
-) -> None:
+def test_unusable_identity(files: Path, certificate: str, key: str | None, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         read_identity(files / certificate, key and files / key)
 
 
-def test_an_authority_that_is_none(files: Path) -> None:
+def test_unusable_authority(files: Path) -> None:
     with pytest.raises(ConfigError, match="holds no certificate of an authority"):
         read_authorities(files / "alice.crt")
 
@@ -105,12 +103,12 @@ def test_an_authority_that_is_none(files: Path) -> None:
         ({"certs": "nowhere"}, "nowhere/server/server.pem: No such file"),
     ],
 )
-def test_a_servers_flags(files: Path, arguments: dict[str, str], message: str) -> None:
+def test_contradicting_server_flags(files: Path, arguments: dict[str, str], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         server_tls(**{name: files / file for name, file in arguments.items()})
 
 
-def test_a_workers_flags(files: Path) -> None:
+def test_contradicting_worker_flags(files: Path) -> None:
     with pytest.raises(ConfigError, match="--key goes with --cert"):
         worker_tls(key=files / "alice.key")
     with pytest.raises(ConfigError, match=r"alice.crt does not hold the authority's certificate: .*--ca"):

@@ -1,4 +1,4 @@
-"""The readers: what they make of well-formed files, and that malformed ones are refused by name and place."""
+"""The readers: well-formed files are read, malformed ones are refused with file and line."""
 
 import gzip
 import io
@@ -56,7 +56,7 @@ def test_idx_round_trip(shape: list[int], random) -> None:
         ),  # a header of 2^64 is only compared
     ],
 )
-def test_malformed_idx_is_refused(content: bytes, says: str) -> None:
+def test_malformed_idx(content: bytes, says: str) -> None:
     with pytest.raises(DataError) as caught:
         parse_idx(content, "file")
     assert says in str(caught.value)
@@ -68,14 +68,14 @@ def write_idx_folder(folder: Path, labels: int = 2, largest: int = 9) -> None:
         (folder / classes).write_bytes(gzip.compress(idx_bytes(np.full(labels, largest, np.uint8))))
 
 
-def test_images_become_flat_rows_in_the_unit_interval(tmp_path: Path) -> None:
+def test_images_become_rows_in_the_unit_interval(tmp_path: Path) -> None:
     write_idx_folder(tmp_path)
     x_train, y_train, x_test, _ = read_idx_folder(tmp_path)
     assert x_train.shape == x_test.shape == (2, 6) and x_train.dtype == np.float32
     assert np.all(x_train == np.float32(0.2)) and y_train.tolist() == [9, 9] and y_train.dtype == np.int64
 
 
-def test_images_and_labels_must_agree(tmp_path: Path) -> None:
+def test_images_and_labels_disagree(tmp_path: Path) -> None:
     write_idx_folder(tmp_path, labels=3)
     with pytest.raises(DataError, match=r"has shape \[2, 2, 3\] and .*labels.* \[3\]"):
         read_idx_folder(tmp_path)
@@ -87,13 +87,13 @@ def test_images_and_labels_must_agree(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "content"), [("a.gz", b"no gzip"), ("a.gz", gzip.compress(b"abc" * 99, mtime=0)[:-9])]
 )
-def test_a_damaged_packing_is_refused(tmp_path: Path, name: str, content: bytes) -> None:
+def test_damaged_packed_file(tmp_path: Path, name: str, content: bytes) -> None:
     (tmp_path / name).write_bytes(content)
     with pytest.raises(DataError, match=r"cannot read .*a\.gz"):
         read_unpacked(tmp_path / name)
 
 
-def test_a_missing_file_is_refused(tmp_path: Path) -> None:
+def test_missing_file(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="No such file"):
         read_unpacked(tmp_path / "absent")
 
@@ -106,13 +106,13 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
         (cifar_bytes([10]), "holds the label 10"),
     ],
 )
-def test_malformed_cifar_is_refused(content: bytes, says: str) -> None:
+def test_malformed_cifar(content: bytes, says: str) -> None:
     with pytest.raises(DataError) as caught:
         parse_batch(content, "batch")
     assert says in str(caught.value)
 
 
-def test_cifar_reads_the_batches_that_are_there(tmp_path: Path) -> None:
+def test_cifar_batches(tmp_path: Path) -> None:
     assert not is_present(tmp_path)
     (tmp_path / TEST).write_bytes(cifar_bytes([7]))
     assert not is_present(tmp_path)  # a test batch alone trains nothing
@@ -133,13 +133,13 @@ def write_archive(path: Path, names: tuple[str, ...]) -> None:
             archive.addfile(member, io.BytesIO(content))
 
 
-def test_cifar_reads_the_published_archive(tmp_path: Path) -> None:
+def test_cifar_archive(tmp_path: Path) -> None:
     write_archive(tmp_path / ARCHIVE, ("readme.html", TEST, *reversed(TRAIN)))
     _, y_train, _, y_test = read_cifar_folder(tmp_path)
     assert y_train.tolist() == [6, 5, 4, 3, 2] and y_test.tolist() == [1]  # batch order, not archive order
 
 
-def test_an_incomplete_or_damaged_archive_is_refused(tmp_path: Path) -> None:
+def test_damaged_cifar_archive(tmp_path: Path) -> None:
     write_archive(tmp_path / ARCHIVE, (TEST, *TRAIN[:4]))
     with pytest.raises(DataError, match="data_batch_5"):
         read_cifar_folder(tmp_path)
@@ -173,18 +173,18 @@ def test_libsvm_text() -> None:
         (b"1 1:" + b"9" * 60, "line 2: a value is beyond float32"),
     ],
 )
-def test_a_malformed_line_is_refused_by_its_number(line: bytes, says: str) -> None:
+def test_malformed_libsvm_line(line: bytes, says: str) -> None:
     with pytest.raises(DataError) as caught:
         parse_libsvm(b"1 1:1\n" + line + b"\n-1 2:1\n", "a9a")
     assert str(caught.value).startswith("a9a, ") and says in str(caught.value)
 
 
-def test_an_empty_libsvm_file_is_refused() -> None:
+def test_empty_libsvm_file() -> None:
     with pytest.raises(DataError, match="empty"):
         parse_libsvm(b"", "a9a")
 
 
-def test_the_training_file_fixes_the_dimension(tmp_path: Path) -> None:
+def test_libsvm_dimension_from_the_training_file(tmp_path: Path) -> None:
     folder = tmp_path / "a5a"
     folder.mkdir()
     (folder / "a5a").write_bytes(b"1 1:1 4:1\n")

@@ -35,7 +35,7 @@ def test_gisette_text(tmp_path: Path) -> None:
         read_gisette_folder(tmp_path)
 
 
-def test_the_stand_in_archive(tmp_path: Path) -> None:
+def test_gisette_stand_in(tmp_path: Path) -> None:
     x, y = np.array([[0, 999], [999, 0]], np.uint16), np.array([-1, 1], np.int8)
     np.savez(tmp_path / STAND_IN, X_train=x, y_train=y, X_test=x[:1], y_test=y[:1])
     x_train, y_train, x_test, _ = read_stand_in_folder(tmp_path)
@@ -52,14 +52,14 @@ def test_the_stand_in_archive(tmp_path: Path) -> None:
         read_stand_in_folder(tmp_path)
 
 
-def test_the_stand_in_is_never_unpickled(tmp_path: Path) -> None:
+def test_gisette_stand_in_is_not_unpickled(tmp_path: Path) -> None:
     trap = np.array([{"a": 1}], dtype=object)
     np.savez(tmp_path / STAND_IN, X_train=trap, y_train=trap, X_test=trap, y_test=trap)
     with pytest.raises(DataError, match="cannot read"):
         read_stand_in_folder(tmp_path)
 
 
-def test_digits_are_embedded_shared_and_read_only() -> None:
+def test_digits_are_shared_and_read_only() -> None:
     digits = load("digits")
     assert (digits.x_train.shape, digits.x_test.shape, digits.classes) == ((1438, 64), (359, 64), 10)
     assert digits.x_train.dtype == np.float32 and digits.x_train.min() == 0 and digits.x_train.max() == 1
@@ -69,12 +69,12 @@ def test_digits_are_embedded_shared_and_read_only() -> None:
         digits.x_train[0, 0] = 1
 
 
-def test_a_data_set_knows_its_dimension() -> None:
+def test_dataset_dimension() -> None:
     x, y = np.zeros((3, 7), np.float32), np.zeros(3, np.int64)
     assert Dataset("small", x, y, x, y, 2).dim == 7
 
 
-def test_the_catalogue_is_sound() -> None:
+def test_catalogue() -> None:
     assert set(CATALOG) == {
         "digits", "mnist", "fashion_mnist", "cifar10", "a5a", "a9a", "splice", "gisette", "mnist49"
     }  # fmt: skip
@@ -84,6 +84,6 @@ def test_the_catalogue_is_sound() -> None:
             assert "/" not in file.name and all(url.endswith(file.name) for url in file.urls)
 
 
-def test_an_unknown_data_set_gets_a_hint() -> None:
+def test_unknown_data_set() -> None:
     with pytest.raises(DataError, match="did you mean mnist"):
         entry_of("mnits")

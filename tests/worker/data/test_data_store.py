@@ -74,7 +74,7 @@ def publish(monkeypatch: pytest.MonkeyPatch, publisher: Publisher, *moods: str) 
     monkeypatch.setitem(CATALOG, "a5a", replace(CATALOG["a5a"], files=files))
 
 
-def test_a_download_is_verified_cached_and_loaded(
+def test_download_is_verified_and_cached(
     cache: Path, monkeypatch: pytest.MonkeyPatch, publisher: Publisher
 ) -> None:
     publish(monkeypatch, publisher, "good")
@@ -88,26 +88,26 @@ def test_a_download_is_verified_cached_and_loaded(
 @pytest.mark.parametrize(
     ("mood", "says"), [("bad", "sha256 differs"), ("gone", "HTTP status 404"), ("cut", "")]
 )
-def test_a_failed_download_leaves_nothing(tmp_path: Path, publisher: Publisher, mood: str, says: str) -> None:
+def test_failed_download_leaves_nothing(tmp_path: Path, publisher: Publisher, mood: str, says: str) -> None:
     with pytest.raises(DataError, match=rf"cannot download a5a: http://.*/{mood}/a5a: .*{says}"):
         download(served(publisher, "a5a", mood), tmp_path / "new" / "a5a", progress=False)
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_failed_download_keeps_folders_that_were_there(tmp_path: Path, publisher: Publisher) -> None:
+def test_failed_download_keeps_existing_folders(tmp_path: Path, publisher: Publisher) -> None:
     (tmp_path / "old").mkdir()
     with pytest.raises(DataError):
         download(served(publisher, "a5a", "gone"), tmp_path / "old" / "a5a", progress=False)
     assert [path.name for path in tmp_path.rglob("*")] == ["old"]
 
 
-def test_the_next_address_is_tried(tmp_path: Path, publisher: Publisher) -> None:
+def test_second_address_is_tried(tmp_path: Path, publisher: Publisher) -> None:
     download(served(publisher, "a5a", "gone", "bad", "good"), tmp_path, progress=True)
     assert (tmp_path / "a5a").read_bytes() == CONTENT["a5a"]
     assert [path.split("/")[1] for path in publisher.requests] == ["gone", "bad", "good"]
 
 
-def test_a_damaged_cached_file_is_replaced(
+def test_damaged_cached_file_is_replaced(
     cache: Path, monkeypatch: pytest.MonkeyPatch, publisher: Publisher
 ) -> None:
     publish(monkeypatch, publisher, "good")
@@ -118,9 +118,7 @@ def test_a_damaged_cached_file_is_replaced(
     assert (cache / "a5a" / "a5a").read_bytes() == CONTENT["a5a"]
 
 
-def test_without_a_network_the_error_names_the_mend(
-    monkeypatch: pytest.MonkeyPatch, publisher: Publisher
-) -> None:
+def test_error_without_a_network(monkeypatch: pytest.MonkeyPatch, publisher: Publisher) -> None:
     publish(monkeypatch, publisher, "gone")
     with pytest.raises(DataError) as caught:
         load("a5a")
@@ -131,9 +129,7 @@ def test_without_a_network_the_error_names_the_mend(
     assert "\n" not in message
 
 
-def test_a_file_of_the_user_that_is_not_the_published_one_is_refused(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_users_file_with_another_checksum(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     folder = tmp_path / "a9a"
     folder.mkdir()
     for name in ("a9a", "a9a.t"):
@@ -145,22 +141,20 @@ def test_a_file_of_the_user_that_is_not_the_published_one_is_refused(
         load("a9a")
 
 
-def test_the_variable_must_name_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_variable_must_be_a_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("GRADWIRE_DATA", str(tmp_path / "absent"))
     with pytest.raises(DataError, match="which is not a folder"):
         load("mnist")
 
 
-def test_a_set_without_a_public_source_needs_the_folder() -> None:
+def test_data_set_without_a_public_source() -> None:
     with pytest.raises(
         DataError, match="mnist49 is not available and has no public source: set GRADWIRE_DATA"
     ):
         fetch("mnist49")
 
 
-def test_the_list_says_where_everything_is(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path
-) -> None:
+def test_list_of_data_sets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cache: Path) -> None:
     mine = tmp_path / "mine"
     for name, files in {
         "cifar10": (TRAIN[0], TRAIN[1], TEST),

@@ -1,4 +1,4 @@
-"""A user's own task that is wrong: each mistake is one line that names the task and the mend."""
+"""A user's own task with a mistake: the error is one line that names the task and the remedy."""
 
 import sys
 import types
@@ -97,7 +97,7 @@ def of(**fields: Any) -> Gradient:
         (raises, "raised KeyError: 'no such"),
     ],
 )  # fmt: skip
-def test_gradients(answer: Any, words: str, build: Build) -> None:
+def test_invalid_gradients(answer: Any, words: str, build: Build) -> None:
     task = build(mine(gradient=answer))
     said = refused(lambda: task.gradient(ZEROS, round=7, worker=1))
     assert said.startswith("a_users_mistakes:make: gradient(round=7, worker=1) ")
@@ -116,7 +116,7 @@ def test_gradients(answer: Any, words: str, build: Build) -> None:
         (raises, "raised KeyError"),
     ],
 )
-def test_initial_models(answer: Any, words: str, build: Build) -> None:
+def test_invalid_initial_models(answer: Any, words: str, build: Build) -> None:
     said = refused(build(mine(initial=answer)).initial)
     assert said.startswith("a_users_mistakes:make: initial() ") and words in said, said
 
@@ -134,7 +134,7 @@ def test_initial_models(answer: Any, words: str, build: Build) -> None:
         (raises, "raised KeyError"),
     ],
 )
-def test_measures(answer: Any, words: str, build: Build) -> None:
+def test_invalid_measures(answer: Any, words: str, build: Build) -> None:
     said = refused(lambda: build(mine(evaluate=answer)).evaluate(ZEROS))
     assert said.startswith("a_users_mistakes:make: evaluate() ") and words in said, said
 
@@ -152,11 +152,11 @@ def no_arguments() -> Mine:
         (mine(dim=True), "dim True, expected a whole number"),
     ],
 )
-def test_factories(factory: Callable[..., Any], words: str, build: Build) -> None:
+def test_invalid_factories(factory: Callable[..., Any], words: str, build: Build) -> None:
     assert words in refused(lambda: build(factory))
 
 
-def test_what_numpy_and_people_write_is_taken(build: Build) -> None:
+def test_numpy_numbers_are_accepted(build: Build) -> None:
     task = build(
         mine(
             dim=np.int64(DIM),
@@ -172,21 +172,21 @@ def test_what_numpy_and_people_write_is_taken(build: Build) -> None:
 
 
 @pytest.mark.parametrize("loss", [np.nan, np.inf, -1e39])
-def test_a_loss_that_is_no_number_is_a_run_that_failed(loss: float, build: Build) -> None:
+def test_non_finite_loss(loss: float, build: Build) -> None:
     task = build(mine(gradient=of(loss=loss)))
     assert "lower the learning rate" in refused(
         lambda: task.gradient(ZEROS, round=0, worker=0), NotFiniteError
     )
 
 
-def test_a_gradient_that_is_no_number_is_a_run_that_failed(build: Build) -> None:
+def test_non_finite_gradient(build: Build) -> None:
     value = np.array([1.0, np.nan, 2.0])
     encoder = Encoder(build(mine(gradient=of(value=value))), parse("float32", DIM), 0, (0, 1))
     said = refused(lambda: encoder.encode(ZEROS, 4), NotFiniteError)
     assert said.startswith("worker 0, round 4: ") and said.endswith("lower the learning rate")
 
 
-def test_the_parameters_cannot_be_written_to(build: Build) -> None:
+def test_parameters_are_read_only(build: Build) -> None:
     class Writes(Mine):
         def gradient(self, params: Any, *, round: int, worker: int) -> Any:
             params += 1
@@ -197,7 +197,7 @@ def test_the_parameters_cannot_be_written_to(build: Build) -> None:
     params += 1  # the caller still can
 
 
-def test_a_module_that_raises_when_it_is_imported(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_module_raises_on_import(tmp_path: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "a_users_typo.py").write_text("def make(workers, seed:\n")
     monkeypatch.syspath_prepend(tmp_path)
     target = "a_users_typo:make"

@@ -50,7 +50,7 @@ def test_gradient_is_the_derivative_of_the_loss(model: Model, classes: int) -> N
 
 
 @models
-def test_the_loss_is_the_formula(model: Model, classes: int) -> None:
+def test_loss_is_the_formula(model: Model, classes: int) -> None:
     params, x, y = problem(model, classes)
     if isinstance(model, LogisticModel):
         b = np.where(y == 1, 1, -1)
@@ -74,7 +74,7 @@ def _logits(model: Model, params: NDArray[Any], x: NDArray[Any]) -> NDArray[Any]
 
 
 @models
-def test_score_counts_the_right_answers(model: Model, classes: int) -> None:
+def test_score_counts_correct_answers(model: Model, classes: int) -> None:
     params, x, y = problem(model, classes)
     loss, correct = model.score(params, x, y)
     if isinstance(model, LogisticModel):
@@ -87,7 +87,7 @@ def test_score_counts_the_right_answers(model: Model, classes: int) -> None:
 
 @models
 @pytest.mark.parametrize("batch", [0, 3])
-def test_the_task_agrees_with_its_model_in_float64(model: Model, classes: int, batch: int) -> None:
+def test_task_agrees_with_its_model_in_float64(model: Model, classes: int, batch: int) -> None:
     params, x, y = problem(model, classes)
     task = task_of(model, classes, workers=4, batch=batch)
     rows = task.shards.draw(2, 5)
@@ -99,7 +99,7 @@ def test_the_task_agrees_with_its_model_in_float64(model: Model, classes: int, b
 
 
 @models
-def test_the_weighted_mean_over_workers_is_the_gradient_over_all_samples(model: Model, classes: int) -> None:
+def test_weighted_mean_over_workers_is_the_full_gradient(model: Model, classes: int) -> None:
     params, x, y = problem(model, classes)
     task = task_of(model, classes, workers=4)
     answers = [task.gradient(params.astype(np.float32), round=0, worker=w) for w in range(4)]
@@ -107,7 +107,7 @@ def test_the_weighted_mean_over_workers_is_the_gradient_over_all_samples(model: 
     np.testing.assert_allclose(mean, model.gradient(params, x, y)[1], rtol=2e-5, atol=1e-6)
 
 
-def test_the_regulariser_of_eq_29_is_one_over_the_number_of_samples(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_regulariser_of_eq_29(monkeypatch: pytest.MonkeyPatch) -> None:
     data = task_of(*MODELS["logistic"], workers=1).data
     monkeypatch.setattr("gradwire.worker.tasks.kinds.logistic.load", lambda name: data)
     task = build_task("logistic(small)", workers=4, seed=0)
@@ -115,7 +115,7 @@ def test_the_regulariser_of_eq_29_is_one_over_the_number_of_samples(monkeypatch:
     assert build_task("logistic(small, l2=0)", workers=4, seed=0).model == LogisticModel(INPUTS, 0)  # type: ignore[attr-defined]
 
 
-def test_evaluation_in_chunks_is_evaluation_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_evaluation_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
     model, classes = MODELS["mlp"]
     task = task_of(model, classes, workers=1)
     params = problem(model, classes)[0].astype(np.float32)
@@ -127,7 +127,7 @@ def test_evaluation_in_chunks_is_evaluation_at_once(monkeypatch: pytest.MonkeyPa
 
 
 @pytest.mark.parametrize("batch", [0, 2])
-def test_least_squares_is_the_derivative_of_its_objective(batch: int) -> None:
+def test_least_squares_gradient(batch: int) -> None:
     task = LeastSquaresTask(dim=6, shards=Shards(20, 4, seed=3, batch=batch))
     matrix, target = (part.astype(np.float64) for part in task._system)
     rows = task.shards.draw(1, 2)
@@ -146,7 +146,7 @@ def test_least_squares_is_the_derivative_of_its_objective(batch: int) -> None:
         assert answer.value[i] == pytest.approx(slope, rel=1e-5, abs=1e-5)
 
 
-def test_least_squares_knows_its_optimum() -> None:
+def test_least_squares_optimum() -> None:
     task = LeastSquaresTask(dim=6, shards=Shards(20, 4, seed=3))
     np.testing.assert_allclose(task.gradient(task.optimum, round=0, worker=0).value, 0, atol=1e-6)
     start = task.evaluate(task.initial())
@@ -155,7 +155,7 @@ def test_least_squares_knows_its_optimum() -> None:
     assert task.evaluate(task.optimum) == {"distance": 0, "objective": 0}
 
 
-def test_losses_stay_finite_far_from_the_boundary() -> None:
+def test_losses_are_finite_far_from_the_boundary() -> None:
     loss, slopes = logistic_loss(np.array([-1e4, 0, 1e4], np.float32))
     assert loss == pytest.approx((1e4 + np.log(2)) / 3)
     np.testing.assert_allclose(slopes, [-1, -0.5, 0])

@@ -1,4 +1,4 @@
-"""The tasks as a worker meets them: dimensions, determinism, refusals, and that they learn."""
+"""The tasks as a worker uses them: dimensions, determinism, errors, and that training improves them."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def descend(task: Task, workers: int, rounds: int, rate: float) -> np.ndarray:
     return params
 
 
-def test_the_papers_dimensions() -> None:
+def test_dimensions_of_the_paper() -> None:
     """[V] section 7, without loading any data."""
     assert MlpModel(28 * 28, 1000, 10).dim == 795_010
     assert MlpModel(3 * 32 * 32, 4000, 10).dim == 12_332_010
@@ -31,7 +31,7 @@ def test_the_papers_dimensions() -> None:
 
 
 @buildable
-def test_a_task_repeats_itself(text: str) -> None:
+def test_task_is_deterministic(text: str) -> None:
     """A worker that died and came back gives the same bits, whatever its process did before."""
     before, after = (build_task(text, workers=6, seed=3) for _ in range(2))
     assert isinstance(before, Task)
@@ -45,7 +45,7 @@ def test_a_task_repeats_itself(text: str) -> None:
 
 
 @buildable
-def test_gradients_of_workers_differ_and_stay_as_they_were(text: str) -> None:
+def test_gradients_differ_by_worker_and_are_not_reused(text: str) -> None:
     task = build_task(text, workers=6, seed=3)
     params = task.initial()
     first = task.gradient(params, round=0, worker=0).value
@@ -55,7 +55,7 @@ def test_gradients_of_workers_differ_and_stay_as_they_were(text: str) -> None:
 
 
 @buildable
-def test_read_only_parameters_will_do(text: str) -> None:
+def test_read_only_parameters(text: str) -> None:
     task = build_task(text, workers=6, seed=3)
     params = task.initial()
     params.flags.writeable = False
@@ -64,7 +64,7 @@ def test_read_only_parameters_will_do(text: str) -> None:
 
 
 @buildable
-def test_wrong_parameters_and_workers_are_refused(text: str) -> None:
+def test_wrong_parameters_and_workers(text: str) -> None:
     task = build_task(text, workers=6, seed=3)
     params = task.initial()
     with pytest.raises(TaskError, match=rf"shape \[{task.dim - 1}\], expected \[{task.dim}\]"):
@@ -74,7 +74,7 @@ def test_wrong_parameters_and_workers_are_refused(text: str) -> None:
             task.gradient(params, round=0, worker=worker)
 
 
-def test_too_many_workers_are_refused_when_the_task_is_built() -> None:
+def test_too_many_workers() -> None:
     with pytest.raises(TaskError, match="use at most 1438 workers"):
         build_task("mlp(digits)", workers=1439, seed=0)
     with pytest.raises(TaskError, match="for 0 workers"):
@@ -84,7 +84,7 @@ def test_too_many_workers_are_refused_when_the_task_is_built() -> None:
 @pytest.mark.parametrize(
     "text", ["mlp(digits, hidden=9)", "softmax(digits)", "least_squares(samples=60, dim=7)"]
 )
-def test_a_model_that_blew_up_says_so(text: str) -> None:
+def test_diverged_model(text: str) -> None:
     task = build_task(text, workers=6, seed=3)
     params = np.full(task.dim, 3e38, np.float32)
     with pytest.raises(
@@ -103,7 +103,7 @@ def test_synthetic_gradients() -> None:
         task.initial(), round=0, worker=0).value)  # fmt: skip
 
 
-def test_mlp_starts_he_uniform() -> None:
+def test_mlp_initial_weights_are_he_uniform() -> None:
     model = MlpModel(64, 100, 10)
     w1, b1, w2, b2 = model.views(model.initial(seed=4))
     assert not b1.any() and not b2.any()
@@ -113,7 +113,7 @@ def test_mlp_starts_he_uniform() -> None:
     assert not np.array_equal(model.initial(4), model.initial(5))
 
 
-def test_views_share_memory_with_the_flat_vector() -> None:
+def test_views_share_memory() -> None:
     model = MlpModel(3, 4, 2)
     flat = model.initial(0)
     for view in model.views(flat):
@@ -126,7 +126,7 @@ def test_least_squares_converges_to_its_optimum() -> None:
     assert task.evaluate(descend(task, 10, rounds=60, rate=0.8))["distance"] < 1e-4
 
 
-def test_least_squares_does_not_depend_on_the_number_of_workers() -> None:
+def test_least_squares_data_is_the_same_for_any_number_of_workers() -> None:
     few, many = (build_task("least_squares(samples=60, dim=7)", workers=w, seed=3) for w in (2, 30))
     params = np.ones(7, np.float32)
     assert few.evaluate(params) == many.evaluate(params)
@@ -136,11 +136,11 @@ def test_least_squares_does_not_depend_on_the_number_of_workers() -> None:
     ("text", "rounds", "rate", "accuracy"),
     [("softmax(digits)", 100, 0.5, 0.88), ("mlp(digits, hidden=64)", 100, 0.2, 0.9)],
 )
-def test_digits_are_learnt(text: str, rounds: int, rate: float, accuracy: float) -> None:
+def test_accuracy_on_digits(text: str, rounds: int, rate: float, accuracy: float) -> None:
     task = build_task(text, workers=4, seed=0)
     assert task.evaluate(descend(task, 4, rounds, rate))["accuracy"] > accuracy
 
 
-def test_a_matrix_that_no_memory_holds_is_refused_before_it_is_drawn() -> None:
+def test_matrix_larger_than_memory() -> None:
     with pytest.raises(ConfigError, match=r"the matrix of 99,999,999 by 99,999 numbers takes 39,999.6 GB"):
         build_task("least_squares(samples=99999999, dim=99999)", workers=4, seed=0)

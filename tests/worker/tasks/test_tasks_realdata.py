@@ -1,4 +1,4 @@
-"""The papers' data sets and models at full size. Needs GRADWIRE_DATA; says so when it is missing."""
+"""The papers' data sets and models at full size. Skipped without GRADWIRE_DATA."""
 
 import os
 
@@ -27,7 +27,7 @@ def at_hand(name: str) -> DatasetInfo:
 @pytest.mark.parametrize(
     "name", ["mnist", "fashion_mnist", "cifar10", "a5a", "a9a", "splice", "gisette", "mnist49"]
 )
-def test_a_data_set_is_what_the_catalogue_says(name: str) -> None:
+def test_data_set_matches_the_catalogue(name: str) -> None:
     info = at_hand(name)
     data = load(name)
     assert data.x_train.shape == (info.samples, info.dim) and data.x_test.shape == (
@@ -42,7 +42,7 @@ def test_a_data_set_is_what_the_catalogue_says(name: str) -> None:
 
 
 @pytest.mark.parametrize(("name", "hidden", "dim"), [("mnist", 1000, 795_010), ("cifar10", 4000, 12_332_010)])
-def test_the_papers_networks(name: str, hidden: int, dim: int) -> None:
+def test_networks_of_the_paper(name: str, hidden: int, dim: int) -> None:
     info = at_hand(name)
     task = build_task(f"mlp({name}, hidden={hidden})", workers=100, seed=0)
     params = task.initial()
@@ -63,7 +63,9 @@ def test_the_papers_networks(name: str, hidden: int, dim: int) -> None:
         ("mnist49", 5000, 5e-4, 60, 0.12),
     ],
 )
-def test_the_papers_logistic_regressions(name: str, dim: int, rate: float, rounds: int, error: float) -> None:
+def test_logistic_regressions_of_the_paper(
+    name: str, dim: int, rate: float, rounds: int, error: float
+) -> None:
     """[V] Table 4's setting without quantization: 20 workers, eq. 29."""
     at_hand(name)
     task = build_task(f"logistic({name})", workers=20, seed=0)

@@ -1,4 +1,4 @@
-"""Tasks by name: what a spec may say, and that nothing named by a run is imported without leave."""
+"""Tasks by name: what a spec may set, and that code is imported only if the local user allows it."""
 
 import sys
 from collections.abc import Iterator
@@ -50,29 +50,29 @@ def module(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     sys.modules.pop("a_users_tasks", None)
 
 
-def test_every_kind_has_an_example_here() -> None:
+def test_every_kind_has_an_example() -> None:
     assert set(task_kinds()) == set(EXAMPLES)
 
 
 @pytest.mark.parametrize("text", EXAMPLES.values(), ids=EXAMPLES.keys())
-def test_a_kind_survives_its_canonical_spelling(text: str) -> None:
+def test_canonical_spelling_round_trip(text: str) -> None:
     kind = parse_task(text)
     assert kind.name == parse_spec(text).name
     assert parse_task(canonical(kind.name, spelled(kind))) == kind
 
 
-def test_an_unknown_task_gets_a_hint() -> None:
+def test_unknown_task() -> None:
     with pytest.raises(SpecError, match=r"unknown task 'mpl': did you mean mlp\?"):
         build_task("mpl", workers=1, seed=0)
 
 
-def test_a_taken_name_is_refused() -> None:
+def test_taken_name() -> None:
     with pytest.raises(SpecError, match="two tasks are called 'synthetic': SyntheticKind and SyntheticKind"):
         register_task(SyntheticKind)
     assert task_kinds()["synthetic"] is SyntheticKind
 
 
-def test_a_kind_stands_in_the_module_of_its_name() -> None:
+def test_module_has_the_name_of_its_kind() -> None:
     for name, kind in task_kinds().items():
         assert issubclass(kind, TaskKind) and kind.__module__ == f"gradwire.worker.tasks.kinds.{name}"
 
@@ -97,13 +97,13 @@ def test_a_kind_stands_in_the_module_of_its_name() -> None:
         ("logistic(digits)", r"logistic needs two classes and digits has 10: write softmax\(digits\)"),
     ],
 )
-def test_an_impossible_parameter_is_refused(text: str, says: str) -> None:
+def test_invalid_parameters(text: str, says: str) -> None:
     with pytest.raises(SpecError, match=says):
         build_task(text, workers=1, seed=0)
 
 
 @pytest.mark.parametrize("kind", ["torch", "custom"])
-def test_nothing_is_imported_without_leave(kind: str, module: str) -> None:
+def test_target_must_be_allowed(kind: str, module: str) -> None:
     target = f"{module}:factory"
     for allowed in ((), (f"{module}:other",), (module,), f"{target}_and_more"):
         with pytest.raises(TaskError, match=f"start the worker with --allow-task {target}"):
@@ -111,7 +111,7 @@ def test_nothing_is_imported_without_leave(kind: str, module: str) -> None:
     assert module not in sys.modules
 
 
-def test_a_run_cannot_grant_itself_leave(module: str) -> None:
+def test_spec_cannot_allow_its_target(module: str) -> None:
     for name in ("allow_import", "_allowed"):
         with pytest.raises(SpecError, match="no argument"):
             build_task(f"custom({module}:factory, {name}={module}:factory)", workers=1, seed=0)
@@ -121,7 +121,7 @@ def test_a_run_cannot_grant_itself_leave(module: str) -> None:
 
 
 @pytest.mark.parametrize("allowed", [["{}:factory"], {"{}:factory", "other:thing"}, "{}:factory"])
-def test_an_allowed_task_is_built(module: str, allowed: str | list[str] | set[str]) -> None:
+def test_allowed_task_is_built(module: str, allowed: str | list[str] | set[str]) -> None:
     allowed = allowed.format(module) if isinstance(allowed, str) else [a.format(module) for a in allowed]
     task = build_task(f"custom({module}:factory)", workers=4, seed=5, allow_import=allowed)
     assert isinstance(task, CheckedTask)
@@ -137,12 +137,12 @@ def test_an_allowed_task_is_built(module: str, allowed: str | list[str] | set[st
         ("flat", "dim 0, expected a whole number of at least 1"),
     ],
 )
-def test_what_is_no_task_is_refused(module: str, name: str, says: str) -> None:
+def test_target_that_is_not_a_task(module: str, name: str, says: str) -> None:
     with pytest.raises(TaskError, match=says):
         build_task(f"custom({module}:{name})", workers=1, seed=0, allow_import=[f"{module}:{name}"])
 
 
-def test_a_missing_module_is_an_error_of_one_line() -> None:
+def test_missing_module() -> None:
     with pytest.raises(TaskError, match="cannot import no_such_module:factory: No module named"):
         build_task(
             "custom(no_such_module:factory)", workers=1, seed=0, allow_import=["no_such_module:factory"]

@@ -1,4 +1,4 @@
-"""Shards partition the samples, and every draw repeats itself."""
+"""Shards partition the samples, and every draw is reproducible."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ def test_shards_partition_the_samples(data: st.DataObject) -> None:
 
 
 @given(st.integers(1, 8), st.integers(0, 5), st.integers(0, 2**40))
-def test_a_batch_is_part_of_the_shard_without_repeats(batch: int, worker: int, round: int) -> None:
+def test_batch_is_a_part_of_the_shard(batch: int, worker: int, round: int) -> None:
     shards = Shards(50, 6, seed=1, batch=batch)
     rows = shards.draw(worker, round).tolist()
     assert len(set(rows)) == batch and set(rows) <= set(shards.shard(worker).tolist())
@@ -39,7 +39,7 @@ def test_draws_differ_by_seed_round_and_worker() -> None:
     assert not np.array_equal(Shards(100, 1, seed=1).shard(0), Shards(100, 1, seed=2).shard(0))
 
 
-def test_a_whole_shard_needs_no_draw() -> None:
+def test_batch_of_the_whole_shard() -> None:
     shards = Shards(12, 3, seed=0)
     np.testing.assert_array_equal(shards.draw(1, round=0), shards.shard(1))
     np.testing.assert_array_equal(shards.draw(1, round=9), shards.shard(1))
@@ -50,7 +50,7 @@ PINNED_BATCH = [3, 6]
 PINNED_UNIFORM = [0.5230510050528423, 0.3638303275049801]
 
 
-def test_the_deal_is_pinned() -> None:
+def test_pinned_numbers() -> None:
     """Machines with different NumPy versions must deal alike: these numbers never change."""
     assert Shards(10, 3, seed=0).shard(0).tolist() == PINNED_SHARD
     assert Shards(10, 3, seed=0, batch=2).draw(0, round=7).tolist() == PINNED_BATCH
@@ -59,7 +59,7 @@ def test_the_deal_is_pinned() -> None:
     )
 
 
-def test_streams_are_told_apart_by_seed_purpose_and_key() -> None:
+def test_streams_differ_by_seed_purpose_and_key() -> None:
     keys = [
         (0, "a"), (1, "a"), (0, "b"), (0, "a", 0), (0, "a", 1), (0, "a", 1, 0), (0, "a", 0, 1), (0, "a", 1 << 32),
         (1 << 32, "a"),
@@ -76,17 +76,17 @@ def test_streams_are_told_apart_by_seed_purpose_and_key() -> None:
         (10, 3, 4, "batch=4 is more than the 3 samples of a shard"),
     ],
 )
-def test_an_impossible_deal_is_refused(samples: int, workers: int, batch: int, says: str) -> None:
+def test_invalid_shards(samples: int, workers: int, batch: int, says: str) -> None:
     with pytest.raises(TaskError, match=says):
         Shards(samples, workers, seed=0, batch=batch)
 
 
 @pytest.mark.parametrize("worker", [-1, 3])
-def test_a_worker_outside_the_run_is_refused(worker: int) -> None:
+def test_worker_outside_the_run(worker: int) -> None:
     with pytest.raises(TaskError, match=rf"worker {worker} is outside 0 … 2"):
         Shards(10, 3, seed=0).shard(worker)
 
 
-def test_a_negative_seed_is_refused() -> None:
+def test_negative_seed() -> None:
     with pytest.raises(TaskError, match="the seed is -1"):
         random_stream(-1, "shards")

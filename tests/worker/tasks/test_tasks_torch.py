@@ -80,7 +80,7 @@ def dropout_problem(seed: int) -> TorchProblem:
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.cuda, needs_cuda])])
-def test_a_torch_task_repeats_itself(build: Callable[..., Task], device: str) -> None:
+def test_torch_task_is_deterministic(build: Callable[..., Task], device: str) -> None:
     """Initial weights and dropout come from the run's seed, not from what the process drew before."""
     before = build(dropout_problem, f", batch=16, device={device}")
     torch.rand(7)
@@ -102,7 +102,7 @@ def test_dropout_is_off_in_evaluation(build: Callable[..., Task]) -> None:
     assert with_dropout.evaluate(params) == build(mlp_problem).evaluate(params)
 
 
-def test_the_callers_parameters_are_copied_and_may_be_read_only(build: Callable[..., Task]) -> None:
+def test_parameters_are_copied(build: Callable[..., Task]) -> None:
     task = build(mlp_problem)
     params = task.initial()
     params.flags.writeable = False
@@ -125,7 +125,7 @@ class Squares(torch.utils.data.Dataset[tuple[Any, Any]]):
         return torch.tensor([float(number)]) / 20, torch.tensor([number**2 / 400])
 
 
-def test_a_dataset_is_read_only_where_it_is_drawn(build: Callable[..., Task]) -> None:
+def test_dataset_is_read_on_demand(build: Callable[..., Task]) -> None:
     data = Squares()
     task = build(
         lambda seed: TorchProblem(torch.nn.Linear(1, 1), torch.nn.functional.mse_loss, data), ", batch=2"
@@ -176,14 +176,12 @@ def problem_with(**changes: Any) -> Callable[..., TorchProblem]:
         (problem_with(train=(torch.ones(3, 1), torch.ones(3, 1))), "3 samples cannot be dealt to 5 workers"),
     ],
 )
-def test_a_problem_that_cannot_be_trained_is_refused(
-    build: Callable[..., Task], factory: Any, says: str
-) -> None:
+def test_untrainable_problem(build: Callable[..., Task], factory: Any, says: str) -> None:
     with pytest.raises(TaskError, match=says):
         build(factory)
 
 
-def test_a_loss_must_be_a_finite_scalar(build: Callable[..., Task]) -> None:
+def test_loss_must_be_a_finite_scalar(build: Callable[..., Task]) -> None:
     task = build(problem_with(loss=torch.nn.MSELoss(reduction="none")))
     with pytest.raises(TaskError, match=r"the loss has shape \[4, 1\], expected a scalar"):
         task.gradient(task.initial(), round=0, worker=0)
@@ -191,9 +189,7 @@ def test_a_loss_must_be_a_finite_scalar(build: Callable[..., Task]) -> None:
         build(problem_with()).gradient(np.full(2, 3e38, np.float32), round=0, worker=0)
 
 
-def test_running_statistics_are_pointed_out(
-    build: Callable[..., Task], caplog: pytest.LogCaptureFixture
-) -> None:
+def test_running_statistics_are_logged(build: Callable[..., Task], caplog: pytest.LogCaptureFixture) -> None:
     module = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.BatchNorm1d(1))
     with caplog.at_level(logging.WARNING):
         build(problem_with(module=module))
@@ -201,16 +197,14 @@ def test_running_statistics_are_pointed_out(
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is there")
-def test_a_missing_gpu_is_an_error_and_auto_does_without(build: Callable[..., Task]) -> None:
+def test_missing_gpu(build: Callable[..., Task]) -> None:
     with pytest.raises(TaskError, match="device=cuda and torch sees 0 GPUs here: write device=auto"):
         build(mlp_problem, ", device=cuda")
     task = build(mlp_problem, ", device=auto")
     assert task.gradient(task.initial(), round=0, worker=0).value.device.type == "cpu"
 
 
-def test_without_torch_the_error_names_the_extra(
-    build: Callable[..., Task], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_error_without_torch(build: Callable[..., Task], monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(
         "gradwire.worker.tasks.kinds.torch.find_spec", lambda name: None if name == "torch" else find(name)
@@ -219,7 +213,7 @@ def test_without_torch_the_error_names_the_extra(
         build(mlp_problem)
 
 
-def test_the_numpy_tasks_do_without_torch() -> None:
+def test_numpy_tasks_do_not_import_torch() -> None:
     """Importing torch takes seconds and gigabytes that a worker on a small machine may not have."""
     code = "import sys, gradwire.worker.tasks; assert not {'torch', 'sklearn', 'pooch', 'rich'} & set(sys.modules)"
     subprocess.run([sys.executable, "-c", code], check=True)
