@@ -18,10 +18,11 @@ from gradwire.common.transport.address import Address
 from gradwire.common.transport.options import channel_options
 from gradwire.common.transport.statuses import wire_errors
 from gradwire.common.transport.tls import WorkerTls
+from gradwire.proto import wire_pb2
 from gradwire.worker.inbox import Call
 from gradwire.worker.privacy import Limits
 from gradwire.worker.run_state import RunState
-from gradwire.worker.stream import Identity, Stream
+from gradwire.worker.stream import Stream
 from gradwire.worker.tls_probe import diagnose
 
 log = logging.getLogger(__name__)
@@ -137,9 +138,12 @@ class WorkerProcess:
 
     async def _connect(self, channel: grpc.aio.Channel) -> None:
         call: Call = channel.stream_stream(protocol.METHOD)()
-        identity = Identity(self._options.name, self._options.count, self._options.workers)
+        options = self._options
+        join = wire_pb2.Join(
+            protocol=protocol.PROTOCOL, process=options.name, count=options.count, workers=options.workers
+        )
         try:
             with wire_errors():
-                await Stream(call, self._state, identity, self._progress).run()
+                await Stream(call, self._state, join, self._progress).run()
         finally:
             call.cancel()

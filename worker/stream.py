@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
 
 from gradwire.common.errors import DivergenceError, InvalidArgument
 from gradwire.common.transport import limits, protocol
@@ -16,36 +15,22 @@ from gradwire.worker.privacy import check_assignment
 from gradwire.worker.run_state import RunState
 
 
-@dataclass(frozen=True)
-class Identity:
-    """What a process joins as: its name, and so many logical workers or these ids."""
-
-    name: str
-    count: int = 1
-    workers: tuple[int, ...] = ()
-
-
 class Stream:
     """The conversation of one connection."""
 
     def __init__(
-        self, call: Call, state: RunState, identity: Identity, progress: Callable[[str], None]
+        self, call: Call, state: RunState, join: wire_pb2.Join, progress: Callable[[str], None]
     ) -> None:
         """Start to receive.
 
         Args:
             call: the open call.
             state: what this process keeps of the run between streams.
-            identity: what it joins as.
+            join: the first message, which names the process and the workers that it asks for.
             progress: called with lines for the user.
         """
         self._state = state
-        self._join = wire_pb2.Join(
-            protocol=protocol.PROTOCOL,
-            process=identity.name,
-            count=identity.count,
-            workers=identity.workers,
-        )
+        self._join = join
         self._progress = progress
         self._inbox = Inbox(call, state.note_contact)
         self._outbox = Outbox(call)

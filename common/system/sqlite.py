@@ -160,6 +160,10 @@ class SqliteFile:
                     self._db.execute("ROLLBACK")
                 raise
 
+    def damaged(self) -> GradwireError:
+        """The error to raise where rows are damaged or missing."""
+        return self._format.error(f"{self.where} is damaged: {self._format.restore}")
+
     def close(self) -> None:
         """Close the file, then let another process have the directory; closing twice is harmless."""
         with self.mutex:

@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from types import TracebackType
 from typing import Any, Self
 
-from gradwire.common.errors import LogError
 from gradwire.common.system.sqlite import SqliteFile
 from gradwire.server.log.rows import checksum, is_whole, pack_ints, unpack_ints
 
@@ -93,7 +92,7 @@ class LogNotes:
     def _read(self, sql: str, *values: str) -> list[Any]:
         found = self._file.rows(sql, *values)
         if not all(map(is_whole, found)):
-            raise LogError(f"{self._file.where} is damaged: restore the directory from a copy")
+            raise self._file.damaged()
         return found
 
 

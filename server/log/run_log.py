@@ -17,11 +17,12 @@ from gradwire.common.system.sqlite import SqliteFile
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.record import RoundRecord
 from gradwire.server.log import rows
-from gradwire.server.log.notes import TALLY, LogNotes, insert
+from gradwire.server.log.notes import TALLY, insert
 from gradwire.server.log.schema import NAME, RUN_LOG
+from gradwire.server.log.snapshots import LogSnapshots
 
 
-class RunLog(LogNotes):
+class RunLog(LogSnapshots):
     """The log of one run, held by one process; its methods may be called from any thread.
 
     Attributes:
@@ -89,11 +90,6 @@ class RunLog(LogNotes):
     def finished(self) -> bool:
         """Whether the run's last round is in the log."""
         return self.next_round >= self.config.rounds
-
-    @property
-    def has_initial(self) -> bool:
-        """Whether the run has its initial model: without one, no round has been appended."""
-        return self._snapshot_round() is not None
 
     def begin_anew(self, config: RunConfig, run_id: bytes) -> None:
         """Replace a run that has no model yet by another one.
@@ -196,17 +192,6 @@ class RunLog(LogNotes):
 
     # ---- snapshots -----------------------------------------------------------------------------------------
 
-    def set_initial(self, snapshot: bytes) -> None:
-        """Store the model at round 0; it is kept as long as the log.
-
-        Raises:
-            LogError: it is set already.
-        """
-        with self._file.mutex:
-            if self._snapshot_round() is not None:
-                raise LogError(f"{self._file.where} has its initial model already: it never changes")
-            self._store(0, snapshot)
-
     def snapshot(self, round_: int, data: bytes) -> None:
         """Store the model after ``round_`` rounds in place of the newest snapshot.
 
@@ -224,31 +209,6 @@ class RunLog(LogNotes):
             self._store(round_, data)
             self._unfolded = self._payload_bytes()
 
-    def initial(self) -> bytes:
-        """The model at round 0: the fold over a log that was never pruned begins here.
-
-        Raises:
-            LogError: it is not set, or is damaged.
-        """
-        if self._snapshot_round() is None:
-            raise LogError(f"{self._file.where} has no initial model yet")
-        return self._load(0)
-
-    def initial_bytes(self) -> int:
-        """Length of the model at round 0, without reading it; 0 where it is not set."""
-        (length,) = self._file.rows("SELECT sum(length(data)) FROM snapshots WHERE round = 0")[0]
-        return int(length or 0)
-
-    def latest_snapshot(self) -> tuple[int, bytes] | None:
-        """The newest snapshot and the rounds it covers; the initial model is the first one.
-
-        Raises:
-            LogError: it is damaged.
-        """
-        with self._file.mutex:
-            newest = self._snapshot_round()
-            return None if newest is None else (newest, self._load(newest))
-
     def bytes_since_snapshot(self) -> int:
         """Payload bytes of the rounds that the newest snapshot does not cover."""
         return self._unfolded
@@ -258,7 +218,7 @@ class RunLog(LogNotes):
     def _run_row(self) -> rows.RunRow:
         (row,) = self._read("SELECT * FROM run") or [None]
         if row is None:
-            raise LogError(f"{self._file.where} is damaged: restore the directory from a copy")
+            raise self._file.damaged()
         return rows.RunRow(*row)
 
     def _config(self) -> RunConfig:
@@ -289,18 +249,3 @@ class RunLog(LogNotes):
         if not found:
             raise LogError(f"round {round_} is missing from the log")
         return rows.RoundRow(*found[0])
-
-    def _snapshot_round(self) -> int | None:
-        (newest,) = self._file.rows("SELECT max(round) FROM snapshots")[0]
-        if not isinstance(newest, int | None):
-            raise LogError(f"{self._file.where} is damaged: restore the directory from a copy")
-        return newest
-
-    def _load(self, round_: int) -> bytes:
-        found = self._file.rows("SELECT * FROM snapshots WHERE round = ? ORDER BY part", round_)
-        return rows.snapshot_of(round_, [rows.SnapshotRow(*row) for row in found])
-
-    def _store(self, round_: int, data: bytes) -> None:
-        with self._file.transaction() as db:
-            db.execute("DELETE FROM snapshots WHERE round > 0")
-            db.executemany("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?)", rows.snapshot_rows(round_, data))

@@ -71,7 +71,7 @@ class LedgerFile:
         stated = dict(self._file.rows("SELECT run, pushes FROM runs"))
         whole = self._file.rows("PRAGMA quick_check") == [("ok",)]
         if not whole or stated != {run: counts.total() for run, counts in pushes.items()}:
-            raise LogError(f"{self.where} is damaged: {LEDGER.restore}")
+            raise self._file.damaged()
         return pushes
 
     def fingerprint(self, run_id: bytes) -> bytes | None:

@@ -1,0 +1,67 @@
+"""The models in a run's log: the initial one, which is kept, and the newest snapshot."""
+
+from __future__ import annotations
+
+from gradwire.common.errors import LogError
+from gradwire.server.log import rows
+from gradwire.server.log.notes import LogNotes
+
+
+class LogSnapshots(LogNotes):
+    """The part of a run's log that holds models; each is stored in parts, with their checksums."""
+
+    @property
+    def has_initial(self) -> bool:
+        """Whether the run has its initial model: without one, no round has been appended."""
+        return self._snapshot_round() is not None
+
+    def set_initial(self, snapshot: bytes) -> None:
+        """Store the model at round 0; it is kept as long as the log.
+
+        Raises:
+            LogError: it is set already.
+        """
+        with self._file.mutex:
+            if self._snapshot_round() is not None:
+                raise LogError(f"{self._file.where} has its initial model already: it never changes")
+            self._store(0, snapshot)
+
+    def initial(self) -> bytes:
+        """The model at round 0: the fold over a log that was never pruned begins here.
+
+        Raises:
+            LogError: it is not set, or is damaged.
+        """
+        if self._snapshot_round() is None:
+            raise LogError(f"{self._file.where} has no initial model yet")
+        return self._load(0)
+
+    def initial_bytes(self) -> int:
+        """Length of the model at round 0, without reading it; 0 where it is not set."""
+        (length,) = self._file.rows("SELECT sum(length(data)) FROM snapshots WHERE round = 0")[0]
+        return int(length or 0)
+
+    def latest_snapshot(self) -> tuple[int, bytes] | None:
+        """The newest snapshot and the rounds it covers; the initial model is the first one.
+
+        Raises:
+            LogError: it is damaged.
+        """
+        with self._file.mutex:
+            newest = self._snapshot_round()
+            return None if newest is None else (newest, self._load(newest))
+
+    def _snapshot_round(self) -> int | None:
+        (newest,) = self._file.rows("SELECT max(round) FROM snapshots")[0]
+        if not isinstance(newest, int | None):
+            raise self._file.damaged()
+        return newest
+
+    def _load(self, round_: int) -> bytes:
+        found = self._file.rows("SELECT * FROM snapshots WHERE round = ? ORDER BY part", round_)
+        return rows.snapshot_of(round_, [rows.SnapshotRow(*row) for row in found])
+
+    def _store(self, round_: int, data: bytes) -> None:
+        with self._file.transaction() as db:
+            db.execute("DELETE FROM snapshots WHERE round > 0")
+            db.executemany("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?)", rows.snapshot_rows(round_, data))
