@@ -1,4 +1,4 @@
-"""Results in files: whole or not there, and nothing of the user's is lost on the way."""
+"""Results: what is written, atomically, and what is refused before the result is computed."""
 
 import errno
 import json
@@ -24,7 +24,7 @@ def kept(path: Path) -> str:
     return path.read_text()
 
 
-def test_a_file_is_made_or_replaced_with_its_mode(tmp_path: Path) -> None:
+def test_file_is_made_or_replaced_with_its_mode(tmp_path: Path) -> None:
     assert kept(tmp_path / "new.json") == "new\n"
     old = tmp_path / "old.json"
     old.write_text("old and longer\n")
@@ -34,7 +34,7 @@ def test_a_file_is_made_or_replaced_with_its_mode(tmp_path: Path) -> None:
     assert sorted(p.name for p in tmp_path.iterdir()) == ["new.json", "old.json"]
 
 
-def test_a_link_stays_one_and_its_target_is_replaced(tmp_path: Path) -> None:
+def test_target_of_a_link_is_replaced(tmp_path: Path) -> None:
     real = tmp_path / "elsewhere"
     real.mkdir()
     (real / "out.json").write_text("old\n")
@@ -44,7 +44,7 @@ def test_a_link_stays_one_and_its_target_is_replaced(tmp_path: Path) -> None:
         assert kept(link) == "new\n" and link.is_symlink() and (real / name).is_file()
 
 
-def test_a_device_is_written_into(tmp_path: Path) -> None:
+def test_device(tmp_path: Path) -> None:
     before = Path(os.devnull).stat()
     file = ResultFile(os.devnull)
     file.check()
@@ -53,7 +53,7 @@ def test_a_device_is_written_into(tmp_path: Path) -> None:
     assert (after.st_ino, after.st_rdev, after.st_mode) == (before.st_ino, before.st_rdev, before.st_mode)
 
 
-def test_a_fifo_is_written_into_and_its_check_does_not_wait(tmp_path: Path) -> None:
+def test_fifo(tmp_path: Path) -> None:
     path = tmp_path / "pipe"
     os.mkfifo(path)
     file = ResultFile(str(path))
@@ -88,7 +88,7 @@ def long_name(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("place", [folder, missing_folder, below_a_file, circle, long_name])
-def test_what_cannot_be_written_is_refused_before_the_work(place: object, tmp_path: Path) -> None:
+def test_unwritable_places(place: object, tmp_path: Path) -> None:
     path = place(tmp_path)  # type: ignore[operator]
     before = sorted(tmp_path.rglob("*"))
     with pytest.raises(ConfigError, match="cannot write") as caught:
@@ -98,12 +98,12 @@ def test_what_cannot_be_written_is_refused_before_the_work(place: object, tmp_pa
 
 
 @pytest.mark.skipif(not Path("/proc/self").exists(), reason="needs a file system that refuses even root")
-def test_a_file_system_that_takes_no_files_is_found_out_beforehand() -> None:
+def test_file_system_without_files() -> None:
     with pytest.raises(ConfigError, match="no file can be made in /proc"):
         ResultFile("/proc/out.json").check()
 
 
-def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "out.json"
     path.write_text("old\n")
 
@@ -116,7 +116,7 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
     assert path.read_text() == "old\n" and [p.name for p in tmp_path.iterdir()] == ["out.json"]
 
 
-def test_the_file_that_takes_our_own_output_is_refused(tmp_path: Path) -> None:
+def test_own_output_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "out.json"
     program = f"from gradwire.common.system.results import ResultFile; ResultFile({str(path)!r}).check()"
     with path.open("w") as output:
@@ -126,7 +126,7 @@ def test_the_file_that_takes_our_own_output_is_refused(tmp_path: Path) -> None:
     assert done.returncode and b"own output goes" in done.stderr
 
 
-def test_json_has_null_for_what_is_not_a_number() -> None:
+def test_non_finite_numbers_become_null() -> None:
     text = to_json({"a": [math.nan, (math.inf, 1)], "b": {"c": -math.inf, "d": "NaN"}, "e": 2.5})
     assert json.loads(text, parse_constant=pytest.fail) == {
         "a": [None, [None, 1]], "b": {"c": None, "d": "NaN"}, "e": 2.5
