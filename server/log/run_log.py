@@ -99,7 +99,7 @@ class RunLog(LogSnapshots):
         """
         with self._file.mutex:
             if self.has_initial:
-                raise LogError(f"{self._file.where} holds a run that has a model: choose another directory")
+                raise LogError(f"{self._file.where} holds a run that has begun: choose another directory")
             run = rows.run_row(config.to_json(), run_id, 0)
             with self._file.transaction() as db:
                 for table in ("assignments", "metrics", "meta"):
