@@ -20,9 +20,9 @@ import time
 from types import TracebackType
 
 from gradwire.server.tcp import info as tcp_info
+from gradwire.server.tcp.connections import ConnectionCounts, TcpBytes
 from gradwire.server.tcp.info import TcpInfo
 from gradwire.server.tcp.sock_diag import CloseNotices, list_sockets
-from gradwire.server.tcp.totals import TcpBytes, TcpTotals
 
 __all__ = ["TcpBytes", "TcpMeter"]
 
@@ -39,7 +39,7 @@ class TcpMeter:
     def __init__(self, port: int) -> None:
         """Count from now on; call before the first connection is accepted."""
         self._port = port
-        self._totals = TcpTotals()
+        self._counts = ConnectionCounts()
         self._descriptors: dict[int, int] = {}  # gRPC's, by the cookie of a connection that is counted
         self._others: set[int] = set()  # cookies of open sockets that are not counted
         self._changed = threading.Condition()  # guards all of the above
@@ -49,7 +49,7 @@ class TcpMeter:
         self._thread: threading.Thread | None = None
         if self._is_available:
             # Before notices are taken: the end of a connection that is not ours must not be announced in between.
-            self._totals.exclude(_sockets_of_others(port))
+            self._counts.exclude(_sockets_of_others(port))
             self._notices = _open_notices(port)
         if self._notices is not None:
             self._wake = os.eventfd(0)
@@ -77,7 +77,7 @@ class TcpMeter:
         with self._changed:
             if not self._is_closed:
                 self._update()
-            return self._totals.sum() if self._is_available else None
+            return self._counts.sum() if self._is_available else None
 
     def wait_closed(self, timeout_seconds: float) -> bool:
         """Wait until every connection has ended and its last bytes are counted; False when the time ran out.
@@ -90,11 +90,11 @@ class TcpMeter:
             while not self._is_closed:
                 self._update()
                 left = deadline - time.monotonic()
-                if not self._totals.open or left <= 0:
+                if not self._counts.open or left <= 0:
                     break
                 # gRPC closes descriptors without notice, hence the second look even where the kernel sends notices.
                 self._changed.wait(min(left, POLL_SECONDS))
-            return not self._totals.open
+            return not self._counts.open
 
     def close(self) -> None:
         """Read everything a last time and stop; the totals keep what they are."""
@@ -136,7 +136,7 @@ class TcpMeter:
             if cookie is None:
                 continue
             present.add(cookie)
-            if cookie not in self._totals.open and cookie not in self._others:
+            if cookie not in self._counts.open and cookie not in self._others:
                 self._examine(fd, cookie)
         self._others &= present
 
@@ -148,17 +148,17 @@ class TcpMeter:
             self._others.add(cookie)
         elif (info := tcp_info.read_tcp_info(fd, cookie)) is not None:
             self._descriptors[cookie] = fd
-            self._totals.update(cookie, info)
+            self._counts.update(cookie, info)
 
     def _reread(self) -> set[int]:
         """Refresh the readings; returns the cookies of connections that gRPC has closed."""
         closed = set()
-        for cookie in self._totals.open:
+        for cookie in self._counts.open:
             info = tcp_info.read_tcp_info(self._descriptors[cookie], cookie)
             if info is None:
                 closed.add(cookie)
             else:
-                self._totals.update(cookie, info)
+                self._counts.update(cookie, info)
         return closed
 
     def _follow_up(self, closed: set[int]) -> None:
@@ -167,11 +167,11 @@ class TcpMeter:
             return
         listed = self._listed()
         self._take_notices()  # of those that ended before they could be listed
-        for cookie in closed & self._totals.open.keys():
+        for cookie in closed & self._counts.open.keys():
             if cookie in listed:
-                self._totals.update(cookie, listed[cookie])
-            elif self._notices is None or not self._totals.is_complete:
-                self._totals.end_without_notice(cookie)
+                self._counts.update(cookie, listed[cookie])
+            elif self._notices is None or not self._counts.is_complete:
+                self._counts.end_without_notice(cookie)
 
     def _listed(self) -> dict[int, TcpInfo]:
         if self._notices is None:
@@ -185,12 +185,12 @@ class TcpMeter:
             return
         ended, lost = self._notices.drain()
         if lost:
-            self._totals.miss()
+            self._counts.miss()
         for notice in ended:
             # A listener has no peer. The port is this process's alone, because so_reuseport is off.
             if notice.local_port == self._port and notice.peer_port != 0:
-                self._totals.end(notice.cookie, notice.info)
-        self._descriptors = {cookie: self._descriptors[cookie] for cookie in self._totals.open}
+                self._counts.end(notice.cookie, notice.info)
+        self._descriptors = {cookie: self._descriptors[cookie] for cookie in self._counts.open}
 
 
 def _open_notices(port: int) -> CloseNotices | None:

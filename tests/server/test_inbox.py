@@ -9,8 +9,9 @@ import pytest
 
 from gradwire.common.errors import InvalidArgument, Unavailable
 from gradwire.common.transport.framing import frames
+from gradwire.common.transport.limits import CONTROL_BYTES
 from gradwire.proto import wire_pb2
-from gradwire.server.stream.inbox import GREETING_BYTES, Inbox
+from gradwire.server.stream.inbox import Inbox
 
 JOIN = wire_pb2.FromWorker(join=wire_pb2.Join(process="a"))
 LARGE = wire_pb2.FromWorker(initial=wire_pb2.Snapshot(state=bytes(3 << 20)))
@@ -57,7 +58,7 @@ def test_a_message_in_pieces_is_one_message() -> None:
 
 
 def test_no_message_is_longer_than_the_limit_allows() -> None:
-    with pytest.raises(InvalidArgument, match=f"expected at most {GREETING_BYTES} here"):
+    with pytest.raises(InvalidArgument, match=f"expected at most {CONTROL_BYTES} here"):
         read(lambda inbox: inbox.next(), LARGE)
 
 

@@ -8,9 +8,9 @@ import pytest
 
 from gradwire.server.tcp import info as tcp_info
 from gradwire.server.tcp import sock_diag
+from gradwire.server.tcp.connections import ConnectionCounts, TcpBytes
 from gradwire.server.tcp.info import TcpInfo, parse_port, parse_tcp_info
 from gradwire.server.tcp.sock_diag import CloseNotices, list_sockets, parse_sockets
-from gradwire.server.tcp.totals import TcpBytes, TcpTotals
 
 linux = pytest.mark.skipif(not tcp_info.kernel_counts_bytes(), reason="this kernel does not count TCP bytes")
 
@@ -175,7 +175,7 @@ A, B = TcpInfo(10, 20, 1), TcpInfo(100, 200, 2)
 
 
 def test_each_connection_counts_once() -> None:
-    totals = TcpTotals()
+    totals = ConnectionCounts()
     totals.update(1, TcpInfo(5, 5, 0))
     totals.update(1, A)
     assert totals.sum() == TcpBytes(10, 20, 1, 1)
@@ -185,7 +185,7 @@ def test_each_connection_counts_once() -> None:
 
 
 def test_missing_notice_makes_totals_incomplete() -> None:
-    totals = TcpTotals()
+    totals = ConnectionCounts()
     totals.update(1, A)
     totals.end_without_notice(1)
     assert totals.sum() == TcpBytes(10, 20, 1, 1, complete=False)
@@ -196,7 +196,7 @@ def test_missing_notice_makes_totals_incomplete() -> None:
 
 
 def test_excluded_connections_do_not_count() -> None:
-    totals = TcpTotals()
+    totals = ConnectionCounts()
     totals.exclude({1, 2})
     totals.end(1, A)
     totals.update(2, A)  # found among our own descriptors: it was waiting to be accepted

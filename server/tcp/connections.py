@@ -43,7 +43,7 @@ class TcpBytes:
         )
 
 
-class TcpTotals:
+class ConnectionCounts:
     """Counts each connection, identified by its socket cookie, once: while it is open, or as it ended."""
 
     def __init__(self) -> None:
