@@ -14,7 +14,7 @@ from gradwire.bench.hosts.base import Network
 from gradwire.bench.hosts.rates import Rate
 from gradwire.bench.hosts.training import Trained, Trainer
 from gradwire.common.errors import DivergenceError, TaskError
-from gradwire.common.training.config import COMMAND_KEYS, read_toml
+from gradwire.deploy.flags import read_settings
 from gradwire.deploy.run.processes import Inbox
 
 # The codec, what comes back, and a step with which it converges.
@@ -68,10 +68,9 @@ def read_case(path: Path, task: str) -> Case:
     """A case from a run's TOML file, called as the file is.
 
     Raises:
-        ConfigError: no such file, or not TOML.
+        ConfigError: no such file, not TOML, or an unknown key.
     """
-    known = {key: value for key, value in read_toml(path).items() if key not in COMMAND_KEYS}
-    settings = {key: value for key, value in known.items() if key not in ("workers", "rounds")}
+    settings = {key: value for key, value in read_settings(path).items() if key not in ("workers", "rounds")}
     return Case(path.stem, {"task": task, **settings})
 
 

@@ -1,10 +1,10 @@
-"""Where errors leave the program: one line on standard error and an exit code, never a traceback unless asked for."""
+"""From errors to exit codes: one line on standard error, never a traceback unless asked for."""
 
 from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from gradwire.common.errors import (
@@ -17,58 +17,81 @@ from gradwire.common.errors import (
 )
 
 DEBUG = "GRADWIRE_DEBUG"
-# Exit codes; 0 means that the command did what it says.
+# Exit codes; 0 means success.
 FAILED, BAD_INPUT, BUDGET_SPENT, INTERRUPTED = 1, 2, 3, 130
 _RUN_FAILURES = (ByteMismatchError, DivergenceError, NotFiniteError, WireError)
 
 
-def complain(message: str) -> None:
-    """Say what went wrong: one line that starts with the program's name."""
+class CommandFailed(Exception):
+    """A command failed with a message for the user and an exit code of its own.
+
+    Attributes:
+        code: the exit code.
+        lines: output of the process that caused it, shown above the message.
+    """
+
+    def __init__(self, message: str, code: int = FAILED, lines: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.code, self.lines = code, tuple(lines)
+
+
+def print_message(message: str) -> None:
+    """Print one line on standard error, after the program's name."""
     print(f"gradwire: {' '.join(message.split())}", file=sys.stderr, flush=True)
 
 
-def guarded(call: Callable[[], Any]) -> int:
-    """Call a command and turn what comes of it into an exit code; a whole number that it returns is one.
+def run_command(command: Callable[[], Any]) -> int:
+    """Call a command and return its exit code: the whole number that it returns, else 0, or that of its error.
 
     Raises:
-        Exception: an error that nobody raised on purpose, and with GRADWIRE_DEBUG set every error.
+        Exception: an error that is not meant for the user; with GRADWIRE_DEBUG set, every error.
     """
     try:
-        result = call()
+        result = command()
         sys.stdout.flush()
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
-        return _reader_left()
+        return _after_broken_pipe()
     except Exception as error:
-        told = _told(error)
-        if told is None or os.environ.get(DEBUG):
+        failure = _for_user(error)
+        if failure is None or os.environ.get(DEBUG):
             raise
-        complain(told[0])
-        return told[1]
+        for line in failure.lines:
+            print(f"  {line}", file=sys.stderr)
+        print_message(str(failure))
+        return failure.code
     return result if isinstance(result, int) else 0
 
 
-def _told(error: Exception) -> tuple[str, int] | None:
-    """The line and the exit code of an error that is meant to be read by a user; None for any other."""
+def _for_user(error: Exception) -> CommandFailed | None:
+    """The message and exit code of an error that a user can act on; None for any other."""
+    if isinstance(error, CommandFailed):
+        return error
     if isinstance(error, BudgetError):
-        return str(error), BUDGET_SPENT
+        return CommandFailed(str(error), BUDGET_SPENT)
     if isinstance(error, GradwireError):
-        return str(error), FAILED if isinstance(error, _RUN_FAILURES) else BAD_INPUT
+        return CommandFailed(str(error), FAILED if isinstance(error, _RUN_FAILURES) else BAD_INPUT)
     if isinstance(error, MemoryError):
-        return f"out of memory ({str(error) or 'no more words'}): choose a smaller task, dim or codec", FAILED
+        what = str(error) or "no details"
+        return CommandFailed(f"out of memory ({what}): choose a smaller task, dim or codec")
     if type(error).__name__ == "Abort":
-        return "aborted", INTERRUPTED
-    format_message = getattr(error, "format_message", None)  # a usage error, typer's own or click's
+        return CommandFailed("aborted", INTERRUPTED)
+    return _usage_error(error)
+
+
+def _usage_error(error: Exception) -> CommandFailed | None:
+    """A command line that cannot be parsed, as typer or click reports it."""
+    format_message = getattr(error, "format_message", None)
     if format_message is None:
         return None
     context = getattr(error, "ctx", None)
     where = f" (see {context.command_path} --help)" if context is not None else ""
     message = format_message().rstrip(".")
-    return f"{message[:1].lower()}{message[1:]}{where}", BAD_INPUT
+    return CommandFailed(f"{message[:1].lower()}{message[1:]}{where}", BAD_INPUT)
 
 
-def _reader_left() -> int:
-    """The reader of our output went away: stay silent, at exit as well, where Python flushes once more."""
+def _after_broken_pipe() -> int:
+    """The reader of our output has exited: print nothing more, and nothing when Python flushes at exit."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return FAILED

@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Collection, Mapping
-from pathlib import Path
-from typing import Any
+from collections.abc import Collection
 
 from gradwire.common.codecs import AnyCodec, codecs, parse
 from gradwire.common.downlinks import check_downlink, resolve_downlink
@@ -13,29 +10,7 @@ from gradwire.common.errors import BudgetError, ConfigError, PrivacyError, SpecE
 from gradwire.common.privacy.accounting import affordable, require_accountant
 from gradwire.common.spec import bind_arguments, did_you_mean, parse_spec
 from gradwire.common.system.memory import require_fits
-from gradwire.common.training.config import KINDS, RunConfig, load_config, read_toml
-
-
-def resolve(config_file: Path | None, flags: Mapping[str, Any], state_dir: Path | None) -> RunConfig:
-    """The run's configuration; that of the run in ``state_dir`` where no other is given.
-
-    Raises:
-        ConfigError: none was given, or one that cannot be used.
-        LogError: the stored run cannot be read.
-    """
-    from gradwire.server.log.run_log import RunLog
-
-    named = "task" in flags or "task" in read_toml(config_file)
-    if named or state_dir is None or not RunLog.exists(state_dir):
-        return load_config(config_file, flags)
-    with RunLog.open(state_dir) as log:
-        stored = log.config
-    if config_file is None and not flags:
-        return stored
-    load_config(config_file, {**flags, "task": stored.task})  # what else is wrong with them comes first
-    raise ConfigError(
-        f"{state_dir} holds a run of {stored.task}: give no settings to go on with it, or its own, --task too"
-    )
+from gradwire.common.training.config import RunConfig
 
 
 def check(config: RunConfig, allow_task: Collection[str]) -> None:
@@ -120,17 +95,13 @@ def _check_privacy(codec: AnyCodec, config: RunConfig) -> None:
         )
 
 
-def checked_first(server: Callable[..., Any]) -> Callable[..., Any]:
-    """``gradwire server``, its settings checked before it makes a log: the server itself does not know the tasks."""
+def known_dim(config: RunConfig, asked: int | None) -> int | None:
+    """The coordinates that the model must have, after ``check_names``; None where nobody knows them yet.
 
-    @functools.wraps(server)
-    def checked(**given: Any) -> Any:
-        flags = {key: given[key] for key in (*KINDS, "lr") if given.get(key) is not None}
-        config = resolve(given["config"], flags, given["state_dir"])
-        dim = check_names(config)
-        asked = given.pop("dim")
-        if dim is not None and asked not in (None, dim):
-            raise ConfigError(f"dim is {asked}, {config.task} has {dim} coordinates: leave it out")
-        return server(**given, dim=asked if dim is None else dim)
-
-    return checked
+    Raises:
+        ConfigError: the task has another number of them than was asked for.
+    """
+    dim = check_names(config)
+    if dim is not None and asked not in (None, dim):
+        raise ConfigError(f"dim is {asked}, {config.task} has {dim} coordinates: leave it out")
+    return asked if dim is None else dim

@@ -1,10 +1,10 @@
-"""The entry point of the ``gradwire`` script: quiet on Ctrl-C from its first line on."""
+"""The entry point of the ``gradwire`` script: Ctrl-C prints no traceback, from its first line on."""
 
 from __future__ import annotations
 
 from gradwire.deploy import interrupts
 
-interrupts.leave()
+interrupts.exit_silently()
 
 
 def main() -> None:

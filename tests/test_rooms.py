@@ -78,7 +78,7 @@ ROOMS = {
     "server": Room(EDGE, (*WIRE, "numpy")),
     "worker": Room(EDGE, (*WIRE, *ARRAYS, "rich", "scipy", "sklearn", "pooch")),
     "deploy": Room(
-        ("gradwire.common", "gradwire.proto", "gradwire.server", "gradwire.worker", "gradwire.bench"),
+        ("gradwire.common", "gradwire.proto", "gradwire.server", "gradwire.worker"),
         (*WIRE, *TERMINAL, "numpy", "docker", "cryptography"),
     ),
     "bench": Room(
@@ -95,6 +95,7 @@ CALLS_NOWHERE = {"eval", "exec", "__import__"}
 BY_NAME = {
     "common/registry.py": "the files of the folder that asks",
     "common/extensions.py": "entry points of installed packages, and what the local command line allows",
+    "deploy/command_group.py": "the files of a folder of commands, and what installed packages declare as commands",
 }
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from queue import SimpleQueue
 
 from gradwire.bench.hosts.failure import TrainingFailed
-from gradwire.deploy.exit_codes import complain
+from gradwire.deploy.exit_codes import print_message
 from gradwire.deploy.run.processes import Inbox, signals_into
 
 
@@ -27,6 +27,6 @@ def concluded(measure: Callable[[], None]) -> int:
     except TrainingFailed as failure:
         for line in failure.lines:
             print(f"  {line}", file=sys.stderr)
-        complain(str(failure))
+        print_message(str(failure))
         return failure.code
     return 0

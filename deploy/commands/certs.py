@@ -1,4 +1,9 @@
-"""``gradwire certs``: an authority, a certificate for the server, and one for each worker."""
+"""Make certificates: for the server and for each worker.
+
+Examples:
+    gradwire certs --host train.example --worker alice --worker bob
+    gradwire certs --worker carol
+"""
 
 from __future__ import annotations
 
@@ -17,6 +22,7 @@ from gradwire.common.system import atomic
 from gradwire.common.transport.address import is_host
 from gradwire.common.transport.tls import SERVER_FILE, WORKER_FOLDER
 from gradwire.deploy.authority import Authority, certificate_pem, key_pem
+from gradwire.deploy.flags import AsJson
 
 CA_DAYS = 3650
 CA_CERTIFICATE, CA_KEY = Path("ca/ca.crt"), Path("ca/ca.key")
@@ -49,7 +55,7 @@ def certs(
     days: Annotated[int, typer.Option(help="Days that certificates are valid.", min=1, max=CA_DAYS)] = 365,
     force: Annotated[bool, typer.Option("--force", help="Replace certificates that exist.")] = False,
     missing: Annotated[bool, typer.Option("--missing", help="Make only those that do not exist.")] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Make certificates for TLS: an authority, one for the server, one for each worker.
 

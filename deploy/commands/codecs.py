@@ -1,4 +1,8 @@
-"""``gradwire codecs``: every codec with its bits, variance and privacy at one dimension."""
+"""List the codecs: bits, variance and privacy of each.
+
+Examples:
+    gradwire codecs --dim 795010
+"""
 
 from __future__ import annotations
 
@@ -8,20 +12,20 @@ from dataclasses import MISSING
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.codecs import codecs as registered
 from gradwire.common.errors import GradwireError
 from gradwire.common.spec import Spec, bind_arguments, parameter_fields, parse_spec
+from gradwire.deploy.flags import AsJson
+from gradwire.deploy.tables import plain_table, print_plain, wide_console
 
 DIM = 795_010  # an MNIST network with one hidden layer of 1000 units
 
 
 def codecs(
     dim: Annotated[int, typer.Option(help="Coordinates of the gradient.", min=1)] = DIM,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: AsJson = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Write docs/codecs.md.")] = False,
 ) -> None:
     """List the codecs: exact payload bits, variance and privacy of each.
@@ -75,20 +79,13 @@ def _finite(value: float) -> float | None:
 
 
 def _print(rows: list[dict[str, Any]], dim: int) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("codec", overflow="fold", min_width=20)
-    for title in ("bits", "a coordinate", "variance", "epsilon"):
-        table.add_column(title, justify="right", no_wrap=True)
+    table = plain_table("codec", "bits", "per coordinate", "variance", "epsilon", min_width=20)
     for title in ("unbiased", "length"):
         table.add_column(title, no_wrap=True)
     table.add_column("source", overflow="fold", min_width=16)
     for row in rows:
         table.add_row(*_cells(row))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=1000)  # a file has no width: keep each codec on one line
-    console.print(f"{dim:,} coordinates", markup=False, highlight=False)
-    console.print(table, markup=False, highlight=False)
+    print_plain(wide_console(), f"{dim:,} coordinates", table)
 
 
 PAGE = """# Every codec
@@ -104,7 +101,7 @@ one payload. Formula, guarantees and source stand in each codec's docstring. Len
 
 def page(rows: list[dict[str, Any]], dim: int) -> str:
     """The table as docs/codecs.md has it."""
-    head = ("codec", "bits", "a coordinate", "variance", "epsilon", "unbiased", "length", "source")
+    head = ("codec", "bits", "per coordinate", "variance", "epsilon", "unbiased", "length", "source")
     lines: list[tuple[str, ...]] = [head, ("---", "--:", "--:", "--:", "--:", "---", "---", "---")]
     for row in rows:
         name = f"[`{row['spec']}`](../{_module(row['name'])})"

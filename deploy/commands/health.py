@@ -1,4 +1,8 @@
-"""``gradwire health``: whether a server is up, for engines that ask again and again."""
+"""Check whether a server listens on this host: for containers.
+
+Examples:
+    gradwire health --port 50051
+"""
 
 from __future__ import annotations
 
@@ -9,34 +13,34 @@ from typing import Annotated
 import typer
 
 from gradwire.common.errors import ConfigError
-from gradwire.deploy.exit_codes import FAILED, complain
+from gradwire.deploy.exit_codes import FAILED, print_message
+from gradwire.deploy.options import PORT
 
-_TABLES = (
-    Path("/proc/net/tcp"),
-    Path("/proc/net/tcp6"),
-)  # of this network namespace, whoever owns the sockets
+# The TCP sockets of this network namespace, of all users.
+_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
 _LISTEN = "0A"  # TCP_LISTEN in <net/tcp_states.h>
 
 
 def health(
-    port: Annotated[int, typer.Option(help="Port of the server.", min=1, max=65535)] = 50051,
+    port: Annotated[int, typer.Option(help="Port of the server.", min=1, max=65535)] = PORT,
 ) -> int:
     """Exit with 0 when a server listens on this host's port, with 1 when none does.
 
-    It asks the kernel and opens no connection: one would have to bear a certificate, and its bytes would count among
-    those that the server measures. The server listens once its log is open and its certificates are read.
+    Reads the kernel's table of sockets and opens no connection: a connection would need a certificate, and its bytes
+    would count among those that the server measures. The server listens once its log is open and its certificates
+    are read.
     """
     if port in listening_ports():
         return 0
-    complain(f"nobody listens on port {port} of this host")
+    print_message(f"no process listens on port {port} of this host")
     return FAILED
 
 
 def listening_ports() -> frozenset[int]:
-    """The TCP ports that somebody listens on in this network namespace.
+    """The TCP ports in this network namespace on which a process listens.
 
     Raises:
-        ConfigError: this system does not tell (it is not Linux).
+        ConfigError: this system has no such table (it is not Linux).
     """
     try:
         return frozenset(port for table in _TABLES if table.exists() for port in _ports(table.read_text()))

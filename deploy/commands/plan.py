@@ -1,4 +1,9 @@
-"""``gradwire plan``: the codecs that fit a budget of bits and of epsilon, best first."""
+"""Choose a codec: those that fit, best first.
+
+Examples:
+    gradwire plan --dim 795010 --bits 2060
+    gradwire plan --task 'logistic(a9a)' --bits 1000 --epsilon 8 --rounds 200 --delta 1e-5
+"""
 
 from __future__ import annotations
 
@@ -11,8 +16,6 @@ from typing import Annotated, Any
 
 import numpy as np
 import typer
-from rich.console import Console
-from rich.table import Table
 
 from gradwire.common.codecs import AnyCodec, codecs
 from gradwire.common.errors import ConfigError, GradwireError
@@ -20,9 +23,12 @@ from gradwire.common.privacy.accounting import check_delta, check_epsilon, epsil
 from gradwire.common.randomness import SystemCoins
 from gradwire.common.spec import Spec
 from gradwire.common.system.results import to_json
+from gradwire.common.training.config import MAX_ROUNDS
+from gradwire.deploy.flags import AsJson
 from gradwire.deploy.planning.bounds import variance_lower_bound
 from gradwire.deploy.planning.fitting import fitted
 from gradwire.deploy.planning.spelling import shortest_spec
+from gradwire.deploy.tables import plain_table, print_plain, wide_console
 from gradwire.deploy.units import counted
 from gradwire.worker.tasks import parse_task
 
@@ -61,9 +67,9 @@ def plan(
     epsilon: Annotated[
         float | None, typer.Option(help="Privacy budget of a worker for all rounds; lists private codecs.")
     ] = None,
-    rounds: Annotated[int, typer.Option(help="Rounds of the run that shares it.", min=1, max=1 << 40)] = 1,
+    rounds: Annotated[int, typer.Option(help="Rounds of the run that shares it.", min=1, max=MAX_ROUNDS)] = 1,
     delta: Annotated[float | None, typer.Option(help="Account for the rounds at this delta.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """List the codecs that fit, best first: bits, variance, epsilon, what encoding costs, and how to use them.
 
@@ -197,28 +203,24 @@ def _rank(row: dict[str, Any]) -> tuple[bool, float, int]:
 def _nothing(wanted: Wanted) -> str:
     text = f"no codec has {wanted.dim:,} coordinates in {wanted.bits:,} bits"
     if wanted.epsilon is not None:
-        text += f" with epsilon {wanted.epsilon_per_push:.4g} a push"
+        text += f" with epsilon {wanted.epsilon_per_push:.4g} per push"
     return f"{text}: allow more bits" + (", a larger epsilon or fewer rounds" if wanted.epsilon else "")
 
 
 def _print(rows: list[dict[str, Any]], wanted: Wanted) -> None:
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("codec", overflow="fold", min_width=24)
-    titles = ["bits", "variance", "x bound"]
     private = any(row["epsilon_per_push"] is not None for row in rows)
-    titles += ["epsilon a push", f"in {counted(wanted.rounds, 'round')}"] if private else []
-    for title in (*titles, "encode", "decode"):
-        table.add_column(title, justify="right", no_wrap=True)
+    titles = ["epsilon per push", f"in {counted(wanted.rounds, 'round')}"] if private else []
+    table = plain_table("codec", "bits", "variance", "x bound", *titles, "encode", "decode", min_width=24)
     table.add_column("", no_wrap=True)
     for row in rows:
         table.add_row(*_cells(row, private))
-    console = Console()
-    if not console.is_terminal:
-        console = Console(width=1000)
-    console.print(f"{wanted.dim:,} coordinates in at most {wanted.bits:,} bits, best first")
-    console.print(table, markup=False, highlight=False)
-    console.print("times are measured here; to use the first:", markup=False, highlight=False)
-    console.print(f"  {rows[0]['command']}", soft_wrap=True, markup=False, highlight=False)
+    print_plain(
+        wide_console(),
+        f"{wanted.dim:,} coordinates in at most {wanted.bits:,} bits, best first",
+        table,
+        "times are measured here; to use the first:",
+        f"  {rows[0]['command']}",
+    )
 
 
 def _cells(row: dict[str, Any], private: bool) -> list[str]:

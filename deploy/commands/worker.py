@@ -1,4 +1,8 @@
-"""``gradwire worker``: take part in a run."""
+"""Take part in a run: compute gradients, send their payloads.
+
+Examples:
+    gradwire worker --server 127.0.0.1:50051 --name alice --count 2
+"""
 
 from __future__ import annotations
 

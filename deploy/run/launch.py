@@ -1,4 +1,4 @@
-"""From what the command line of ``gradwire run`` asked for to an exit code."""
+"""``gradwire run``: from its settings and options to an exit code."""
 
 from __future__ import annotations
 
@@ -6,9 +6,8 @@ import shlex
 import shutil
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -16,169 +15,138 @@ from rich.console import Console
 
 from gradwire.common.system.results import ResultFile, to_json
 from gradwire.common.training.config import RunConfig
-from gradwire.deploy.exit_codes import FAILED, complain
-from gradwire.deploy.preflight import check, resolve
-from gradwire.deploy.run.hosting import processes_for, shares, sizes
+from gradwire.deploy.exit_codes import FAILED, CommandFailed
+from gradwire.deploy.flags import as_flags, given_settings
+from gradwire.deploy.options import RunOptions
+from gradwire.deploy.preflight import check
 from gradwire.deploy.run.live import display_for
+from gradwire.deploy.run.placement import processes_for, worker_ranges
 from gradwire.deploy.run.processes import PROGRAM
 from gradwire.deploy.run.report import print_report
 from gradwire.deploy.run.supervisor import Failure, Outcome, Plan, Supervisor
 from gradwire.deploy.run.view import View
+from gradwire.deploy.stored_run import resolve, stored_run
+from gradwire.deploy.tables import print_plain
 from gradwire.deploy.units import counted
 
-RETRY_FOR = 300  # seconds that workers wait for a server that is being started again
+RETRY_FOR = 300  # seconds that workers wait for a server that is being restarted
 
 
-@dataclass(frozen=True)
-class Request:
-    """What the command line asked for.
+def launch(settings: Mapping[str, Any], options: RunOptions, program: Sequence[str] = PROGRAM) -> int:
+    """Train on this machine and return the exit code.
 
-    Attributes:
-        flags: the run's own settings that were given, by name.
-        processes: None for one a core, or as many as the run began with where that matters.
-        json_to: a file, ``-`` for standard output, or None.
-        state_dir: None for a temporary folder.
+    Args:
+        settings: of the run, those that were given.
+        options: of the command.
         program: the command that takes the arguments of ``gradwire server`` and ``gradwire worker``.
-    """
-
-    flags: Mapping[str, Any] = field(default_factory=dict)
-    config_file: Path | None = None
-    processes: int | None = None
-    allow_task: tuple[str, ...] = ()
-    json_to: str | None = None
-    state_dir: Path | None = None
-    keep_state: bool = False
-    verbose: bool = False
-    program: tuple[str, ...] = PROGRAM
-
-
-def launch(request: Request) -> int:
-    """Carry out a request and return the exit code.
 
     Raises:
-        GradwireError: the request cannot be carried out; nothing was started.
+        GradwireError: the run cannot be started; nothing was started.
+        CommandFailed: the run ended before its end.
     """
-    config = resolve(request.config_file, request.flags, request.state_dir)
-    if request.json_to is not None and request.json_to != "-":
-        ResultFile(request.json_to).check()
-    check(config, request.allow_task)
-    console = Console(file=sys.stderr if request.json_to == "-" else sys.stdout)
-    with _state_dir(request, console) as folder:
-        workers = worker_arguments(request, config, folder)
+    stored = stored_run(options.state_dir)
+    config = resolve(settings, stored)
+    if options.json is not None and options.json != "-":
+        ResultFile(options.json).check()
+    check(config, options.allow_task)
+    console = Console(file=sys.stderr if options.json == "-" else sys.stdout)
+    view = View(config.rounds, config.workers, config.max_epsilon, config.delta)
+    with _state_dir(options, console) as folder:
+        processes = processes_for(config.workers, options.processes, folder, stored)
+        ranges = worker_ranges(config.workers, processes)
         plan = Plan(
-            (*server_arguments(request), "--state-dir", str(folder)),
-            workers,
-            request.program,
-            hosted=tuple(sizes(config.workers, len(workers))),
+            server_arguments(config, folder),
+            tuple(worker_arguments(config, options, folder, i, ids) for i, ids in enumerate(ranges)),
+            tuple(program),
+            hosted=tuple(map(len, ranges)),
             spare=config.workers - config.needed,
         )
-        view = View(config.rounds, config.workers, config.max_epsilon, config.delta)
-        with display_for(console, view, verbose=request.verbose) as display:
+        with display_for(console, view, verbose=options.verbose) as display:
             display.note(
                 f"{config.task}, {config.codec}: {counted(config.workers, 'worker')} in "
-                f"{counted(len(workers), 'process')}, {counted(config.rounds, 'round')}"
+                f"{counted(processes, 'process')}, {counted(config.rounds, 'round')}"
             )
             outcome = Supervisor(plan, display).run()
-    kept = folder if request.state_dir is not None or request.keep_state else None
-    return _conclude(outcome, request, kept, view, console)
+    kept = folder if options.state_dir is not None or options.keep_state else None
+    return _conclude(outcome, options, kept, view, console)
 
 
-def server_arguments(request: Request) -> tuple[str, ...]:
-    """The run's settings for the server, just as they were given here: it decides whether they fit a stored run."""
-    config = ("--config", str(request.config_file)) if request.config_file is not None else ()
-    return (*config, *(_as_flag(name, value) for name, value in request.flags.items()))
+def server_arguments(config: RunConfig, folder: Path) -> tuple[str, ...]:
+    """Arguments of ``gradwire server``, its address apart: a resumed run must be given the configuration in its log."""
+    return (*as_flags(given_settings(config)), "--state-dir", str(folder))
 
 
-def _as_flag(name: str, value: Any) -> str:
-    flag = name.replace("_", "-")
-    if isinstance(value, bool):
-        return f"--{flag}" if value else f"--no-{flag}"
-    return f"--{flag}={value}"
+def worker_arguments(
+    config: RunConfig, options: RunOptions, folder: Path, number: int, ids: range
+) -> tuple[str, ...]:
+    """Arguments of one ``gradwire worker`` process, the server's address apart.
 
-
-def privacy_arguments(config: RunConfig) -> tuple[str, ...]:
-    """The worker's own limits, as this machine's user set them for the run."""
-    budget = [f"--max-epsilon={config.max_epsilon!r}"] if config.max_epsilon else []
-    budget += [f"--delta={config.delta!r}"] if config.delta else []
-    return (*budget, *(["--report-metrics"] if config.report_metrics else []))
-
-
-def worker_arguments(request: Request, config: RunConfig, folder: Path) -> tuple[tuple[str, ...], ...]:
-    """One tuple of arguments a worker process.
-
-    Raises:
-        ConfigError: more processes than workers, or none, or not those that have what the workers need to go on.
+    Args:
+        config: its privacy budget becomes the worker's own.
+        options: its allowed tasks are passed on.
+        folder: of the run; the process keeps its state in a folder inside.
+        number: of the process.
+        ids: the workers that it hosts.
     """
-    processes = processes_for(config.workers, request.processes, folder)
-    allowed = [word for target in request.allow_task for word in ("--allow-task", target)]
-    return tuple(
-        (
-            "--name",
-            f"worker-{i}",
-            "--workers",
-            ids,
-            "--state-dir",
-            str(folder / f"worker-{i}"),
-            "--retry-for",
-            str(RETRY_FOR),
-            *allowed,
-            *privacy_arguments(config),
-        )
-        for i, ids in enumerate(shares(config.workers, processes))
-    )
+    name = f"worker-{number}"
+    words = ["--name", name, "--workers", f"{ids.start}-{ids.stop - 1}", "--state-dir", str(folder / name)]
+    words += ["--retry-for", str(RETRY_FOR), *_allowed(options)]
+    limits = ("max_epsilon", "delta", "report_metrics")
+    given = given_settings(config)
+    return (*words, *as_flags({limit: given[limit] for limit in limits if limit in given}))
+
+
+def _allowed(options: RunOptions) -> list[str]:
+    return [word for target in options.allow_task for word in ("--allow-task", target)]
 
 
 @contextmanager
-def _state_dir(request: Request, console: Console) -> Iterator[Path]:
-    if request.state_dir is not None:
-        yield request.state_dir
+def _state_dir(options: RunOptions, console: Console) -> Iterator[Path]:
+    if options.state_dir is not None:
+        yield options.state_dir
         return
     folder = Path(tempfile.mkdtemp(prefix="gradwire-"))
     try:
         yield folder
     finally:
-        if request.keep_state:
-            console.print(f"the run is kept in {folder}", soft_wrap=True, markup=False, highlight=False)
+        if options.keep_state:
+            print_plain(console, f"the run is kept in {folder}")
         else:
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def _conclude(outcome: Outcome, request: Request, kept: Path | None, view: View, console: Console) -> int:
+def _conclude(outcome: Outcome, options: RunOptions, kept: Path | None, view: View, console: Console) -> int:
     summary = outcome.summary
     if summary is not None:
         summary = {**summary, "restarts": outcome.restarts}
         print_report(console, summary)
-        _write_json(summary, request.json_to)
+        _write_json(summary, options.json)
     if outcome.failure is not None:
-        return _tell(outcome.failure, request, kept, view)
+        raise _with_hint(outcome.failure, options, kept, view)
     passed = summary is not None and summary["predicted_equals_measured"] and summary["replicas_agree"]
     return 0 if passed else FAILED
 
 
-def _tell(failure: Failure, request: Request, kept: Path | None, view: View) -> int:
-    """Say why the run ended, and how it can go on from the folder that was kept."""
-    for line in failure.lines:
-        print(f"  {line}", file=sys.stderr)
+def _with_hint(failure: Failure, options: RunOptions, kept: Path | None, view: View) -> CommandFailed:
+    """The failure, and how the run can be resumed from the folder that was kept."""
     hint = ""
     if failure.can_go_on and view.round:
-        how = f"`{_resuming(request, kept)}` goes on" if kept else "pass --state-dir to be able to go on"
+        how = f"`{_resuming(options, kept)}` goes on" if kept else "pass --state-dir to be able to go on"
         hint = f" after round {view.round} of {view.rounds}; {how}"
-    complain(f"{failure.message}{hint}")
-    return failure.code
+    return CommandFailed(f"{failure.message}{hint}", failure.code, failure.lines)
 
 
-def _resuming(request: Request, folder: Path) -> str:
-    """The command that goes on: what the log does not hold, and the workers' own folders need, is said again."""
+def _resuming(options: RunOptions, folder: Path) -> str:
+    """The command that resumes the run: its settings are in the log, these options are not."""
     words = ["gradwire", "run", "--state-dir", str(folder)]
-    words += [] if request.processes is None else ["--processes", str(request.processes)]
-    words += [word for target in request.allow_task for word in ("--allow-task", target)]
-    return shlex.join(words)
+    words += [] if options.processes is None else ["--processes", str(options.processes)]
+    return shlex.join([*words, *_allowed(options)])
 
 
-def _write_json(summary: Mapping[str, Any], json_to: str | None) -> None:
+def _write_json(summary: Mapping[str, Any], path: str | None) -> None:
     """To standard output, or to a file that is written whole or not at all."""
     text = to_json(summary, indent=2) + "\n"
-    if json_to == "-":
+    if path == "-":
         sys.stdout.write(text)
-    elif json_to is not None:
-        ResultFile(json_to).write(text)
+    elif path is not None:
+        ResultFile(path).write(text)

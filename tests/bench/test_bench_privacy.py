@@ -12,11 +12,12 @@ import pytest
 from scipy import stats
 from typer.testing import CliRunner
 
-from gradwire.bench.audit import audit, lower_bound
-from gradwire.bench.command import bench
-from gradwire.bench.privacy import ROWS, measure, squared_errors
+from gradwire.bench.commands.audit import epsilon_bounds, lower_bound
+from gradwire.bench.commands.privacy import measure, squared_errors
+from gradwire.bench.private_schemes import ROWS
 from gradwire.common.codecs import AnyCodec, parse
 from gradwire.common.spec import parse_spec
+from gradwire.deploy.cli import app
 from tests.common.codecs import mutants
 from tests.common.codecs.chance import Chance
 from tests.common.codecs.coins import coins
@@ -25,7 +26,7 @@ RR = parse_spec("rr(1)")
 
 
 def run(*arguments: str) -> Any:
-    return CliRunner().invoke(bench, list(arguments))
+    return CliRunner().invoke(app, ["bench", *arguments])
 
 
 # ---- the table ---------------------------------------------------------------------------------------------
@@ -88,7 +89,7 @@ def test_bounds_of_nothing() -> None:
 def test_honest_codecs_pass(spec: str, chance: Chance) -> None:
     """No bound is above the stated epsilon."""
     codec = parse(spec, 4)
-    bounds = [f.bound for f in audit(codec, 400, 1 - chance.rate, coins(chance.rng))]
+    bounds = [f.bound for f in epsilon_bounds(codec, 400, 1 - chance.rate, coins(chance.rng))]
     assert max(bounds) <= codec.epsilon, f"{codec}: {bounds}; {chance}"
 
 
@@ -108,7 +109,7 @@ def test_codecs_that_promise_too_much_are_found(
     mutant: Callable[[], AnyCodec], fault: str, chance: Chance
 ) -> None:
     codec = mutant()
-    bounds = [f.bound for f in audit(codec, 300, 1 - chance.rate, coins(chance.rng))]
+    bounds = [f.bound for f in epsilon_bounds(codec, 300, 1 - chance.rate, coins(chance.rng))]
     assert max(bounds) > codec.epsilon, f"{fault}: {bounds}"
 
 

@@ -5,7 +5,7 @@ import math
 
 import pytest
 
-from gradwire.bench import private_run as bench
+from gradwire.bench.commands import private_run as bench
 from gradwire.common.errors import ConfigError
 from gradwire.common.privacy.accounting import epsilon_for
 

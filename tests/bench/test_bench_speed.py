@@ -6,10 +6,10 @@ import math
 import numpy as np
 import pytest
 
-from gradwire.bench import codecs as bench_codecs
 from gradwire.bench import timing
-from gradwire.bench.codecs import speeds
-from gradwire.bench.hadamard import hadamard, one_pass_a_level
+from gradwire.bench.commands import codecs as bench_codecs
+from gradwire.bench.commands.codecs import codecs as speeds
+from gradwire.bench.commands.hadamard import hadamard, one_pass_a_level
 from gradwire.common.arrays.hadamard import hadamard_transform
 from gradwire.common.codecs import codecs, parse
 from gradwire.common.errors import ConfigError

@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from gradwire.bench.commands.variance import measure, variance
 from gradwire.bench.schemes import BUDGETS, DIM, SCHEMES, Stated
-from gradwire.bench.variance import measure, variance
 from gradwire.common.errors import ConfigError, SpecError
 from gradwire.deploy.planning.bounds import variance_lower_bound
 
@@ -122,7 +122,7 @@ def test_pictures_that_cannot_be_drawn_are_refused_first(tmp_path: Path) -> None
 def test_pictures_need_matplotlib() -> None:
     code = (
         "import sys; sys.modules['matplotlib'] = None\n"
-        "from pathlib import Path; from gradwire.bench.variance import variance\n"
+        "from pathlib import Path; from gradwire.bench.commands.variance import variance\n"
         "variance(plot=Path('x.png'))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)

@@ -12,8 +12,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from gradwire.deploy import cli
-from gradwire.deploy.commands import run as local
-from gradwire.deploy.run.launch import Request
+from gradwire.deploy.commands import run
+from gradwire.deploy.run.launch import launch
 
 FAKES = Path(__file__).with_name("fakes.py")
 PATIENCE = 60.0  # seconds until a test gives up: far more than anything here takes
@@ -108,5 +108,5 @@ def stage(fault: str, *words: str) -> Iterator[Stage]:
 
 
 if __name__ == "__main__":
-    local.Request = functools.partial(Request, program=program(sys.argv[1]))  # type: ignore[misc, assignment]
+    run.launch = functools.partial(launch, program=program(sys.argv[1]))
     sys.exit(cli.call(sys.argv[2:]))

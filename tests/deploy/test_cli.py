@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from gradwire.common.errors import ByteMismatchError, ConfigError, DataError, NotFiniteError, Unavailable
 from gradwire.deploy import cli
 from gradwire.deploy.commands import codecs
-from gradwire.deploy.exit_codes import guarded
+from gradwire.deploy.exit_codes import CommandFailed, run_command
 
 runner = CliRunner()
 
@@ -22,8 +22,14 @@ def commands() -> Iterator[tuple[str, ...]]:
     """Every command and sub-command, by the words that call it."""
     for name, entry in cli.COMMANDS.items():
         yield (name,)
-        inner = getattr(entry.command(name), "commands", {})
-        yield from ((name, sub) for sub in inner)
+        yield from ((name, sub) for sub in getattr(entry.load(), "commands", {}))
+
+
+def loaded(words: tuple[str, ...]) -> Any:
+    command = cli.COMMANDS[words[0]].load()
+    for word in words[1:]:
+        command = command.commands[word].load()
+    return command
 
 
 @pytest.mark.parametrize("words", [(), *commands()], ids=" ".join)
@@ -38,11 +44,20 @@ def test_help_ends_with_an_example(words: tuple[str, ...]) -> None:
 
 @pytest.mark.parametrize("words", list(commands()), ids=" ".join)
 def test_help_explains_every_option(words: tuple[str, ...]) -> None:
-    command: Any = cli.COMMANDS[words[0]].command(words[0])
-    for word in words[1:]:
-        command = command.commands[word]
-    unexplained = [param.name for param in command.params if not getattr(param, "help", None)]
+    unexplained = [param.name for param in loaded(words).params if not getattr(param, "help", None)]
     assert not unexplained
+
+
+@pytest.mark.parametrize("words", list(commands()), ids=" ".join)
+def test_help_shows_every_flag_in_full(words: tuple[str, ...]) -> None:
+    """At 80 columns texts are wrapped, and nothing is cut."""
+    output = runner.invoke(cli.app, [*words, "--help"], env={"COLUMNS": "80"}, terminal_width=80).output
+    shown = "".join(output.split())
+    for param in loaded(words).params:
+        for flag in (*param.opts, *param.secondary_opts):
+            assert not flag.startswith("-") or flag in output
+        if param.param_type_name == "option":
+            assert "".join(param.help.split()) in shown
 
 
 def python(program: str, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -82,7 +97,8 @@ assert not loaded, loaded
 def test_help_lists_every_command() -> None:
     output = runner.invoke(cli.app, ["--help"]).output
     for name, entry in cli.COMMANDS.items():
-        assert f"{name} " in output and entry.summary in output
+        summary, _ = entry.documentation
+        assert f"{name} " in output and summary and summary in output
 
 
 @pytest.mark.parametrize("group", ["bench", "data"])
@@ -152,23 +168,28 @@ def raising(error: BaseException) -> Callable[[], None]:
     ("error", "code"),
     [
         (ConfigError("x"), 2), (DataError("x"), 2), (ByteMismatchError("x"), 1), (Unavailable("x"), 1),
-        (NotFiniteError("x"), 1), (MemoryError("x"), 1), (KeyboardInterrupt(), 130), (typer.Abort(), 130),
-        (typer.BadParameter("x"), 2),
+        (NotFiniteError("x"), 1), (CommandFailed("x", 7), 7), (MemoryError("x"), 1), (KeyboardInterrupt(), 130),
+        (typer.Abort(), 130), (typer.BadParameter("x"), 2),
     ],
 )  # fmt: skip
 def test_exit_codes(error: BaseException, code: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("GRADWIRE_DEBUG", raising=False)
-    assert guarded(raising(error)) == code
+    assert run_command(raising(error)) == code
 
 
-def test_an_error_of_several_lines_is_told_in_one(capsys: pytest.CaptureFixture[str]) -> None:
-    guarded(raising(ConfigError("a\n  b")))
+def test_a_failure_shows_the_lines_that_led_to_it(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run_command(raising(CommandFailed("worker-3: no such data", 2, ("a log line",)))) == 2
+    assert capsys.readouterr().err == "  a log line\ngradwire: worker-3: no such data\n"
+
+
+def test_an_error_of_several_lines_is_printed_in_one(capsys: pytest.CaptureFixture[str]) -> None:
+    run_command(raising(ConfigError("a\n  b")))
     assert capsys.readouterr().err == "gradwire: a b\n"
 
 
 def test_a_bug_keeps_its_traceback() -> None:
     with pytest.raises(ZeroDivisionError):
-        guarded(raising(ZeroDivisionError()))
+        run_command(raising(ZeroDivisionError()))
 
 
 def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,7 +200,7 @@ def test_debug_shows_the_traceback(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_what_a_command_returns_is_the_exit_code() -> None:
-    assert [guarded(lambda value=value: value) for value in (None, 0, 1, "text")] == [0, 0, 1, 0]
+    assert [run_command(lambda value=value: value) for value in (None, 0, 1, "text")] == [0, 0, 1, 0]
 
 
 @pytest.mark.parametrize("words", [["codecs"], ["--help"]], ids=" ".join)

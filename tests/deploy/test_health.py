@@ -16,7 +16,7 @@ def test_healthy_while_somebody_listens(
         listener.bind((host, 0))
         port = listener.getsockname()[1]
         assert cli.call(["health", "--port", str(port)]) == 1  # bound alone
-        assert capsys.readouterr().err == f"gradwire: nobody listens on port {port} of this host\n"
+        assert capsys.readouterr().err == f"gradwire: no process listens on port {port} of this host\n"
         listener.listen()
         assert cli.call(["health", "--port", str(port)]) == 0
         listener.settimeout(0.0)

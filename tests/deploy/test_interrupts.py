@@ -24,9 +24,9 @@ def test_once_the_command_is_there_it_raises() -> None:
     program = start(
         "import signal\n"
         "from gradwire.deploy import cli, start\n"
-        "def command() -> None: signal.raise_signal(signal.SIGINT)\n"
-        "cli.Commands.listed = {'data': cli.Listed('', (), lambda: command)}\n"
-        "raise SystemExit(cli.call(['data']))\n"
+        "from gradwire.deploy.commands import health\n"
+        "health.health = lambda: signal.raise_signal(signal.SIGINT)\n"
+        "raise SystemExit(cli.call(['health']))\n"
     )
     assert program.communicate(timeout=TIMEOUT) == ("", "") and program.returncode == 130
 
@@ -35,7 +35,7 @@ def test_a_signal_that_is_ignored_stays_ignored() -> None:
     program = start(
         "import signal; signal.signal(signal.SIGINT, signal.SIG_IGN)\n"
         "from gradwire.deploy import interrupts, start\n"
-        "interrupts.take(); signal.raise_signal(signal.SIGINT); print('here')"
+        "interrupts.raise_keyboard_interrupt(); signal.raise_signal(signal.SIGINT); print('here')"
     )
     assert program.communicate(timeout=TIMEOUT) == ("here\n", "") and program.returncode == 0
 

@@ -94,7 +94,7 @@ def test_workers_find_the_server_and_are_as_many_as_it_waits_for() -> None:
 
 @pytest.mark.parametrize("command", ["server", "worker"])
 def test_every_flag_in_a_manifest_is_one_of_the_command(command: str) -> None:
-    known = {flag for param in cli.COMMANDS[command].command(command).params for flag in param.opts}
+    known = {flag for param in cli.COMMANDS[command].load().params for flag in param.opts}
     used = {
         word.partition("=")[0] for word in PODS[command]["containers"][0]["args"] if word.startswith("--")
     }

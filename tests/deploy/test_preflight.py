@@ -19,9 +19,12 @@ from gradwire.common.privacy.budget import Run
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.record import RoundRecord
 from gradwire.deploy import cli
-from gradwire.deploy.preflight import check, check_names, resolve
-from gradwire.deploy.run import hosting
-from gradwire.deploy.run.launch import Request, server_arguments, worker_arguments
+from gradwire.deploy.options import RunOptions
+from gradwire.deploy.preflight import check, check_names
+from gradwire.deploy.run import placement
+from gradwire.deploy.run.launch import server_arguments, worker_arguments
+from gradwire.deploy.run.placement import processes_for
+from gradwire.deploy.stored_run import resolve, stored_run
 from gradwire.server.log.run_log import RunLog
 from gradwire.server.serving import open_log
 from gradwire.server.shutdown import DONE_PREFIX
@@ -32,27 +35,20 @@ from tests.common.codecs.toys import PrivateToy
 STORED = RunConfig(task="mlp(digits)", workers=7, rounds=33)
 
 
-def stored_run(folder: Path) -> Path:
+def new_run(folder: Path) -> Path:
     RunLog.create(folder, STORED, b"0123456789abcdef").close()
     return folder
 
 
-def test_flags_override_the_file(tmp_path: Path) -> None:
-    file = tmp_path / "run.toml"
-    file.write_text('task = "mlp(digits)"\nrounds = 5\nworkers = 3\n')
-    config = resolve(file, {"rounds": 6}, None)
-    assert (config.task, config.rounds, config.workers) == ("mlp(digits)", 6, 3)
-
-
 def test_a_stored_run_needs_no_flags_and_is_left_free(tmp_path: Path) -> None:
-    folder = stored_run(tmp_path / "run")
-    assert resolve(None, {}, folder) == STORED
+    folder = new_run(tmp_path / "run")
+    assert resolve({}, stored_run(folder)) == STORED
     RunLog.open(folder).close()  # the server can have it
 
 
 def test_flags_stand_beside_a_stored_run(tmp_path: Path) -> None:
     # Whether they fit it is for the server to say.
-    config = resolve(None, {"task": "mlp(digits)", "workers": 2}, stored_run(tmp_path / "run"))
+    config = resolve({"task": "mlp(digits)", "workers": 2}, stored_run(new_run(tmp_path / "run")))
     assert config.workers == 2
 
 
@@ -64,12 +60,12 @@ def test_settings_without_a_task_beside_a_stored_run(
     tmp_path: Path, flags: dict[str, int], words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words):
-        resolve(None, flags, stored_run(tmp_path / "run"))
+        resolve(flags, stored_run(new_run(tmp_path / "run")))
 
 
 def test_a_new_folder_needs_a_task(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no task"):
-        resolve(None, {}, tmp_path / "run")
+        resolve({}, stored_run(tmp_path / "run"))
     assert not list(tmp_path.iterdir())
 
 
@@ -238,14 +234,18 @@ def test_a_workers_budget_without_meaning_is_one_line(
 
 
 def test_the_budget_reaches_the_workers(tmp_path: Path) -> None:
-    file = tmp_path / "run.toml"
-    file.write_text('task = "mlp(digits)"\nmax_epsilon = 8\ndelta = 1e-5\nreport_metrics = true\n')
-    config = resolve(file, {"max_epsilon": 4.0}, None)
-    assert (config.max_epsilon, config.delta, config.report_metrics) == (4.0, 1e-5, True)
-    request = Request({"max_epsilon": 4.0, "report_metrics": False}, file, processes=1)
-    assert server_arguments(request)[2:] == ("--max-epsilon=4.0", "--no-report-metrics")
-    (arguments,) = worker_arguments(request, config, tmp_path)
-    assert arguments[-3:] == ("--max-epsilon=4.0", "--delta=1e-05", "--report-metrics")
+    config = RunConfig(task="mlp(digits)", max_epsilon=4.0, delta=1e-5, report_metrics=True)
+    flags = ("--max-epsilon=4.0", "--delta=1e-05", "--report-metrics")
+    assert set(flags) < set(server_arguments(config, tmp_path))
+    options = RunOptions(allow_task=("a.b:c",))
+    assert worker_arguments(config, options, tmp_path, 1, range(2, 4)) == (
+        "--name", "worker-1", "--workers", "2-3", "--state-dir", str(tmp_path / "worker-1"),
+        "--retry-for", "300", "--allow-task", "a.b:c", *flags,
+    )  # fmt: skip
+
+
+def processes(folder: Path, asked: int | None = None) -> int:
+    return processes_for(4, asked, folder, stored_run(folder))
 
 
 def test_memories_stay_with_the_process_that_hosts_the_worker(
@@ -255,22 +255,20 @@ def test_memories_stay_with_the_process_that_hosts_the_worker(
     for process, worker in ((0, 0), (0, 1), (1, 2), (1, 3)):
         (tmp_path / f"worker-{process}").mkdir(exist_ok=True)
         (tmp_path / f"worker-{process}" / f"feedback-{worker}").touch()
-    assert len(worker_arguments(Request(processes=2), config, tmp_path)) == 2
-    monkeypatch.setattr(hosting, "cores", lambda: 3)
-    assert len(worker_arguments(Request(), config, tmp_path)) == 2
-    assert len(worker_arguments(Request(), config, tmp_path / "new")) == 3
-    for processes, lost in (
+    assert processes(tmp_path, 2) == 2
+    monkeypatch.setattr(placement, "cores", lambda: 3)
+    assert processes(tmp_path) == 2
+    assert processes(tmp_path / "new") == 3
+    for asked, lost in (
         (1, "worker 2 is with worker-1"),
         (3, "worker 3 is with worker-1"),
         (4, "worker 1 is"),
     ):
         with pytest.raises(ConfigError, match=f"{lost}.*pass --processes"):
-            worker_arguments(Request(processes=processes), config, tmp_path)
+            processes(tmp_path, asked)
     with RunLog.create(tmp_path, config, bytes(16)) as log:
         log.append(RoundRecord(0, (0,), (b"",), (1,)), None)
-    assert (
-        len(worker_arguments(Request(processes=1), config, tmp_path)) == 1
-    )  # finished: nobody encodes any more
+    assert processes(tmp_path, 1) == 1  # finished: no round needs the memories any more
 
 
 def test_ledgers_stay_with_the_process_that_they_are_of(
@@ -284,25 +282,25 @@ def test_ledgers_stay_with_the_process_that_they_are_of(
         ledger.admit(Run(bytes(16), b"codec", 0.5, frozenset(workers)))
         ledger.spend(0, dict.fromkeys(workers, b"payload"))
         ledger.close()
-    monkeypatch.setattr(hosting, "cores", lambda: 3)
-    assert len(worker_arguments(Request(), config, tmp_path)) == 2
-    assert len(worker_arguments(Request(processes=2), config, tmp_path)) == 2
-    for processes, first in ((1, 0), (3, 2), (4, 0)):
+    monkeypatch.setattr(placement, "cores", lambda: 3)
+    assert processes(tmp_path) == 2
+    assert processes(tmp_path, 2) == 2
+    for asked, first in ((1, 0), (3, 2), (4, 0)):
         with pytest.raises(ConfigError, match=f"ledger of worker {first} is with .* pass --processes as"):
-            worker_arguments(Request(processes=processes), config, tmp_path)
+            processes(tmp_path, asked)
     (tmp_path / "worker-1").rename(tmp_path / "worker-3")
     with pytest.raises(ConfigError, match=r"worker-3, which would not .* nor of any other number"):
-        worker_arguments(Request(), config, tmp_path)
+        processes(tmp_path)
     (tmp_path / "worker-3").rename(tmp_path / "worker-1")
     with RunLog.open(tmp_path) as log:
         log.append(RoundRecord(0, (0,), (b"",), (1,)), None)
-    assert len(worker_arguments(Request(), config, tmp_path)) == 2  # finished, and nobody has said so
+    assert processes(tmp_path) == 2  # finished, and nobody has said so
     with RunLog.open(tmp_path) as log:
         for name, ids in (("worker-0", (0, 1)), ("worker-1", (2, 3))):
             log.assign(name, ids)
             log.put(f"{DONE_PREFIX}{name}", "0")
-    assert len(worker_arguments(Request(processes=4), config, tmp_path)) == 4  # nobody is needed any more
+    assert processes(tmp_path, 4) == 4  # nobody is needed any more
     (tmp_path / "run.db").unlink()
     with RunLog.create(tmp_path, config, bytes(range(16))):
         pass
-    assert len(worker_arguments(Request(), config, tmp_path)) == 3  # another run asks for no ledger of before
+    assert processes(tmp_path) == 3  # another run asks for no ledger of before

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from gradwire.deploy.run.launch import Request, server_arguments
+from gradwire.common.training.config import RunConfig
+from gradwire.deploy.run.launch import server_arguments
 from tests.deploy.stage import command, stage
 
 
@@ -48,12 +49,11 @@ def test_state_is_kept_on_demand(temporary: Path) -> None:
     assert f"the run is kept in {folder}\n" in run.lines and (folder / "starts").is_file()
 
 
-def test_every_flag_reaches_the_server_as_it_was_given() -> None:
-    request = Request(
-        {"task": "mlp(digits)", "lr": 0.5, "evaluate_every": 3, "deadline": -1.0}, Path("run.toml")
-    )
-    assert server_arguments(request) == (
-        "--config", "run.toml", "--task=mlp(digits)", "--lr=0.5", "--evaluate-every=3", "--deadline=-1.0",
+def test_the_server_is_given_what_differs_from_the_defaults(tmp_path: Path) -> None:
+    config = RunConfig(task="mlp(digits)", optimizer="sgd(lr=0.5)", evaluate_every=3, report_metrics=True)
+    assert server_arguments(config, tmp_path) == (
+        "--task=mlp(digits)", "--optimizer=sgd(lr=0.5)", "--report-metrics", "--evaluate-every=3", "--state-dir",
+        str(tmp_path),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from gradwire.deploy.run import processes
-from gradwire.deploy.run.hosting import shares
+from gradwire.deploy.run.placement import worker_ranges
 from gradwire.deploy.run.processes import (
     Child,
     Ended,
@@ -50,7 +50,8 @@ class Recorder:
 
 def supervise(fault: str, folder: Path, display: Recorder | None = None, **limits: Any) -> Outcome:
     workers = tuple(
-        ("--name", f"worker-{i}", "--workers", ids, "--retry-for", "9") for i, ids in enumerate(shares(4, 2))
+        ("--name", f"worker-{i}", "--workers", ids, "--retry-for", "9")
+        for i, ids in enumerate(("0-1", "2-3"))
     )
     plan = Plan(("--state-dir", str(folder / "run")), workers, program(fault), **limits)
     return Supervisor(plan, display or Recorder()).run()
@@ -177,9 +178,8 @@ def test_a_grandchild_that_holds_the_pipe_does_not_hold_the_run(monkeypatch: pyt
 
 
 @pytest.mark.parametrize(("workers", "processes"), [(1, 1), (4, 4), (7, 2), (10, 3), (100, 7)])
-def test_shares_are_contiguous_and_even(workers: int, processes: int) -> None:
-    ranges = [tuple(map(int, ids.split("-"))) for ids in shares(workers, processes)]
-    ids = [i for low, high in ranges for i in range(low, high + 1)]
-    sizes = {high - low + 1 for low, high in ranges}
-    assert ids == list(range(workers)) and len(ranges) == processes
+def test_worker_ranges_are_contiguous_and_even(workers: int, processes: int) -> None:
+    ranges = worker_ranges(workers, processes)
+    sizes = set(map(len, ranges))
+    assert [i for ids in ranges for i in ids] == list(range(workers)) and len(ranges) == processes
     assert max(sizes) - min(sizes) <= 1

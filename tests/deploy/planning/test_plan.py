@@ -10,13 +10,13 @@ from gradwire.common.codecs import codecs, parse, registry
 from gradwire.common.errors import SpecError
 from gradwire.common.privacy.accounting import affordable, epsilon_for
 from gradwire.common.spec import parse_spec
-from gradwire.common.training.config import RunConfig
+from gradwire.common.training.config import RunConfig, load_config
 from gradwire.deploy import cli
 from gradwire.deploy.commands.plan import plan
+from gradwire.deploy.options import RunOptions
 from gradwire.deploy.planning.fitting import largest, templates
 from gradwire.deploy.planning.spelling import shortest_spec
-from gradwire.deploy.preflight import check, resolve
-from gradwire.deploy.run.launch import Request
+from gradwire.deploy.preflight import check
 from gradwire.worker.encoder import Encoder
 from gradwire.worker.tasks import build_task
 from tests.common.codecs.toys import PrivateToy
@@ -32,9 +32,9 @@ def runs(command: str, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
     """The configuration that a printed command line asks for, checked as it checks it; nothing is started."""
     asked: list[RunConfig] = []
 
-    def only_check(request: Request) -> int:
-        config = resolve(request.config_file, request.flags, request.state_dir)
-        check(config, request.allow_task)
+    def only_check(settings: dict[str, Any], options: RunOptions) -> int:
+        config = load_config(settings)
+        check(config, options.allow_task)
         asked.append(config)
         return 0
 

@@ -1,4 +1,8 @@
-"""Speed of the Walsh-Hadamard transform, against one copy of the array."""
+"""Speed of the transform.
+
+Examples:
+    gradwire bench hadamard --size 1048576
+"""
 
 from __future__ import annotations
 
@@ -14,6 +18,7 @@ from gradwire.bench.backends import BackendOption, chosen, place
 from gradwire.bench.timing import Timing, against, machine
 from gradwire.common.arrays.hadamard import hadamard_transform
 from gradwire.common.errors import ConfigError
+from gradwire.deploy.flags import AsJson
 
 SIZES = (1 << 16, 1 << 20, 1 << 24)
 
@@ -22,7 +27,7 @@ def hadamard(
     size: Annotated[list[int] | None, typer.Option(help="Values, a power of two.", min=1)] = None,
     backend: BackendOption = None,
     repeats: Annotated[int, typer.Option(help="Timed calls of each.", min=1)] = 101,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Time the transform of float32 values in copies of their array, beside one NumPy pass for each level.
 

@@ -1,4 +1,8 @@
-"""Encode and decode speed of every codec, on every backend at hand, against one copy of the same gradient."""
+"""Speed of every codec, on NumPy and torch.
+
+Examples:
+    gradwire bench codecs --codec 'cuq(levels=15)' --dim 1000000
+"""
 
 from __future__ import annotations
 
@@ -12,14 +16,16 @@ import typer
 
 from gradwire.bench.backends import BackendOption, Placed, chosen, place
 from gradwire.bench.timing import Timing, against, machine, short
-from gradwire.common.codecs import AnyCodec, codecs, parse
+from gradwire.common.codecs import AnyCodec, parse
+from gradwire.common.codecs import codecs as registered
 from gradwire.common.errors import SpecError
 from gradwire.common.randomness import SeededCoins
+from gradwire.deploy.flags import AsJson
 
 DIMS = (1 << 20, 12_332_010)  # the latter: parameters of the larger network of [V] section 7
 
 
-def speeds(
+def codecs(
     codec: Annotated[
         list[str] | None, typer.Option(help="Specs to time; default: one of each codec.")
     ] = None,
@@ -27,7 +33,7 @@ def speeds(
     backend: BackendOption = None,
     repeats: Annotated[int, typer.Option(help="Timed calls of each, at most.", min=1)] = 9,
     seconds: Annotated[float, typer.Option(help="Time for each, about.", min=0.0)] = 2.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Time encode and decode of every codec, on NumPy and torch, in copies of the same float32 gradient.
 
@@ -94,7 +100,7 @@ def _timed(
 
 def _specs() -> list[str]:
     """Of every family the example that stands for real gradients."""
-    return [max(cls.examples(), key=lambda e: e.dim).spec for _, cls in sorted(codecs().items())]
+    return [max(cls.examples(), key=lambda e: e.dim).spec for _, cls in sorted(registered().items())]
 
 
 def _written(timing: Timing) -> dict[str, float]:

@@ -1,4 +1,8 @@
-"""Private training over gRPC: what each mechanism leaves of the test error at one budget, against none."""
+"""Test errors under one privacy budget.
+
+Examples:
+    gradwire bench private-run --epsilon 8 --epsilon 2
+"""
 
 from __future__ import annotations
 
@@ -22,7 +26,10 @@ from gradwire.common.codecs import parse
 from gradwire.common.errors import TaskError
 from gradwire.common.privacy.accounting import check_delta, check_epsilon, epsilon_for
 from gradwire.common.system.results import to_json
-from gradwire.deploy.run.launch import Request, launch
+from gradwire.deploy.exit_codes import CommandFailed
+from gradwire.deploy.flags import AsJson
+from gradwire.deploy.options import RunOptions
+from gradwire.deploy.run.launch import launch
 from gradwire.worker.tasks import build_task
 
 
@@ -61,7 +68,7 @@ def private_run(
     runs: Annotated[int, typer.Option(help="Runs of each scheme, with coins of their own.", min=1)] = 3,
     bound: Annotated[float, typer.Option(help="Public bound that gradients are clipped to.")] = 0.5,
     radius: Annotated[float, typer.Option(help="Public guess of the solution's length, for the rate.")] = 4.0,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train with every mechanism at the same budget and the same rounds, and without privacy: the test error of each.
 
@@ -99,20 +106,24 @@ def _cases(budgets: list[float]) -> Iterator[tuple[Scheme, float | None]]:
     yield from ((scheme, budget) for budget in budgets for scheme in SCHEMES if scheme.private)
 
 
-def _trained(flags: dict[str, Any]) -> dict[str, Any]:
-    """The summary of one `gradwire run`.
+def _trained(settings: dict[str, Any]) -> dict[str, Any]:
+    """The summary of one ``gradwire run``.
 
     Raises:
-        TaskError: it failed; its own last lines are on standard error.
+        TaskError: it failed; its output is on standard error.
     """
     with tempfile.TemporaryDirectory(prefix="gradwire-") as folder:
         file = Path(folder) / "summary.json"
-        said = io.StringIO()
-        with contextlib.redirect_stdout(said):
-            code = launch(Request(flags, processes=min(2, flags["workers"]), json_to=str(file)))
+        output, reason = io.StringIO(), "a check failed"
+        try:
+            with contextlib.redirect_stdout(output):
+                options = RunOptions(processes=min(2, settings["workers"]), json=str(file))
+                code = launch(settings, options)
+        except CommandFailed as failure:
+            code, reason = failure.code, str(failure)
         if code != 0:
-            print(said.getvalue(), file=sys.stderr)
-            raise TaskError(f"the run with {flags['codec']} failed with exit code {code}")
+            print(output.getvalue(), file=sys.stderr)
+            raise TaskError(f"the run with {settings['codec']} failed with exit code {code}: {reason}")
         summary: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
         return summary
 

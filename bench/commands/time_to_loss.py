@@ -1,4 +1,8 @@
-"""``gradwire bench time-to-loss``: how long training takes over slow and fast links, each worker on its own host."""
+"""Training over slow and fast links.
+
+Examples:
+    gradwire bench time-to-loss --rate 1mbit --rate 10mbit --plot t.svg
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,8 @@ from gradwire.bench.race_report import draw, print_race
 from gradwire.bench.timing import machine
 from gradwire.common.errors import ConfigError
 from gradwire.common.system.results import ResultFile, to_json
-from gradwire.deploy.preflight import check, resolve
+from gradwire.common.training.config import load_config
+from gradwire.deploy.preflight import check
 
 RATES = ("1mbit", "10mbit", "100mbit", "unshaped")
 
@@ -99,4 +104,4 @@ def _check(cases: list[Case], workers: int, rounds: int) -> None:
             f"two cases are called {max(names, key=names.count)}: give their files names of their own"
         )
     for one in cases:
-        check(resolve(None, {**one.settings, "workers": workers, "rounds": rounds}, None), ())
+        check(load_config({**one.settings, "workers": workers, "rounds": rounds}), ())

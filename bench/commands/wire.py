@@ -1,4 +1,8 @@
-"""``gradwire bench wire``: from predicted bits to bytes on an interface, each process on a host of its own."""
+"""Bytes through every layer of a network.
+
+Examples:
+    gradwire bench wire --hosts netns --workers 4 --plot wire.png
+"""
 
 from __future__ import annotations
 
@@ -17,7 +21,8 @@ from gradwire.bench.waterfall import Waterfall, waterfall
 from gradwire.bench.waterfall_plot import draw
 from gradwire.bench.waterfall_table import print_waterfalls
 from gradwire.common.system.results import ResultFile, to_json
-from gradwire.deploy.preflight import check, resolve
+from gradwire.common.training.config import load_config
+from gradwire.deploy.preflight import check
 
 CODECS = (
     "float32",
@@ -60,7 +65,7 @@ def wire(
     codecs, common = codec or CODECS, {"task": task, "downlink": downlink, "lr": lr, "evaluate_every": 0}
     cases = [{**common, "codec": spec} for spec in codecs]
     for case in cases:
-        check(resolve(None, {**case, "workers": workers, "rounds": rounds + 1}, None), ())
+        check(load_config({**case, "workers": workers, "rounds": rounds + 1}), ())
     rates = rate_for(hosts, rate), rate_for(hosts, server_rate)
     choice = choose(hosts, image)
 

@@ -1,4 +1,8 @@
-"""Variances at equal bits: what codecs make of the same payload length, against theory and the lower bound."""
+"""Errors at equal bits, beside theory.
+
+Examples:
+    gradwire bench variance --bits 1000
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,7 @@ from gradwire.bench.timing import machine
 from gradwire.bench.variance_report import check_plot, plot_variances, print_tables
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.errors import SpecError
+from gradwire.deploy.flags import AsJson
 from gradwire.deploy.planning.bounds import variance_lower_bound
 from gradwire.worker.tasks import build_task
 
@@ -43,7 +48,7 @@ def variance(
     plot: Annotated[
         Path | None, typer.Option(help="Draw the Gaussian's rows to this file (PNG, SVG, PDF).")
     ] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Measure E|decode(encode(x)) - x|^2 / |x|^2 at 65,536 coordinates for equal payload bits, beside theory's numbers.
 

@@ -1,4 +1,8 @@
-"""Encoding speed: each codec against one copy of the same gradient."""
+"""Speed of encoding beside numpy.copyto.
+
+Examples:
+    gradwire bench encode --dim 12332010
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ import typer
 from gradwire.bench.timing import against, machine
 from gradwire.common.codecs import parse
 from gradwire.common.system.memory import require_fits
+from gradwire.deploy.flags import AsJson
 
 MNIST, CIFAR = 795_010, 12_332_010  # parameters of the two networks of [V] section 7
 CODECS = ("cross_polytope(repeats=100)", "simq(repeats=100)", "simq_plus(repeats=100)", "float32")
@@ -20,7 +25,7 @@ def encode(
     codec: Annotated[list[str] | None, typer.Option(help="Codecs to time; default: a selection.")] = None,
     dim: Annotated[list[int] | None, typer.Option(help="Coordinates of the gradient.", min=1)] = None,
     repeats: Annotated[int, typer.Option(help="Timed calls of each.", min=3)] = 15,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Time encode and decode against numpy.copyto of the same float32 gradient, in the same process."""
     rows = [measure(spec, d, repeats) for d in dim or (MNIST, CIFAR) for spec in codec or CODECS]

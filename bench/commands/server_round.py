@@ -1,4 +1,8 @@
-"""The server's work for one round: fold, append, serialize, without sockets or gradients."""
+"""A server's round at several model sizes.
+
+Examples:
+    gradwire bench server-round --workers 100
+"""
 
 from __future__ import annotations
 
@@ -20,6 +24,7 @@ from gradwire.common.training.config import RunConfig
 from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.common.training.record import RoundRecord, aggregate
+from gradwire.deploy.flags import AsJson
 from gradwire.server.log.run_log import RunLog
 from gradwire.server.outgoing import OutgoingEntry
 
@@ -31,7 +36,7 @@ def server_round(
     workers: Annotated[int, typer.Option(help="Payloads a round.", min=1)] = 100,
     codec: Annotated[str, typer.Option(help="Codec.")] = "cross_polytope(repeats=100)",
     rounds: Annotated[int, typer.Option(help="Rounds timed.", min=3)] = 50,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Time a server's round with the log downlink at several model sizes: it should not grow with the model."""
     rows = [measure(codec, d, workers, rounds) for d in dim or DIMS]

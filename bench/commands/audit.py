@@ -1,8 +1,11 @@
-"""``gradwire bench audit``: how private a codec's payloads look from outside, where laws are too large to be listed.
+"""Evidence against a codec's epsilon.
 
 An event E of payloads bounds epsilon from below: P(E | x) <= e^epsilon P(E | x'). Payloads of two gradients are drawn,
 one half of them chooses the event, the other half counts it; Clopper and Pearson's intervals (1934) hold for any number
 of samples, so the bound is wrong with the stated probability at most, whatever the codec does.
+
+Examples:
+    gradwire bench audit --codec 'private_top(4)' --dim 1024
 """
 
 from __future__ import annotations
@@ -20,6 +23,7 @@ from numpy.typing import NDArray
 from gradwire.common.codecs import AnyCodec, parse
 from gradwire.common.errors import ConfigError, SpecError
 from gradwire.common.randomness import Coins, SystemCoins
+from gradwire.deploy.flags import AsJson
 
 F64 = NDArray[np.float64]
 SHARED = 1  # the public seed: privacy must hold for every one
@@ -42,7 +46,7 @@ class Found:
     samples: int
 
 
-def audit(codec: AnyCodec, samples: int, confidence: float, coins: Coins) -> list[Found]:
+def epsilon_bounds(codec: AnyCodec, samples: int, confidence: float, coins: Coins) -> list[Found]:
     """Lower bounds on the codec's epsilon from pairs of extreme gradients; all hold at once with that confidence.
 
     Args:
@@ -120,12 +124,12 @@ def lower_bound(hits: int, misses: int, samples: int, rate: float) -> float:
     return max(0.0, math.log(least / most))
 
 
-def audit_command(
+def audit(
     codec: Annotated[str, typer.Option(help="The codec's spec.")] = "private(rr(epsilon=4))",
     dim: Annotated[int, typer.Option(help="Coordinates.", min=1)] = 1024,
     samples: Annotated[int, typer.Option(help="Payloads of each gradient.", min=100)] = 20_000,
     confidence: Annotated[float, typer.Option(help="That no bound is above the true epsilon.")] = 0.999,
-    as_json: Annotated[bool, typer.Option("--json", help="Write JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Prove a lower bound on a codec's epsilon from samples of its payloads, and compare it with what it states.
 
@@ -139,7 +143,7 @@ def audit_command(
         raise SpecError(
             f"{built.name} claims no privacy that could be audited: see the column epsilon of gradwire codecs"
         )
-    found = audit(built, samples, confidence, SystemCoins())
+    found = epsilon_bounds(built, samples, confidence, SystemCoins())
     best = max(found, key=lambda f: f.bound)
     stated = built.epsilon if built.private else None
     holds = stated is None or best.bound <= stated

@@ -1,0 +1,6 @@
+"""List the data sets and fetch them.
+
+Examples:
+    gradwire data list
+    gradwire data fetch mnist
+"""

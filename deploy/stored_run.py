@@ -1,0 +1,60 @@
+"""What a state directory says of the run in it, read in one go: its log is locked while it is open."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from gradwire.common.errors import ConfigError
+from gradwire.common.training.config import RunConfig, load_config
+from gradwire.server.shutdown import all_checked
+from gradwire.server.log.run_log import RunLog
+
+
+@dataclass(frozen=True)
+class StoredRun:
+    """A run that was started earlier.
+
+    Attributes:
+        finished: all rounds are in the log.
+        over: finished, and every worker's replica was checked: no worker is needed any more.
+    """
+
+    folder: Path
+    config: RunConfig
+    run_id: bytes
+    finished: bool
+    over: bool
+
+
+def stored_run(folder: Path | None) -> StoredRun | None:
+    """The run in a state directory; None where there is none.
+
+    Raises:
+        LogError: it cannot be read, or a server is using it.
+    """
+    if folder is None or not RunLog.exists(folder):
+        return None
+    with RunLog.open(folder) as log:
+        return StoredRun(folder, log.config, log.run_id, log.finished, all_checked(log))
+
+
+def resolve(settings: Mapping[str, Any], stored: StoredRun | None) -> RunConfig:
+    """The run's configuration: the one that the settings give, or that of the stored run where nothing is given.
+
+    Whether the two fit each other is left to the server where a task is given.
+
+    Raises:
+        ConfigError: no task, settings that cannot be used, or settings without a task beside a stored run.
+    """
+    if stored is None or "task" in settings:
+        return load_config(settings)
+    if not settings:
+        return stored.config
+    load_config(settings, {"task": stored.config.task})  # what else is wrong with them comes first
+    raise ConfigError(
+        f"{stored.folder} holds a run of {stored.config.task}: "
+        "give no settings to go on with it, or its own, --task too"
+    )
