@@ -15,7 +15,8 @@ from gradwire.bench.hosts.rates import Rate
 from gradwire.bench.hosts.training import Trained, Trainer
 from gradwire.common.errors import DivergenceError, TaskError
 from gradwire.deploy.flags import read_settings
-from gradwire.deploy.run.processes import Inbox
+from gradwire.deploy.processes.events import Inbox
+from gradwire.deploy.tables import print_plain
 
 # The codec, what comes back, and a step with which it converges.
 CASES: tuple[tuple[str, dict[str, Any]], ...] = (
@@ -91,14 +92,14 @@ def race(
     Raises:
         TaskError: the loss was not reached in ``max_rounds`` rounds.
         DivergenceError: the same rounds gave another model over another link.
-        TrainingFailed: a process failed, or a signal came.
+        RunEnded: a process failed, or a signal arrived.
     """
     notes = Console(stderr=True)
     settings = {**case.settings, "evaluate_every": 0}
 
     def train(rate: Rate | None, rounds: int) -> Trained:
         at = "unshaped" if rate is None else str(rate)
-        notes.print(f"{case.name}: {rounds} rounds, {at}", markup=False, highlight=False)
+        print_plain(notes, f"{case.name}: {rounds} rounds, {at}")
         return Trainer(network(rate), inbox, plaintext).run({**settings, "rounds": rounds}, workers)
 
     tried = min(FIRST_TRY, max_rounds)

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from gradwire.bench.plotting import figure
 from gradwire.bench.race import Lap
+from gradwire.deploy.tables import plain_table, print_plain
 from gradwire.deploy.units import duration, human
 
 MARKS = "osD^vPX*"
@@ -17,23 +18,17 @@ MARKS = "osD^vPX*"
 
 def print_race(console: Console, laps: Sequence[Lap], target: float) -> None:
     """Print them."""
-    console.print(table_of(laps), markup=False, highlight=False)
-    console.print(
+    note = (
         f"Time until the mean training loss was {target:g}, from the first round's opening, and how much longer than "
-        "the fastest. Interface bytes of all workers at the server, in all rounds.",
-        soft_wrap=True,
-        markup=False,
-        highlight=False,
+        "the fastest. Interface bytes of all workers at the server, in all rounds."
     )
+    print_plain(console, table_of(laps), note)
 
 
 def table_of(laps: Sequence[Lap]) -> Table:
     """A row for each case, a column for each link."""
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("case", no_wrap=True)
     links = list(dict.fromkeys(link(lap) for lap in laps))
-    for title in ("rounds", "up", "down", *links):
-        table.add_column(title, justify="right", no_wrap=True)
+    table = plain_table("case", "rounds", "up", "down", *links)
     best = {name: min(lap.seconds for lap in laps if link(lap) == name) for name in links}
     for case in dict.fromkeys(lap.case for lap in laps):
         own = {link(lap): lap for lap in laps if lap.case == case}

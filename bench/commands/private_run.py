@@ -30,6 +30,8 @@ from gradwire.deploy.exit_codes import CommandFailed
 from gradwire.deploy.flags import AsJson
 from gradwire.deploy.options import RunOptions
 from gradwire.deploy.run.launch import launch
+from gradwire.deploy.run.launch import launch
+from gradwire.deploy.tables import print_plain
 from gradwire.worker.tasks import build_task
 
 
@@ -90,7 +92,7 @@ def private_run(
             "task": task, "codec": spec, "workers": workers, "rounds": rounds, "evaluate_every": 0,
             "optimizer": f"averaged(sgd(lr={rate!r}))", "report_metrics": True,
         } | ({} if budget is None else {"max_epsilon": budget, "delta": delta})  # fmt: skip
-        notes.print(f"{scheme.title}, {budget or 'no budget'}: {spec}", markup=False, highlight=False)
+        print_plain(notes, f"{scheme.title}, {budget or 'no budget'}: {spec}")
         summaries = [_trained({**flags, "seed": seed}) for seed in range(runs)]
         rows.append(_row(scheme, budget, spec, variance, rate, summaries))
     about = {"machine": machine(), "task": task, "dim": dim, "workers": workers, "rounds": rounds}

@@ -7,22 +7,20 @@ Examples:
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from rich.console import Console
 
 from gradwire.bench.hosts.choice import HostKind, choose
-from gradwire.bench.hosts.edge import concluded, measuring
 from gradwire.bench.hosts.rates import Rate, parse_rate
-from gradwire.bench.plotting import check as check_plot
+from gradwire.bench.outputs import JsonFile, Outputs, PlotFile
 from gradwire.bench.race import CASES, Case, Lap, race, read_case
 from gradwire.bench.race_report import draw, print_race
-from gradwire.bench.timing import machine
 from gradwire.common.errors import ConfigError
-from gradwire.common.system.results import ResultFile, to_json
 from gradwire.common.training.config import load_config
 from gradwire.deploy.preflight import check
+from gradwire.deploy.processes.events import inbox_with_signals
+from gradwire.deploy.tables import wide_console
 
 RATES = ("1mbit", "10mbit", "100mbit", "unshaped")
 
@@ -48,18 +46,15 @@ def time_to_loss(
         str | None, typer.Option(help="Speed of the server's link, where the workers' are shaped.")
     ] = None,
     plaintext: Annotated[bool, typer.Option("--plaintext", help="Without TLS.")] = False,
-    json_to: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON.")] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it: a PNG or SVG file.")] = None,
-) -> int:
+    json: JsonFile = None,
+    plot: PlotFile = None,
+) -> None:
     """Time training to a target loss over slow and fast links, between network namespaces.
 
     The first training of a case finds how many rounds it needs. As every round waits for all workers, the same rounds
     give the same model on every link, which is checked; each link's time is that of exactly those rounds.
     """
-    if json_to is not None:
-        ResultFile(json_to).check()
-    if plot is not None:
-        check_plot(plot)
+    outputs = Outputs(json, plot)
     rates = [_rate(text) for text in rate or RATES]
     servers = None if server_rate is None else parse_rate(server_rate)
     cases = (
@@ -68,29 +63,24 @@ def time_to_loss(
     _check(cases, workers, max_rounds)
     choice = choose(HostKind.NETNS)
 
-    def measure() -> None:
-        laps: list[Lap] = []
-        with measuring() as inbox:
-            for one in cases:
-                laps += race(
-                    one, workers, rates, target=target, window=window, max_rounds=max_rounds,
-                    network=lambda r: choice.network(inbox, r, servers if r is not None else None),
-                    inbox=inbox, plaintext=plaintext,
-                )  # fmt: skip
-        console = Console(width=None if Console().is_terminal else 200)
-        print_race(console, laps, target)
-        about: dict[str, Any] = {
-            "machine": machine(), "workers": workers, "target": target, "window": window, "tls": not plaintext,
-            "server_rate": server_rate,
-        }  # fmt: skip
-        if json_to is not None:
-            ResultFile(json_to).write(
-                to_json({**about, "laps": [lap.to_json() for lap in laps]}, indent=2) + "\n"
-            )
-        if plot is not None:
-            draw(plot, laps, target)
-
-    return concluded(measure)
+    laps: list[Lap] = []
+    with inbox_with_signals() as inbox:
+        for one in cases:
+            laps += race(
+                one, workers, rates, target=target, window=window, max_rounds=max_rounds,
+                network=lambda r: choice.network(inbox, r, servers if r is not None else None),
+                inbox=inbox, plaintext=plaintext,
+            )  # fmt: skip
+    print_race(wide_console(), laps, target)
+    about = {
+        "workers": workers,
+        "target": target,
+        "window": window,
+        "server_rate": server_rate,
+        "tls": not plaintext,
+    }
+    report = {**about, "laps": [lap.to_json() for lap in laps]}
+    outputs.write(report, lambda path: draw(path, laps, target))
 
 
 def _rate(text: str) -> Rate | None:

@@ -6,23 +6,21 @@ Examples:
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
 from gradwire.bench.hosts.choice import HostKind, choose, rate_for
-from gradwire.bench.hosts.edge import concluded, measuring
 from gradwire.bench.hosts.training import Trainer
-from gradwire.bench.plotting import check as check_plot
-from gradwire.bench.timing import machine
+from gradwire.bench.outputs import JsonFile, Outputs, PlotFile
 from gradwire.bench.waterfall import Waterfall, waterfall
 from gradwire.bench.waterfall_plot import draw
 from gradwire.bench.waterfall_table import print_waterfalls
-from gradwire.common.system.results import ResultFile, to_json
 from gradwire.common.training.config import load_config
 from gradwire.deploy.preflight import check
+from gradwire.deploy.processes.events import inbox_with_signals
+from gradwire.deploy.tables import print_plain, wide_console
 
 CODECS = (
     "float32",
@@ -50,18 +48,15 @@ def wire(
     image: Annotated[
         str | None, typer.Option(help="Image of the containers, instead of building this checkout's.")
     ] = None,
-    json_to: Annotated[str | None, typer.Option("--json", metavar="FILE", help="Write JSON.")] = None,
-    plot: Annotated[Path | None, typer.Option(metavar="FILE", help="Draw it: a PNG or SVG file.")] = None,
-) -> int:
+    json: JsonFile = None,
+    plot: PlotFile = None,
+) -> None:
     """Train with one server and N workers, each on its own host, and follow the bytes through every layer.
 
     Each codec is trained twice, for a round and for that many more: the difference is what rounds cost, without the
     end. Fails when payload bits, payload bytes or protobuf bytes are not those predicted.
     """
-    if json_to is not None:
-        ResultFile(json_to).check()
-    if plot is not None:
-        check_plot(plot)
+    outputs = Outputs(json, plot)
     codecs, common = codec or CODECS, {"task": task, "downlink": downlink, "lr": lr, "evaluate_every": 0}
     cases = [{**common, "codec": spec} for spec in codecs]
     for case in cases:
@@ -69,32 +64,22 @@ def wire(
     rates = rate_for(hosts, rate), rate_for(hosts, server_rate)
     choice = choose(hosts, image)
 
-    def measure() -> None:
-        with measuring() as inbox:
-            trainer = Trainer(choice.network(inbox, *rates), inbox, plaintext)
-            rows = [measured(trainer, case, workers, rounds) for case in cases]
-        print_waterfalls(Console(width=None if Console().is_terminal else 200), rows)
-        if json_to is not None:
-            about: dict[str, Any] = {
-                "machine": machine(),
-                "hosts": hosts.value,
-                "task": task,
-                "rate": rate,
-                "tls": not plaintext,
-            }
-            about |= {"server_rate": server_rate, "rows": [row.to_json() for row in rows]}
-            ResultFile(json_to).write(to_json(about, indent=2) + "\n")
-        if plot is not None:
-            draw(plot, rows)
-
-    return concluded(measure)
+    with inbox_with_signals() as inbox:
+        trainer = Trainer(choice.network(inbox, *rates), inbox, plaintext)
+        rows = [measured(trainer, case, workers, rounds) for case in cases]
+    print_waterfalls(wide_console(), rows)
+    about = {
+        "hosts": hosts.value,
+        "task": task,
+        "rate": rate,
+        "server_rate": server_rate,
+        "tls": not plaintext,
+    }
+    outputs.write({**about, "rows": [row.to_json() for row in rows]}, lambda path: draw(path, rows))
 
 
 def measured(trainer: Trainer, case: dict[str, Any], workers: int, rounds: int) -> Waterfall:
     """One codec's waterfall, from a training of one round and one of so many more."""
-    notes = Console(stderr=True)
-    notes.print(
-        f"{case['codec']}: 1 and {rounds + 1} rounds with {workers} workers", markup=False, highlight=False
-    )
+    print_plain(Console(stderr=True), f"{case['codec']}: 1 and {rounds + 1} rounds with {workers} workers")
     short = trainer.run({**case, "rounds": 1}, workers)
     return waterfall(trainer.run({**case, "rounds": rounds + 1}, workers), short)

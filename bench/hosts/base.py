@@ -1,8 +1,7 @@
-"""What a measured run asks of the hosts that it is spread over, whatever they are made of."""
+"""Hosts of a measured run, whatever they are made of."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from ipaddress import IPv4Network
@@ -10,12 +9,12 @@ from pathlib import Path
 from typing import Protocol
 
 from gradwire.common.errors import ConfigError
-from gradwire.deploy.run.processes import Child
+from gradwire.deploy.processes.child import Child
 from gradwire.server.interfaces import InterfaceCounters
 
-BENCHMARKING = IPv4Network("198.18.0.0/15")  # RFC 2544: nobody's network, so it hides no route of anybody's
+BENCHMARKING = IPv4Network("198.18.0.0/15")  # RFC 2544: never routed, so it hides no other network
 INTERFACE = "eth0"
-MAX_WORKERS = 1000  # a bridge has 1,023 ports
+MAX_HOSTS = 1000  # a bridge has 1,023 ports
 
 
 class Host(Protocol):
@@ -24,32 +23,26 @@ class Host(Protocol):
     Attributes:
         name: ``server`` or ``worker-0`` …
         address: its IPv4 address.
-        child: the process; what it says and its end arrive in the inbox that the network was made with.
+        child: its process; the events go to the inbox that the network was made with.
     """
 
     name: str
     address: str
     child: Child
 
-    def start(self, words: Sequence[str]) -> None:
-        """Start ``gradwire`` with these arguments."""
-
-    def kill(self) -> None:
-        """Kill the process, if it runs; its end is announced like any other."""
-
     def carry(self, file: Path, name: str) -> str:
-        """Have a file of this machine on the host, readable to its process alone; returns ``scratch(name)``."""
+        """Copy a file of this machine to the host, readable by its process alone; returns ``scratch(name)``."""
 
     def scratch(self, name: str) -> str:
-        """A path on the host, for a file or folder that is gone with it; nothing is made there."""
+        """A path on the host, for a file or folder that is removed with it; nothing is made there."""
 
     def counters(self) -> InterfaceCounters:
-        """Those of the host's interface, since it was made."""
+        """The counters of the host's interface, since it was made."""
 
 
 @dataclass(frozen=True)
 class Hosts:
-    """The hosts of a network: gone, and all that was made for them, when the context ends."""
+    """The hosts of a network; they and all that was made for them are removed when the context ends."""
 
     server: Host
     workers: tuple[Host, ...]
@@ -64,7 +57,7 @@ class Network(Protocol):
     """Makes hosts: in network namespaces, or in containers."""
 
     def hosts(self, workers: int) -> AbstractContextManager[Hosts]:
-        """A server's host and so many workers', on a network of their own."""
+        """A host for the server and one per worker, on a network of their own."""
 
 
 def addresses(workers: int) -> tuple[str, tuple[str, ...]]:
@@ -76,9 +69,9 @@ def addresses(workers: int) -> tuple[str, tuple[str, ...]]:
     Raises:
         ConfigError: more workers than a bridge has ports.
     """
-    if not 1 <= workers <= MAX_WORKERS:
+    if not 1 <= workers <= MAX_HOSTS:
         raise ConfigError(
-            f"{workers} hosts of workers were asked for, expected 1 to {MAX_WORKERS}: a bridge has 1,023 ports"
+            f"{workers} hosts of workers were asked for, expected 1 to {MAX_HOSTS}: a bridge has 1,023 ports"
         )
     server, *others = (str(BENCHMARKING[1 + i]) for i in range(workers + 1))
     return server, tuple(others)

@@ -12,7 +12,7 @@ from gradwire.bench.hosts.images import Images, build, connect
 from gradwire.bench.hosts.namespaces import Namespaces, require_programs
 from gradwire.bench.hosts.rates import Rate, parse_rate
 from gradwire.common.errors import ConfigError
-from gradwire.deploy.run.processes import Inbox
+from gradwire.deploy.processes.events import Inbox
 
 
 class HostKind(StrEnum):
@@ -34,7 +34,7 @@ class Choice:
     images: Images | None = None
 
     def network(self, inbox: Inbox, rate: Rate | None = None, server_rate: Rate | None = None) -> Network:
-        """Hosts whose processes speak into that inbox."""
+        """Hosts whose processes' events go to that inbox."""
         if self.images is None:
             return Namespaces(inbox, rate, server_rate)
         from gradwire.bench.hosts.containers import Containers
@@ -44,7 +44,7 @@ class Choice:
 
 
 def choose(kind: HostKind, image: str | None = None) -> Choice:
-    """See that hosts of a kind can be had here, and build the images of containers unless one is named.
+    """Check that hosts of a kind can be made here, and build the images of containers unless one is named.
 
     Raises:
         ConfigError: they cannot.

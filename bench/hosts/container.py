@@ -8,57 +8,65 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path, PurePosixPath
+from signal import Signals
 from typing import Any
 
 from gradwire.bench.hosts.base import INTERFACE
-from gradwire.deploy.run.processes import Child, Ended, Inbox, Said
+from gradwire.deploy.processes.child import Child
+from gradwire.deploy.processes.events import Exited, Inbox
 from gradwire.server.interfaces import InterfaceCounters
 
 SCRATCH = PurePosixPath("/tmp")
 
 
 class ContainerChild(Child):
-    """A process in a container."""
+    """A process in a container.
+
+    Args:
+        client: of the Docker engine, for this process alone; closed when it exits.
+        container: its id.
+    """
 
     def __init__(
         self, name: str, inbox: Inbox, client: Any, container: str, environment: dict[str, str]
     ) -> None:
-        super().__init__(name, inbox, environment)
+        super().__init__(name, inbox, ("gradwire",), environment)
         self._client, self._container = client, container
 
-    def start(self, command: Sequence[str]) -> None:
-        api = self._client.api
-        made = api.exec_create(self._container, list(command), environment=self._environment)
+    def start(self, arguments: Sequence[str]) -> None:
+        api, command = self._client.api, [*self._program, *arguments]
+        made = api.exec_create(self._container, command, environment=self._environment)
         stream = api.exec_start(made["Id"], stream=True, demux=True)
         threading.Thread(target=self._follow, args=(made["Id"], stream), daemon=True).start()
 
+    def send(self, number: Signals) -> None:
+        """Kill the container with all its processes, whatever the signal: the engine cannot signal one of them."""
+        import docker
+
+        with suppress(docker.errors.NotFound):  # removed already, and its processes with it
+            self._client.api.kill(self._container)
+
     def _follow(self, process: str, stream: Iterator[tuple[bytes | None, bytes | None]]) -> None:
-        """Say lines as they come; then the exit code, or that nobody knows it."""
+        """Announce lines as they come; then the exit code, or 1 where the engine does not tell it."""
         try:
-            self._read_lines(stream)
+            self._read_chunks(stream)
             code = self._client.api.exec_inspect(process)["ExitCode"]
-        except Exception as error:  # whatever the engine did: somebody waits for the end
-            self._say(f"the Docker engine broke off: {type(error).__name__}".encode(), True)
+        except Exception as error:  # whatever the engine did: the supervisor waits for an exit
+            self.announce(f"the Docker engine broke off: {type(error).__name__}", True)
             code = 1
         self._client.close()
-        self._inbox.put(Ended(self, code))
+        self._inbox.put(Exited(self, code))
 
-    def _read_lines(self, stream: Iterator[tuple[bytes | None, bytes | None]]) -> None:
+    def _read_chunks(self, stream: Iterator[tuple[bytes | None, bytes | None]]) -> None:
         pending = [b"", b""]
         for parts in stream:
             for is_error, part in enumerate(parts):
                 *lines, pending[is_error] = (pending[is_error] + (part or b"")).split(b"\n")
                 for line in lines:
-                    self._say(line, bool(is_error))
+                    self.announce(line.decode(errors="replace"), bool(is_error))
         for is_error, line in enumerate(pending):
             if line:
-                self._say(line, bool(is_error))
-
-    def _say(self, line: bytes, is_error: bool) -> None:
-        text = line.decode(errors="replace")
-        if is_error:
-            self.last_lines.append(text.rstrip())
-        self._inbox.put(Said(self, text, is_error))
+                self.announce(line.decode(errors="replace"), bool(is_error))
 
 
 class ContainerHost:
@@ -67,15 +75,6 @@ class ContainerHost:
     def __init__(self, name: str, address: str, client: Any, container: str, child: Child) -> None:
         self.name, self.address, self.child = name, address, child
         self._client, self._container = client, container
-
-    def start(self, words: Sequence[str]) -> None:
-        self.child.start(("gradwire", *words))
-
-    def kill(self) -> None:
-        import docker
-
-        with suppress(docker.errors.NotFound):  # then it took its processes with it
-            self._client.api.kill(self._container)  # the engine has no word for one process
 
     def carry(self, file: Path, name: str) -> str:
         archive, user = io.BytesIO(), self._user()
@@ -90,7 +89,7 @@ class ContainerHost:
         return self.scratch(name)
 
     def _user(self) -> tuple[int, int]:
-        """Who gradwire runs as."""
+        """User and group of the container's processes."""
         user, _, group = self._client.api.inspect_container(self._container)["Config"]["User"].partition(":")
         return int(user or 0), int(group or user or 0)
 

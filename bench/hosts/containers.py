@@ -17,10 +17,11 @@ from typing import Any
 
 from gradwire.bench.hosts.base import BENCHMARKING, INTERFACE, Hosts
 from gradwire.bench.hosts.container import ContainerChild, ContainerHost
-from gradwire.bench.hosts.failure import heed_signals
 from gradwire.bench.hosts.images import Images, connect
 from gradwire.common.errors import ConfigError
-from gradwire.deploy.run.processes import THREADS, Inbox, environment_for
+from gradwire.deploy.processes.cores import thread_variables
+from gradwire.deploy.processes.events import Inbox
+from gradwire.deploy.processes.outcome import raise_if_stopped
 
 LABEL = "gradwire.measurement"
 DATA = "/data"
@@ -69,10 +70,10 @@ class Containers:
         name = "server" if worker < 0 else f"worker-{worker}"
         image = self.images.server if worker < 0 else self.images.worker
         binds = {} if self.data is None or worker < 0 else {str(self.data): {"bind": DATA, "mode": "ro"}}
-        heed_signals(self.inbox)  # each takes seconds where the machine is busy
+        raise_if_stopped(self.inbox)  # each takes seconds where the machine is busy
         container = _start(client, stack, image, network, address, name, binds)
         _send_single_segments(client, container)
-        threads = {key: environment_for(workers)[key] for key in THREADS} if worker >= 0 else {}
+        threads = thread_variables(workers) if worker >= 0 else {}
         environment = threads | ({"GRADWIRE_DATA": DATA} if binds else {})
         # A client of its own: its stream is read while others make requests.
         child = ContainerChild(name, self.inbox, connect(), container, environment)

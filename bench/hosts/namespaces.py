@@ -13,15 +13,16 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGKILL
 from subprocess import PIPE, Popen
 
 from gradwire.bench.hosts.base import BENCHMARKING, INTERFACE, Hosts, addresses
-from gradwire.bench.hosts.failure import heed_signals
 from gradwire.bench.hosts.rates import Rate
 from gradwire.bench.hosts.scratch import scratch
 from gradwire.common.errors import ConfigError
-from gradwire.deploy.run.processes import PROGRAM, Child, Inbox, environment_for
+from gradwire.deploy.processes.child import PROGRAM, Child
+from gradwire.deploy.processes.cores import worker_environment
+from gradwire.deploy.processes.events import Inbox
+from gradwire.deploy.processes.outcome import raise_if_stopped
 from gradwire.server.interfaces import InterfaceCounters, read_interfaces
 
 BRIDGE = "bridge"
@@ -92,12 +93,6 @@ class NamespaceHost:
         self.name, self.address, self.child = name, address, child
         self._namespace, self._folder = namespace, folder
 
-    def start(self, words: Sequence[str]) -> None:
-        self.child.start(self._namespace.inside(*PROGRAM, *words))
-
-    def kill(self) -> None:
-        self.child.send(SIGKILL)
-
     def carry(self, file: Path, name: str) -> str:
         target = Path(self.scratch(name))
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -144,11 +139,11 @@ class Namespaces:
             named += [(f"worker-{i}", address, self.rate) for i, address in enumerate(others)]
             hosts = []
             for port, (name, address, rate) in enumerate(named):
-                heed_signals(self.inbox)
+                raise_if_stopped(self.inbox)
                 namespace = _namespace(stack)
                 _plug(switch, f"port{port}", namespace, address, rate)
-                environment = environment_for(workers) if port else None
-                child = Child(name, self.inbox, environment)
+                environment = worker_environment(workers) if port else None
+                child = Child(name, self.inbox, namespace.inside(*PROGRAM), environment)
                 (folder / name).mkdir()
                 hosts.append(NamespaceHost(name, address, namespace, folder, child))
             yield Hosts(hosts[0], tuple(hosts[1:]))

@@ -19,11 +19,15 @@ from gradwire.deploy.exit_codes import FAILED, CommandFailed
 from gradwire.deploy.flags import as_flags, given_settings
 from gradwire.deploy.options import RunOptions
 from gradwire.deploy.preflight import check
+from gradwire.deploy.processes.child import PROGRAM, Child
+from gradwire.deploy.processes.cores import worker_environment
+from gradwire.deploy.processes.events import Inbox, inbox_with_signals
+from gradwire.deploy.processes.outcome import Outcome, RunEnded
+from gradwire.deploy.processes.plan import Plan, Worker
+from gradwire.deploy.processes.supervisor import Supervisor
 from gradwire.deploy.run.live import display_for
 from gradwire.deploy.run.placement import processes_for, worker_ranges
-from gradwire.deploy.run.processes import PROGRAM
 from gradwire.deploy.run.report import print_report
-from gradwire.deploy.run.supervisor import Failure, Outcome, Plan, Supervisor
 from gradwire.deploy.run.view import View
 from gradwire.deploy.stored_run import resolve, stored_run
 from gradwire.deploy.tables import print_plain
@@ -42,7 +46,7 @@ def launch(settings: Mapping[str, Any], options: RunOptions, program: Sequence[s
 
     Raises:
         GradwireError: the run cannot be started; nothing was started.
-        CommandFailed: the run ended before its end.
+        CommandFailed: the run ended before it was finished.
     """
     stored = stored_run(options.state_dir)
     config = resolve(settings, stored)
@@ -51,24 +55,37 @@ def launch(settings: Mapping[str, Any], options: RunOptions, program: Sequence[s
     check(config, options.allow_task)
     console = Console(file=sys.stderr if options.json == "-" else sys.stdout)
     view = View(config.rounds, config.workers, config.max_epsilon, config.delta)
-    with _state_dir(options, console) as folder:
+    with _state_dir(options, console) as folder, inbox_with_signals() as inbox:
         processes = processes_for(config.workers, options.processes, folder, stored)
-        ranges = worker_ranges(config.workers, processes)
-        plan = Plan(
-            server_arguments(config, folder),
-            tuple(worker_arguments(config, options, folder, i, ids) for i, ids in enumerate(ranges)),
-            tuple(program),
-            hosted=tuple(map(len, ranges)),
-            spare=config.workers - config.needed,
-        )
+        plan = _plan(config, options, folder, processes, inbox, program)
         with display_for(console, view, verbose=options.verbose) as display:
             display.note(
                 f"{config.task}, {config.codec}: {counted(config.workers, 'worker')} in "
                 f"{counted(processes, 'process')}, {counted(config.rounds, 'round')}"
             )
-            outcome = Supervisor(plan, display).run()
+            outcome = Supervisor(plan, inbox, display).run()
     kept = folder if options.state_dir is not None or options.keep_state else None
     return _conclude(outcome, options, kept, view, console)
+
+
+def _plan(
+    config: RunConfig, options: RunOptions, folder: Path, processes: int, inbox: Inbox, program: Sequence[str]
+) -> Plan:
+    environment = worker_environment(processes)
+    workers = tuple(
+        Worker(
+            Child(f"worker-{i}", inbox, program, environment),
+            worker_arguments(config, options, folder, i, ids),
+            len(ids),
+        )
+        for i, ids in enumerate(worker_ranges(config.workers, processes))
+    )
+    return Plan(
+        Child("server", inbox, program),
+        server_arguments(config, folder),
+        workers,
+        spare=config.workers - config.needed,
+    )
 
 
 def server_arguments(config: RunConfig, folder: Path) -> tuple[str, ...]:
@@ -127,13 +144,13 @@ def _conclude(outcome: Outcome, options: RunOptions, kept: Path | None, view: Vi
     return 0 if passed else FAILED
 
 
-def _with_hint(failure: Failure, options: RunOptions, kept: Path | None, view: View) -> CommandFailed:
+def _with_hint(failure: RunEnded, options: RunOptions, kept: Path | None, view: View) -> CommandFailed:
     """The failure, and how the run can be resumed from the folder that was kept."""
     hint = ""
-    if failure.can_go_on and view.round:
-        how = f"`{_resuming(options, kept)}` goes on" if kept else "pass --state-dir to be able to go on"
+    if failure.resumable and view.round:
+        how = f"`{_resuming(options, kept)}` resumes it" if kept else "pass --state-dir to be able to resume"
         hint = f" after round {view.round} of {view.rounds}; {how}"
-    return CommandFailed(f"{failure.message}{hint}", failure.code, failure.lines)
+    return CommandFailed(f"{failure}{hint}", failure.code, failure.lines)
 
 
 def _resuming(options: RunOptions, folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""How a run looks while it runs: a live table on a terminal, a line every two seconds anywhere else."""
+"""The display of a run in progress: a live table on a terminal, a line every two seconds elsewhere."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 
 from gradwire.deploy.run.view import View
+from gradwire.deploy.tables import print_plain
 from gradwire.deploy.units import counted, duration, human, number
 
 EVERY = 2.0  # seconds between lines
@@ -20,7 +21,7 @@ WARNING = f" {logging.getLevelName(logging.WARNING)}: "  # in lines of processes
 
 
 class Lines:
-    """Plain lines: remarks as they come, the state of the run every two seconds and at its end."""
+    """Plain lines: remarks at once, the state of the run every two seconds and at its end."""
 
     def __init__(
         self,
@@ -33,7 +34,7 @@ class Lines:
         self.view, self.console, self.verbose = view, console, verbose
         self._clock = clock
         self._next_line = clock() + EVERY
-        self._told = 0  # rounds that the last line spoke of
+        self._shown_rounds = 0  # in the last line
         self._warned: set[str] = set()
 
     def __enter__(self) -> Lines:
@@ -48,29 +49,29 @@ class Lines:
         if event["event"] == "listening" and self.view.round:
             self._resumed()
         if event["event"] == "resync":
-            differed = f"{event['process']} differed from the server after round {event['round']}"
-            self.note(f"{differed} and took its model")
+            process, round_ = event["process"], event["round"]
+            self.note(f"{process} differed from the server after round {round_} and received its model")
         if event["event"] == "finished":
             self._line()
 
     def _resumed(self) -> None:
-        self._told = self.view.round
+        self._shown_rounds = self.view.round
         if self.view.round >= self.view.rounds:
             self.note(f"the run is complete: {self.view.round} rounds")
         else:
-            self.note(f"going on after round {self.view.round}")
+            self.note(f"resuming after round {self.view.round}")
 
     def note(self, text: str) -> None:
-        """A remark, on a line of its own."""
-        self.console.print(text, soft_wrap=True, markup=False, highlight=False)
+        """A remark, on its own line."""
+        print_plain(self.console, text)
 
     def log(self, name: str, line: str) -> None:
-        """What a child wrote, for those who asked for it; its first warning is for everybody."""
+        """A line that a child wrote: shown with ``verbose``; its first warning is always shown."""
         if self.verbose:
             self.note(f"{name}: {line}")
         elif WARNING in line and name not in self._warned:
             self._warned.add(name)
-            self.note(f"{name}: {line.partition(WARNING)[2]}; what else it says is shown with --verbose")
+            self.note(f"{name}: {line.partition(WARNING)[2]}; pass --verbose to see the rest")
 
     def tick(self) -> None:
         """Draw a line when it is time."""
@@ -79,13 +80,13 @@ class Lines:
 
     def _line(self) -> None:
         self._next_line = self._clock() + EVERY
-        if self.view.round > self._told:
-            self._told = self.view.round
+        if self.view.round > self._shown_rounds:
+            self._shown_rounds = self.view.round
             self.note(status_line(self.view))
 
 
 class LiveTable(Lines):
-    """A table that is drawn anew where it stands; remarks scroll by above it."""
+    """A table that is redrawn in place; remarks scroll above it."""
 
     def __enter__(self) -> LiveTable:
         self._live = Live(
@@ -101,7 +102,7 @@ class LiveTable(Lines):
         self._live.stop()
 
     def _line(self) -> None:
-        """The table says it all."""
+        """The table shows the state already."""
 
 
 def display_for(console: Console, view: View, *, verbose: bool = False) -> Lines:
@@ -116,8 +117,8 @@ def status_line(view: View) -> str:
         f"round {view.round}/{view.rounds}",
         f"loss {number(view.loss)}",
         *_metrics(view)[:1],
-        f"up {human(up.payload_bits, 'bit')} a worker",
-        f"down {human(down.payload_bits, 'bit')} a process",
+        f"up {human(up.payload_bits, 'bit')} per worker",
+        f"down {human(down.payload_bits, 'bit')} per process",
         f"total {human(up.message_bytes, 'B')} up, {human(down.message_bytes, 'B')} down",
     ]
     if view.privacy is not None:
@@ -142,16 +143,16 @@ def live_table(view: View) -> RenderableType:
     table = Table.grid(padding=(0, 2))
     table.add_row("loss", number(view.loss), "  ".join(_metrics(view)))
     for name, flow, whom in (("uplink", view.uplink, "worker"), ("downlink", view.downlink, "process")):
-        each = f"{human(flow.payload_bits, 'bit')} a {whom} and round"
+        each = f"{human(flow.payload_bits, 'bit')} per {whom} and round"
         table.add_row(name, each, f"{human(flow.message_bytes, 'B')} so far")
     if view.privacy is not None:
         table.add_row("privacy", view.privacy)
-    resyncs = f"{counted(view.resyncs, 're-sync')}" if view.resyncs else ""
+    resyncs = f"{counted(view.resyncs, 'resync')}" if view.resyncs else ""
     table.add_row("workers", f"{view.connected} of {view.expected} connected", resyncs)
     return Group(bar, table)
 
 
 def _metrics(view: View) -> list[str]:
-    """Accuracy first, where there is one: a line has room for one."""
+    """The metrics, accuracy first: a line shows one."""
     ranked = sorted(view.metrics.items(), key=lambda item: item[0] != "accuracy")
     return [f"{name} {number(value)}" for name, value in ranked]

@@ -8,7 +8,7 @@ from itertools import pairwise
 from pathlib import Path
 
 from gradwire.common.errors import ConfigError
-from gradwire.deploy.run.processes import cores
+from gradwire.deploy.processes.cores import cores
 from gradwire.deploy.stored_run import StoredRun
 from gradwire.deploy.units import counted
 from gradwire.worker.privacy.ledger import workers_of

@@ -1,4 +1,4 @@
-"""What a person reads at the end of a run: where every byte went, and whether the promises held."""
+"""The report at the end of a run: bytes of every layer, and the results of the checks."""
 
 from __future__ import annotations
 
@@ -27,28 +27,27 @@ def print_report(console: Console, summary: Mapping[str, Any]) -> None:
 
 
 def byte_table(summary: Mapping[str, Any]) -> Table:
-    """Four layers in both directions, predicted beside measured."""
+    """Four layers in both directions: predicted, measured, and measured per round and worker or process."""
     table = Table(box=None, pad_edge=False, padding=(0, 2))
     table.add_column("")
-    for title in ("predicted", "measured", "each round"):
+    for title in ("predicted", "measured", "per round"):
         table.add_column(title, justify="right")
     rounds = summary["rounds"] - summary.get("first_round", 0)
-    senders = {"uplink": "worker", "downlink": "process"}
-    for direction, whom in senders.items():
-        each = rounds * summary["workers" if whom == "worker" else "processes"]
-        table.add_row(direction, "", "", f"per {whom}", style="bold")
+    for direction, whom, noun in (("uplink", "workers", "worker"), ("downlink", "processes", "process")):
+        messages = rounds * summary[whom]
+        table.add_row(direction, "", "", f"per {noun}", style="bold")
         for layer, name in LAYERS.items():
             measured = summary[direction].get(layer)
             predicted = summary["predicted"][direction].get(layer)
             unit = "bit" if layer == "payload_bits" else "B"
-            share = human(measured / each, unit) if each and measured is not None else "—"
+            share = human(measured / messages, unit) if messages and measured is not None else "—"
             bound = "≥ " if layer == "tcp_bytes" and _is_lower_bound(summary) else ""
             table.add_row(f"  {name}", _count(predicted), f"{bound}{_count(measured)}", share)
     return table
 
 
 def _is_lower_bound(summary: Mapping[str, Any]) -> bool:
-    """Whether TCP bytes were missed: those of a server's last second where it was killed, or of an unnoticed end."""
+    """Whether TCP bytes were missed: a killed server's last second, or a connection that ended unnoticed."""
     tcp = summary.get("tcp", {})
     return tcp.get("connections") is not None and not tcp["complete"]
 
@@ -63,29 +62,29 @@ def closing_lines(summary: Mapping[str, Any]) -> list[str]:
         f"replicas agree: {_yes(summary['replicas_agree'])} (digest {summary['digest']}, "
         f"{summary['replicas_checked']} of {summary['processes']} checked)",
     ]
-    faults = [f"{name} started again {counted(count, 'time')}" for name, count in summary["restarts"].items()]
+    faults = [f"{name} restarted {counted(count, 'time')}" for name, count in summary["restarts"].items()]
     faults += [counted(summary[name], noun) for name, noun in _FAULTS.items() if summary.get(name)]
     return [*lines, f"faults survived: {', '.join(faults)}"] if faults else lines
 
 
-_FAULTS = {"reconnects": "reconnect", "resyncs": "re-sync", "late": "late push"}
+_FAULTS = {"reconnects": "reconnect", "resyncs": "resync", "late": "late push"}
 
 
 def _privacy(summary: Mapping[str, Any]) -> list[str]:
-    """The guarantee of each worker's data, by every accountant that was asked."""
-    told = summary.get("privacy")
-    if told is None:
+    """The guarantee for each worker's data, by each accountant."""
+    privacy = summary.get("privacy")
+    if privacy is None:
         return []
-    sums = {name: value for name, value in told["spent"].items() if value is not None}
-    costs = ", ".join(f"{value:.4g} ({name})" for name, value in sums.items())
-    at = f" at delta {told['delta']:g}" if told["delta"] else ""
-    limit = f" of {told['max_epsilon']:g}" if told["max_epsilon"] else ""
-    each = f"epsilon {told['epsilon_per_push']:.4g} a push"
-    return [f"privacy of a worker's inputs: {each}, {costs} in {told['pushes']} pushes{at}{limit}"]
+    spent = {name: value for name, value in privacy["spent"].items() if value is not None}
+    costs = ", ".join(f"{value:.4g} ({name})" for name, value in spent.items())
+    at = f" at delta {privacy['delta']:g}" if privacy["delta"] else ""
+    limit = f" of {privacy['max_epsilon']:g}" if privacy["max_epsilon"] else ""
+    each = f"epsilon {privacy['epsilon_per_push']:.4g} per push"
+    return [f"privacy of a worker's inputs: {each}, {costs} in {privacy['pushes']} pushes{at}{limit}"]
 
 
 def _pace(summary: Mapping[str, Any]) -> str:
-    """The rounds and their time; a server that was started again has seen the last ones alone."""
+    """The rounds and their time; a restarted server has timed its own rounds only."""
     rounds, first = summary["rounds"], summary.get("first_round", 0)
     speed = f"{duration(summary['seconds'])} ({summary['rounds_per_second']:.3g} rounds/s)"
     if not first:

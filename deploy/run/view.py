@@ -1,4 +1,4 @@
-"""What is known of a run while it runs: the server's events, folded into one state that displays draw from."""
+"""The state of a run in progress: the server's events, folded into one object that displays draw from."""
 
 from __future__ import annotations
 
@@ -10,16 +10,16 @@ from typing import Any
 
 from gradwire.common.privacy.statement import spent_in_words
 
-WINDOW = 10.0  # seconds over which the speed is averaged
+WINDOW = 10.0  # seconds over which the rate is averaged
 
 
 @dataclass
 class Flow:
-    """One direction.
+    """Traffic in one direction.
 
     Attributes:
         payload_bits: in the latest round, per worker (uplink) or per process (downlink).
-        message_bytes: since the run began, all processes.
+        message_bytes: of all processes since the run began.
     """
 
     payload_bits: float = 0.0
@@ -28,10 +28,17 @@ class Flow:
 
 @dataclass
 class View:
-    """A run as its events tell it; ``round`` is the number of committed rounds.
+    """A run as its events describe it. A display may read it from another thread: values are replaced, not mutated.
 
-    ``epsilon`` is that of one push; ``max_epsilon`` and ``delta`` are the budget that workers keep to, 0 for none.
-    A display may read it from another thread: what it holds is replaced, never changed in place.
+    Attributes:
+        rounds: of the run.
+        expected: logical workers of the run.
+        max_epsilon: the budget that workers enforce, 0 for none.
+        delta: of that budget.
+        epsilon: of one push; None where payloads are not private.
+        round: committed rounds.
+        measured_at: the round of the metrics.
+        live: hosted workers of each connected process.
     """
 
     rounds: int = 0
@@ -43,8 +50,8 @@ class View:
     round: int = 0
     loss: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
-    measured_at: int = 0  # the round of the metrics
-    live: dict[str, int] = field(default_factory=dict)  # workers of each connected process
+    measured_at: int = 0
+    live: dict[str, int] = field(default_factory=dict)
     resyncs: int = 0
     uplink: Flow = field(default_factory=Flow)
     downlink: Flow = field(default_factory=Flow)
@@ -52,7 +59,7 @@ class View:
     _pace: deque[tuple[float, int]] = field(default_factory=deque)
 
     def apply(self, event: Mapping[str, Any]) -> None:
-        """Fold one event; kinds that are not known here change nothing."""
+        """Fold one event; unknown kinds change nothing."""
         folds = {
             "listening": self._listening,
             "joined": self._joined,
@@ -71,7 +78,7 @@ class View:
 
     @property
     def rate(self) -> float | None:
-        """Rounds a second over the last seconds."""
+        """Rounds per second over the last seconds."""
         if len(self._pace) < 2:
             return None
         (began, first), (now, last) = self._pace[0], self._pace[-1]
@@ -79,12 +86,12 @@ class View:
 
     @property
     def remaining(self) -> float | None:
-        """Seconds to the last round at the present speed."""
+        """Seconds until the last round at the present rate."""
         return (self.rounds - self.round) / self.rate if self.rate else None
 
     @property
     def privacy(self) -> str | None:
-        """What a worker has spent so far, in words; None where payloads are not private."""
+        """What each worker has spent so far, in words; None where payloads are not private."""
         if self.epsilon is None:
             return None
         return spent_in_words(self.epsilon, self.round, self.max_epsilon, self.delta)

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from gradwire.deploy.run.child import die_with_parent
+from gradwire.deploy.processes.die_with_parent import die_with_parent
 
 ROUNDS = 3
 DIRECTION = {"payload_bits": 24, "payload_bytes": 6, "message_bytes": 12, "tcp_bytes": 18}

@@ -51,7 +51,7 @@ def test_the_first_warning_of_each_process_is_shown() -> None:
         for round_ in range(3):
             lines.log(name, f"gradwire worker: WARNING: round {round_} is odd")
     assert out.getvalue() == "".join(
-        f"worker-{i}: round 0 is odd; what else it says is shown with --verbose\n" for i in range(2)
+        f"worker-{i}: round 0 is odd; pass --verbose to see the rest\n" for i in range(2)
     )
 
 
@@ -65,7 +65,7 @@ def test_a_line_every_two_seconds() -> None:
         lines.tick()
         clock.now += 0.125
     assert out.getvalue() == (
-        "round 17/100  loss 0.5  up 2.13 kbit a worker  down 8.53 kbit a process  "
+        "round 17/100  loss 0.5  up 2.13 kbit per worker  down 8.53 kbit per process  "
         "total 18.7 kB up, 37.4 kB down  8 rounds/s\n"
     )
     clock.now += 2.0
@@ -93,11 +93,11 @@ def test_what_private_pushes_cost_is_told_at_the_end() -> None:
     told = privacy_statement(0.1, 50, 8.0, 1e-5)
     lines = closing_lines({**summary(4), "restarts": {}, "privacy": told})
     assert lines[1] == (
-        "privacy of a worker's inputs: epsilon 0.1 a push, 5 (pure), 3.643 (advanced), 2.845 (tightest) "
+        "privacy of a worker's inputs: epsilon 0.1 per push, 5 (pure), 3.643 (advanced), 2.845 (tightest) "
         "in 50 pushes at delta 1e-05 of 8"
     )
     pure = closing_lines({**summary(4), "restarts": {}, "privacy": privacy_statement(0.1, 50, 0.0, 0.0)})
-    assert pure[1] == "privacy of a worker's inputs: epsilon 0.1 a push, 5 (pure) in 50 pushes"
+    assert pure[1] == "privacy of a worker's inputs: epsilon 0.1 per push, 5 (pure) in 50 pushes"
     assert privacy_statement(math.inf, 50, 8.0, 0.0) is None
 
 
@@ -119,13 +119,13 @@ def test_remarks_come_at_once_and_logs_on_demand() -> None:
     lines.log("worker-0", "loud")
     assert out.getvalue().splitlines() == [
         "a [remark] of any length " + "x" * 200,
-        "worker-1 differed from the server after round 7 and took its model",
+        "worker-1 differed from the server after round 7 and received its model",
         "worker-0: loud",
     ]
 
 
 @pytest.mark.parametrize(
-    ("done", "line"), [(0, ""), (40, "going on after round 40\n"), (100, "the run is complete: 100 rounds\n")]
+    ("done", "line"), [(0, ""), (40, "resuming after round 40\n"), (100, "the run is complete: 100 rounds\n")]
 )
 def test_a_resumed_run_says_so(done: int, line: str) -> None:
     lines, out = plain()
@@ -175,7 +175,7 @@ def test_the_live_table() -> None:
         "round 17/100",
         "0.5",
         "accuracy 0.91",
-        "2.13 kbit a worker and round",
+        "2.13 kbit per worker and round",
         "18.7 kB so far",
         "2 of 4 connected",
     ):
@@ -223,7 +223,7 @@ def test_the_closing_lines() -> None:
         "3 rounds in 1.5 s (2 rounds/s), loss 0.25, accuracy 0.9",
         "predicted bytes were measured: yes",
         "replicas agree: yes (digest 00ff, 2 of 2 checked)",
-        "faults survived: worker-1 started again 2 times, 1 re-sync",
+        "faults survived: worker-1 restarted 2 times, 1 resync",
     ]
     broken = closing_lines(
         {**summary(4, replicas_agree=False, predicted_equals_measured=False), "restarts": {}}

@@ -28,7 +28,7 @@ def test_a_run_that_goes_well(tmp_path: Path, temporary: Path) -> None:
         run.assert_nobody_left()
     text = "".join(run.lines)
     assert "4 workers in 2 processes" in text
-    assert "round 3/3  loss 0.5  accuracy 0.9  up 8 bit a worker" in text
+    assert "round 3/3  loss 0.5  accuracy 0.9  up 8 bit per worker" in text
     assert "replicas agree: yes (digest 00ff, 2 of 2 checked)" in text
     summary = json.loads((tmp_path / "out.json").read_text())
     assert summary["digest"] == "00ff" and summary["restarts"] == {}
@@ -72,8 +72,8 @@ def test_a_killed_worker_is_started_again(tmp_path: Path) -> None:
         assert run.end() == 0
         run.assert_nobody_left()
     text = "".join(run.lines)
-    assert "worker-0 was killed by SIGKILL: starting it again (1 of 3)" in text
-    assert "faults survived: worker-0 started again 1 time" in text
+    assert "worker-0 was killed by SIGKILL: restarting it (1 of 3)" in text
+    assert "faults survived: worker-0 restarted 1 time" in text
     assert len(run.children["worker-0"]) == 2
     assert json.loads((tmp_path / "out.json").read_text())["restarts"] == {"worker-0": 1}
 
@@ -87,8 +87,8 @@ def test_a_killed_server_goes_on_at_the_same_port(number: signal.Signals, tmp_pa
         assert run.end() == 0
         run.assert_nobody_left()
     text = "".join(run.lines)
-    assert f"server was killed by {number.name}: starting it again (1 of 3)" in text
-    assert "going on after round 1" in text
+    assert f"server was killed by {number.name}: restarting it (1 of 3)" in text
+    assert "resuming after round 1" in text
     assert (tmp_path / "run" / "starts").read_text() == "2"
 
 
@@ -133,8 +133,8 @@ def test_what_is_killed_again_and_again_ends_the_run() -> None:
     [
         ("worker gives up", 2, "gradwire: worker-0: no such data: fetch it"),
         ("server refuses", 2, "gradwire: this folder holds another run: pass another --state-dir"),
-        ("worker crashes", 1, "gradwire: worker-0 ended with exit code 1"),
-        ("no summary", 1, "gradwire: the server ended without a summary"),
+        ("worker crashes", 1, "gradwire: worker-0 exited with code 1"),
+        ("no summary", 1, "gradwire: the server exited without a summary"),
         ("bytes differ", 1, "gradwire: bytes differ: do not trust this run"),
         ("replicas differ", 1, "gradwire: replicas differ: do not trust this run"),
     ],
@@ -182,7 +182,7 @@ def test_a_stopped_run_says_how_it_goes_on(tmp_path: Path) -> None:
         assert run.end() == 130
     assert run.lines[-1] == (
         "gradwire: stopped by SIGINT after round 1 of 100; "
-        f"`gradwire run --state-dir {folder} --processes 2 --allow-task mine:Median` goes on\n"
+        f"`gradwire run --state-dir {folder} --processes 2 --allow-task mine:Median` resumes it\n"
     )
 
 
@@ -190,12 +190,12 @@ def test_a_stopped_run_whose_folder_is_kept_goes_on_there(temporary: Path) -> No
     with stage("run has no end", "--keep-state") as run:
         run.await_children()
         os.kill(run.children["server"][0], signal.SIGKILL)  # the next one takes up at round 1
-        run.read_until("going on after round 1")
+        run.read_until("resuming after round 1")
         run.process.send_signal(signal.SIGINT)
         assert run.end() == 130
     (folder,) = temporary.iterdir()
     assert run.lines[-1].endswith(
-        f"after round 1 of 100; `gradwire run --state-dir {folder} --processes 2` goes on\n"
+        f"after round 1 of 100; `gradwire run --state-dir {folder} --processes 2` resumes it\n"
     )
 
 

@@ -11,20 +11,21 @@ from typing import Any
 
 import pytest
 
-from gradwire.deploy.run import processes
-from gradwire.deploy.run.placement import worker_ranges
-from gradwire.deploy.run.processes import (
-    Child,
-    Ended,
+from gradwire.deploy.processes import child as child_module
+from gradwire.deploy.processes.child import Child
+from gradwire.deploy.processes.cores import cores, worker_environment
+from gradwire.deploy.processes.events import (
     Event,
-    Said,
-    Signalled,
-    cores,
-    environment_for,
-    killer,
-    signals_into,
+    Exited,
+    OutputLine,
+    StopRequested,
+    inbox_with_signals,
+    killing_signal,
 )
-from gradwire.deploy.run.supervisor import Outcome, Plan, Supervisor
+from gradwire.deploy.processes.outcome import Outcome, RunEnded, raise_if_stopped
+from gradwire.deploy.processes.plan import Limits, Plan, Worker
+from gradwire.deploy.processes.supervisor import Supervisor
+from gradwire.deploy.run.placement import worker_ranges
 from tests.deploy.stage import PATIENCE, program
 
 
@@ -48,13 +49,21 @@ class Recorder:
         pass
 
 
-def supervise(fault: str, folder: Path, display: Recorder | None = None, **limits: Any) -> Outcome:
-    workers = tuple(
-        ("--name", f"worker-{i}", "--workers", ids, "--retry-for", "9")
-        for i, ids in enumerate(("0-1", "2-3"))
-    )
-    plan = Plan(("--state-dir", str(folder / "run")), workers, program(fault), **limits)
-    return Supervisor(plan, display or Recorder()).run()
+def supervise(
+    fault: str, folder: Path, display: Recorder | None = None, spare: int = 0, **limits: Any
+) -> Outcome:
+    with inbox_with_signals() as inbox:
+        workers = tuple(
+            Worker(
+                Child(f"worker-{i}", inbox, program(fault), worker_environment(2)),
+                ("--name", f"worker-{i}", "--workers", ids, "--retry-for", "9"),
+                hosted=2,
+            )
+            for i, ids in enumerate(("0-1", "2-3"))
+        )
+        arguments = ("--state-dir", str(folder / "run"))
+        plan = Plan(Child("server", inbox, program(fault)), arguments, workers, spare=spare)
+        return Supervisor(plan, inbox, display or Recorder(), Limits(**limits)).run()
 
 
 def test_the_display_sees_every_event(tmp_path: Path) -> None:
@@ -68,31 +77,38 @@ def test_the_display_sees_every_event(tmp_path: Path) -> None:
 def test_a_worker_that_stays_is_not_waited_for_for_ever(tmp_path: Path) -> None:
     outcome = supervise("worker stays", tmp_path, ending=0.1)
     assert outcome.summary is not None and outcome.failure is not None
-    assert outcome.failure.message.endswith("worker-0 did not end within 0.1 s")
+    message = str(outcome.failure)
+    assert "worker-0" in message and message.endswith("did not exit within 0.1 s")
 
 
 @pytest.mark.parametrize("spare", [2, 3])
 def test_a_run_goes_on_without_a_worker_whose_budget_is_spent(tmp_path: Path, spare: int) -> None:
     display = Recorder()
-    outcome = supervise("budget is spent", tmp_path, display, hosted=(2, 2), spare=spare)
+    outcome = supervise("budget is spent", tmp_path, display, spare)
     assert outcome.failure is None and outcome.summary is not None
     assert display.notes == [
         "worker-0: the privacy budget of epsilon 1 does not pay for another push; the run goes on without it"
     ]
 
 
-@pytest.mark.parametrize("plan", [{"hosted": (2, 2), "spare": 1}, {}])
-def test_a_run_that_needs_a_worker_whose_budget_is_spent_ends(tmp_path: Path, plan: dict[str, Any]) -> None:
-    outcome = supervise("budget is spent", tmp_path, **plan)
+@pytest.mark.parametrize("spare", [0, 1])
+def test_a_run_that_needs_a_worker_whose_budget_is_spent_ends(tmp_path: Path, spare: int) -> None:
+    outcome = supervise("budget is spent", tmp_path, spare=spare)
     assert outcome.failure is not None and outcome.failure.code == 3
-    assert (
-        outcome.failure.message == "worker-0: the privacy budget of epsilon 1 does not pay for another push"
-    )
+    assert str(outcome.failure) == "worker-0: the privacy budget of epsilon 1 does not pay for another push"
 
 
-def test_a_child_that_does_not_listen_is_killed(tmp_path: Path) -> None:
-    outcome = supervise("deaf worker stays", tmp_path, ending=0.1, grace=0.1)
-    assert outcome.failure is not None and "worker-0 did not end" in outcome.failure.message
+@pytest.mark.parametrize("grace", [0.1, 0.0])
+def test_a_child_that_ignores_sigterm_is_killed(grace: float, tmp_path: Path) -> None:
+    outcome = supervise("deaf worker stays", tmp_path, ending=0.1, grace=grace)
+    assert outcome.failure is not None and "worker-0" in str(outcome.failure)
+    assert not children()
+
+
+def test_without_restarts_the_first_kill_ends_the_run(tmp_path: Path) -> None:
+    outcome = supervise("worker is killed at once", tmp_path, restarts=0)
+    assert str(outcome.failure) == "worker-0 was killed by SIGKILL; is there enough memory?"
+    assert outcome.restarts == {}
 
 
 def test_a_failing_display_leaves_nobody_behind(tmp_path: Path) -> None:
@@ -117,17 +133,25 @@ def children() -> set[int]:
 
 def test_signal_handlers_are_restored() -> None:
     before = [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
-    inbox: SimpleQueue[Event] = SimpleQueue()
-    with signals_into(inbox):
+    with inbox_with_signals() as inbox:
         signal.raise_signal(signal.SIGTERM)
-    assert inbox.get(timeout=PATIENCE) == Signalled(signal.SIGTERM)
+    assert inbox.get(timeout=PATIENCE) == StopRequested(signal.SIGTERM)
     assert before == [signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)]
+
+
+def test_a_signal_is_noticed_before_any_child_runs() -> None:
+    inbox: SimpleQueue[Event] = SimpleQueue()
+    raise_if_stopped(inbox)
+    inbox.put(StopRequested(signal.SIGTERM))
+    with pytest.raises(RunEnded, match="stopped by SIGTERM") as caught:
+        raise_if_stopped(inbox)
+    assert caught.value.code == 143
 
 
 def test_a_background_job_is_not_hung_up() -> None:
     program = (
-        "import signal; from queue import SimpleQueue; from gradwire.deploy.run.processes import signals_into\n"
-        "with signals_into(SimpleQueue()): assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN\n"
+        "import signal; from gradwire.deploy.processes.events import inbox_with_signals\n"
+        "with inbox_with_signals(): assert signal.getsignal(signal.SIGHUP) is signal.SIG_IGN\n"
     )
     nohup = ["nohup", sys.executable, "-c", program]
     assert subprocess.run(nohup, stdin=subprocess.DEVNULL, capture_output=True, check=False).returncode == 0
@@ -141,38 +165,38 @@ def test_a_background_job_is_not_hung_up() -> None:
     ],
 )  # fmt: skip
 def test_what_killed_a_process(code: int, by: signal.Signals | None) -> None:
-    assert killer(code) is by
+    assert killing_signal(code) is by
 
 
 def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
     monkeypatch.setenv("OPENBLAS_NUM_THREADS", "5")
-    environment = environment_for(1)
+    environment = worker_environment(1)
     assert environment["OMP_NUM_THREADS"] == str(cores()) and environment["OPENBLAS_NUM_THREADS"] == "5"
-    assert environment_for(10 * cores())["OMP_NUM_THREADS"] == "1"
+    assert worker_environment(10 * cores())["OMP_NUM_THREADS"] == "1"
 
 
 def test_an_end_comes_after_the_last_words() -> None:
     inbox: SimpleQueue[Event] = SimpleQueue()
-    child = Child("talker", inbox)
-    child.start((sys.executable, "-c", "import sys; print('out'); sys.exit('error')"))
+    child = Child("talker", inbox, (sys.executable, "-c"))
+    child.start(("import sys; print('out'); sys.exit('error')",))
     said = [inbox.get(timeout=PATIENCE), inbox.get(timeout=PATIENCE)]
-    assert all(isinstance(event, Said) for event in said)
-    assert inbox.get(timeout=PATIENCE) == Ended(child, 1)
+    assert all(isinstance(event, OutputLine) for event in said)
+    assert inbox.get(timeout=PATIENCE) == Exited(child, 1)
     assert list(child.last_lines) == ["error"]
 
 
 def test_a_grandchild_that_holds_the_pipe_does_not_hold_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(processes, "LAST_WORDS", 0.1)
+    monkeypatch.setattr(child_module, "DRAIN_SECONDS", 0.1)
     inbox: SimpleQueue[Event] = SimpleQueue()
-    child = Child("parent", inbox)
+    child = Child("parent", inbox, (sys.executable, "-c"))
     linger = "import signal; signal.pause()"
     leave = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', '{linger}']).pid)"
-    child.start((sys.executable, "-c", leave))
+    child.start((leave,))
     said = inbox.get(timeout=PATIENCE)
-    assert isinstance(said, Said)
+    assert isinstance(said, OutputLine)
     try:
-        assert inbox.get(timeout=PATIENCE) == Ended(child, 0)
+        assert inbox.get(timeout=PATIENCE) == Exited(child, 0)
     finally:
         os.kill(int(said.line), signal.SIGKILL)
 

@@ -4,11 +4,22 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from signal import SIGKILL
 
 from gradwire.bench.hosts.base import Hosts
-from gradwire.deploy.run.processes import Child, Inbox, environment_for
+from gradwire.deploy.processes.child import Child
+from gradwire.deploy.processes.cores import worker_environment
+from gradwire.deploy.processes.events import Inbox
 from gradwire.server.interfaces import InterfaceCounters
+
+
+class RecordedChild(Child):
+    """Remembers what it was started with."""
+
+    started: tuple[str, ...] = ()
+
+    def start(self, arguments: Sequence[str]) -> None:
+        self.started = tuple(arguments)
+        super().start(arguments)
 
 
 class LocalHost:
@@ -16,16 +27,8 @@ class LocalHost:
 
     def __init__(self, name: str, folder: Path, inbox: Inbox, program: tuple[str, ...], workers: int) -> None:
         self.name, self.address = name, "127.0.0.1"
-        self.child = Child(name, inbox, environment_for(workers))
-        self.started: list[tuple[str, ...]] = []
-        self._folder, self._program, self._readings = folder, program, 0
-
-    def start(self, words: Sequence[str]) -> None:
-        self.started.append(tuple(words))
-        self.child.start((*self._program, *words))
-
-    def kill(self) -> None:
-        self.child.send(SIGKILL)
+        self.child = RecordedChild(name, inbox, program, worker_environment(workers))
+        self._folder, self._readings = folder, 0
 
     def carry(self, file: Path, name: str) -> str:
         return str(file)

@@ -20,7 +20,8 @@ from gradwire.bench.hosts.choice import HostKind, rate_for
 from gradwire.bench.hosts.container import ContainerChild, ContainerHost
 from gradwire.bench.hosts.containers import LABEL, remove_orphans
 from gradwire.common.errors import ConfigError
-from gradwire.deploy.run.processes import Child, Ended, Inbox, Said
+from gradwire.deploy.processes.child import Child
+from gradwire.deploy.processes.events import Exited, Inbox, OutputLine
 from tests.system.containers.engine import require_engine
 
 GRADWIRE = (sys.executable, "-m", "gradwire.deploy.cli")
@@ -101,11 +102,11 @@ def follow(engine: FakeEngine) -> tuple[list[tuple[str, bool]], int, ContainerCh
     """What a process says, and its exit code."""
     inbox: Inbox = SimpleQueue()
     child = ContainerChild("server", inbox, engine, "id", {"OMP_NUM_THREADS": "1"})
-    child.start(("gradwire", "server"))
+    child.start(("server",))
     said = []
-    while isinstance(event := inbox.get(timeout=10), Said):
+    while isinstance(event := inbox.get(timeout=10), OutputLine):
         said.append((event.line, event.is_error))
-    assert isinstance(event, Ended) and engine.closed
+    assert isinstance(event, Exited) and engine.closed
     return said, event.code, child
 
 

@@ -20,7 +20,7 @@ from gradwire.bench.hosts.base import Host, Hosts
 from gradwire.bench.hosts.namespaces import Namespaces
 from gradwire.common.training.config import RunConfig
 from gradwire.deploy import cli
-from gradwire.deploy.run.processes import Ended, Inbox, Said
+from gradwire.deploy.processes.events import Exited, Inbox, OutputLine
 from tests.bench.hosts.test_namespaces import netns
 from tests.system.harness import simulate
 
@@ -71,7 +71,7 @@ class Machines:
 
     def start(self, host: Host, *words: str) -> None:
         self.codes.pop(host.name, None)
-        host.start(words)
+        host.child.start(words)
 
     def address(self) -> str:
         return f"{self.hosts.server.address}:50051"
@@ -80,9 +80,9 @@ class Machines:
         """The first line of that host's process, from now on, that holds the word."""
         while True:
             event = self._take()
-            if isinstance(event, Said) and event.child is host.child and word in event.line:
+            if isinstance(event, OutputLine) and event.child is host.child and word in event.line:
                 return event.line
-            assert not (isinstance(event, Ended) and event.child is host.child), self.lines[host.name]
+            assert not (isinstance(event, Exited) and event.child is host.child), self.lines[host.name]
 
     def read_to_the_end(self, hosts: Sequence[Host]) -> dict[str, int]:
         """The exit codes of the processes on these hosts."""
@@ -92,9 +92,9 @@ class Machines:
 
     def _take(self) -> Any:
         event = self._inbox.get(timeout=PATIENCE)
-        if isinstance(event, Said):
+        if isinstance(event, OutputLine):
             self.lines[event.child.name].append(event.line)
-        elif isinstance(event, Ended):
+        elif isinstance(event, Exited):
             self.codes[event.child.name] = event.code
         return event
 
@@ -108,7 +108,7 @@ def machines(folder: Path, workers: int = 2) -> Iterator[Machines]:
             yield here
         finally:
             for host in hosts.all:
-                host.kill()
+                host.child.send(signal.SIGKILL)
 
 
 def make_certs(folder: Path, host: str, *workers: str) -> Path:
@@ -154,7 +154,7 @@ def test_between_machines_plaintext_has_to_be_asked_for(tmp_path: Path) -> None:
             assert "is not loopback and TLS is off: give certificates" in lines[-1]
         here.start(server, *listen, "--insecure", *RUN)
         here.read_until(server, "is plaintext: everyone on the way can read")
-        server.kill()
+        server.child.send(signal.SIGKILL)
 
 
 @pytest.mark.parametrize("secret", [True, False], ids=["tls", "plaintext"])

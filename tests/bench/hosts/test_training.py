@@ -12,11 +12,11 @@ import pytest
 
 from gradwire.bench.hosts import training
 from gradwire.bench.hosts.base import Host
-from gradwire.bench.hosts.edge import concluded
-from gradwire.bench.hosts.failure import TrainingFailed, heed_signals
 from gradwire.bench.hosts.training import Trained, Trainer
 from gradwire.common.errors import ByteMismatchError, DivergenceError
-from gradwire.deploy.run.processes import Inbox, Signalled
+from gradwire.deploy.processes.events import StopRequested
+from gradwire.deploy.processes.outcome import RunEnded
+from gradwire.deploy.processes.plan import Limits
 from tests.bench.hosts.local import LocalNetwork
 from tests.deploy.stage import program
 
@@ -58,9 +58,9 @@ def test_every_host_runs_its_part_and_is_read_twice(tmp_path: Path) -> None:
     assert list(done.reached) == [0, 1, 2] and list(done.reached.values()) == sorted(done.reached.values())
     assert seen[0] == "listening" and seen[-1] == "finished" and seen.count("joined") == 2
     assert net.made is not None and net.torn_down
-    words = [host.started for host in net.made.workers]
-    assert [line[0][line[0].index("--workers") + 1] for line in words] == ["0", "1"]
-    (server,) = net.made.server.started
+    words = [host.child.started for host in net.made.workers]
+    assert [line[line.index("--workers") + 1] for line in words] == ["0", "1"]
+    server = net.made.server.child.started
     assert "--workers=2" in server and "--task=fake" in server
 
 
@@ -68,17 +68,17 @@ def test_every_host_runs_its_part_and_is_read_twice(tmp_path: Path) -> None:
     ("fault", "code", "said"),
     [
         ("worker gives up", 2, "worker-0: no such data: fetch it"),
-        ("server refuses", 2, "server: this folder holds another run"),
-        ("worker crashes", 1, "worker-0 ended with exit code 1"),
+        ("server refuses", 2, "this folder holds another run"),
+        ("worker crashes", 1, "worker-0 exited with code 1"),
         ("worker is killed at once", 1, "worker-0 was killed by SIGKILL"),
-        ("no summary", 1, "the server ended without a summary"),
+        ("no summary", 1, "the server exited without a summary"),
     ],
 )
 def test_what_ends_a_training_is_named_and_leaves_no_process(
     fault: str, code: int, said: str, tmp_path: Path
 ) -> None:
     net = network(fault, tmp_path)
-    with pytest.raises(TrainingFailed, match=said) as caught:
+    with pytest.raises(RunEnded, match=said) as caught:
         train(net)
     assert caught.value.code == code and net.torn_down
     assert fault != "worker crashes" or caught.value.lines[-1] == "RuntimeError: a bug"
@@ -105,37 +105,19 @@ def test_a_signal_stops_everything(tmp_path: Path) -> None:
 
     def interrupt(event: Any) -> None:
         if event["event"] == "joined":
-            net.inbox.put(Signalled(signal.SIGINT))
+            net.inbox.put(StopRequested(signal.SIGINT))
 
-    with pytest.raises(TrainingFailed, match="stopped by SIGINT") as caught:
+    with pytest.raises(RunEnded, match="stopped by SIGINT") as caught:
         train(net, watch=interrupt)
     assert caught.value.code == 130 and net.torn_down
     assert_nothing_runs(net)
 
 
-def test_a_signal_is_heard_while_hosts_are_made() -> None:
-    inbox: Inbox = SimpleQueue()
-    heed_signals(inbox)
-    inbox.put(Signalled(signal.SIGTERM))
-    with pytest.raises(TrainingFailed, match="stopped by SIGTERM") as caught:
-        heed_signals(inbox)
-    assert caught.value.code == 143
-
-
 def test_processes_that_stay_are_not_waited_for_forever(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(training, "ENDING", 0.5)
+    monkeypatch.setattr(training, "LIMITS", Limits(restarts=0, grace=0.0, ending=0.5))
     net = network("worker stays", tmp_path)
-    with pytest.raises(TrainingFailed, match="worker-0 did not end within"):
+    with pytest.raises(RunEnded, match=r"worker-0.* did not exit within"):
         train(net)
     assert_nothing_runs(net)
-
-
-def test_a_failure_becomes_a_line_and_an_exit_code(capsys: pytest.CaptureFixture[str]) -> None:
-    def measure() -> None:
-        raise TrainingFailed("worker-3: no such data", 2, ("a log line",))
-
-    assert concluded(measure) == 2
-    assert capsys.readouterr().err == "  a log line\ngradwire: worker-3: no such data\n"
-    assert concluded(lambda: None) == 0

@@ -1,7 +1,7 @@
-"""A process of ``gradwire run``: the same command line, in a process that does not outlive its parent.
+"""The ``gradwire`` command line in a process that does not outlive its parent.
 
 The parent holds the writing end of the child's standard input and never writes to it. However the parent ends,
-``kill -9`` included, the kernel closes that end; the child reads the end of the file and kills itself. Nothing is lost:
+``kill -9`` included, the kernel closes that end; the child then reads end-of-file and kills itself. Nothing is lost:
 what the server has announced is in its log. (Linux's PR_SET_PDEATHSIG would do the same, but it follows the parent's
 thread, not the process, misses a parent that died first, and is missing elsewhere.)
 """
