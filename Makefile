@@ -10,7 +10,7 @@ TYPING := build/typing/gradwire
 PARALLEL ?= -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check lint types proto generate clean
+.PHONY: help install demo test test-slow check lint types proto generate docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
@@ -61,6 +61,10 @@ generate:
 	@mkdir -p $(OUT)
 	@PATH="$$(dirname $(GENERATOR)):$$PATH" $(GENERATOR) -m grpc_tools.protoc -Igradwire/proto=proto --python_out=$(OUT) \
 	  --pyi_out=$(OUT) proto/*.proto
+
+docs: install ## rewrite the generated pages docs/codecs.md and docs/commands.md
+	$(BIN)/gradwire codecs --markdown > docs/codecs.md
+	$(BIN)/python -m gradwire.deploy.reference > docs/commands.md
 
 clean: ## remove everything that was built, .venv too
 	rm -rf $(VENV) build dist *.egg-info .pytest_cache .ruff_cache .hypothesis

@@ -1,4 +1,4 @@
-"""Families of codecs at equal bits, and what theory says of them: the rows of its section 5."""
+"""Families of codecs at equal bits, and the variances that theory states for them: the rows of its section 5."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from gradwire.deploy.planning.fitting import largest
 
 DIM = 65_536
 BUDGETS = (100, 1_000, 10_000, 100_000)  # bits, 32 of them a norm where there is one
+VECTORS = ("gaussian", "gradient")
 
 
 @dataclass(frozen=True)
@@ -31,14 +32,18 @@ class Stated:
 
 @dataclass(frozen=True)
 class Scheme:
-    """One row: a family of codecs that grows with a number, and theory's variances at the four budgets.
+    """A family of codecs that grows with a number.
 
-    ``theory``: for the Gaussian vector and, where it differs, for a network's gradient.
+    Attributes:
+        spec: with a place for the number, see ``gradwire.deploy.planning.fitting``.
+        theory: the variances that theory states for the four budgets, separated by bars; each for the Gaussian vector
+            and, after a slash, for a network's gradient, where that differs. Empty where theory has none.
+        most: the largest number tried.
     """
 
     title: str
     spec: str
-    theory: tuple[str, str, str, str]
+    theory: str = ""
     most: int = 1 << 24
 
     def within(self, bits: int, dim: int) -> AnyCodec | None:
@@ -47,37 +52,30 @@ class Scheme:
 
     def stated(self, bits: int) -> dict[str, Stated]:
         """Theory's numbers by vector; none where it has none."""
-        cell = self.theory[BUDGETS.index(bits)] if bits in BUDGETS else ""
-        names = ("gaussian", "gradient")
-        return {name: Stated(text) for name, text in zip(names, cell.split(" / "), strict=False) if cell}
+        if not self.theory or bits not in BUDGETS:
+            return {}
+        cell = self.theory.split(" | ")[BUDGETS.index(bits)]
+        return {name: Stated(text) for name, text in zip(VECTORS, cell.split("/"), strict=False)}
 
 
 SCHEMES = (
+    Scheme("cross-polytope, tuple code (vqSGD)", "cross_polytope({n})", "16384 | 1170 | 112 | 11.2"),
     Scheme(
-        "cross-polytope, tuple code (vqSGD)",
-        "cross_polytope({n})",
-        ("16384", "1170", "112", "11.2"),
-    ),
-    Scheme(
-        "cross-polytope, multiset code",
-        "cross_polytope({n}, coding=multiset)",
-        ("16384", "819", "53.9", "2.59"),
+        "cross-polytope, multiset code", "cross_polytope({n}, coding=multiset)", "16384 | 819 | 53.9 | 2.59"
     ),
     Scheme(
         "SimQ+ (its paper's code)",
         "simq_plus({n}, coding=type_signs)",
-        ("13070 / 5258", "653 / 263", "43.0 / 17.3", "2.15 / .865"),
+        "13070/5258 | 653/263 | 43.0/17.3 | 2.15/.865",
     ),
     Scheme(
-        "L1-scaled, systematic draws",
-        "l1_systematic({n})",
-        ("10420 / 1686", "520 / 83", "33.3 / 4.55", ".643 / .058"),
+        "L1-scaled, systematic draws", "l1_systematic({n})", "10420/1686 | 520/83 | 33.3/4.55 | .643/.058"
     ),
-    Scheme("SimQ+, shortest code", "simq_plus({n}, coding=l1_ball)", ("", "", "", "")),
-    Scheme("random k, float32", "rand_k({n})", ("21840", "2113", "209", "20.0")),
-    Scheme("RATQ on random coordinates", "ratq(count={n})", ("5370", "361", "34", "2.49")),
-    Scheme("rotated 1 bit, a part (EDEN)", "eden({share})", ("1520", "106", "9.3", ".305"), 4 * DIM),
-    Scheme("rotated, largest of each block", "nearest({n})", ("870", "64", "6.2", ".57"), DIM),
-    Scheme("rotated, signs of the largest", "top_signs({n})", ("935", "66", "6.5", ".234"), 35_000),
-    Scheme("the best of 8 such rotations", "top_signs({n}, rotations=8)", ("", "", "", ""), 35_000),
+    Scheme("SimQ+, shortest code", "simq_plus({n}, coding=l1_ball)"),
+    Scheme("random k, float32", "rand_k({n})", "21840 | 2113 | 209 | 20.0"),
+    Scheme("RATQ on random coordinates", "ratq(count={n})", "5370 | 361 | 34 | 2.49"),
+    Scheme("rotated 1 bit, a part (EDEN)", "eden({share})", "1520 | 106 | 9.3 | .305", 4 * DIM),
+    Scheme("rotated, largest of each block", "nearest({n})", "870 | 64 | 6.2 | .57", DIM),
+    Scheme("rotated, signs of the largest", "top_signs({n})", "935 | 66 | 6.5 | .234", 35_000),
+    Scheme("the best of 8 such rotations", "top_signs({n}, rotations=8)", most=35_000),
 )

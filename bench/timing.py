@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,14 @@ class Timing:
     ratio: float
     least: float
     least_ratio: float
+
+    def medians(self, prefix: str = "") -> dict[str, float]:
+        """The medians, in milliseconds and as a multiple of the baseline, a copy."""
+        return {f"{prefix}ms": 1e3 * self.seconds, f"{prefix}copies": self.ratio}
+
+    def fastest(self, prefix: str = "") -> dict[str, float]:
+        """The fastest call likewise."""
+        return {f"{prefix}ms": 1e3 * self.least, f"{prefix}copies": self.least_ratio}
 
 
 def against(
@@ -54,8 +63,13 @@ def _median(values: list[float]) -> float:
     return sorted(values)[len(values) // 2]
 
 
+def conditions() -> dict[str, Any]:
+    """The machine, and how busy it is: load averages over 1, 5 and 15 minutes."""
+    return {"machine": machine(), "load": [round(load, 2) for load in os.getloadavg()]}
+
+
 def machine() -> str:
-    """What the numbers were taken on."""
+    """The machine that the numbers were taken on."""
     system = f"{platform.system()} {platform.machine()}, Python {platform.python_version()}"
     return f"{_processor()}, {os.cpu_count()} cores, {system}"
 
@@ -67,8 +81,3 @@ def _processor() -> str:
     except OSError:
         names = []
     return names[0] if names else platform.processor() or "unknown processor"
-
-
-def short(value: float) -> str:
-    """Three digits or more."""
-    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"

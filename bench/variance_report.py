@@ -8,19 +8,16 @@ from typing import Any
 
 import numpy as np
 
-from gradwire.bench.plotting import check as check_plot
 from gradwire.bench.plotting import figure
-from gradwire.bench.timing import short
 from gradwire.deploy.planning.bounds import variance_lower_bound
-
-__all__ = ["check_plot", "plot_variances", "print_tables"]
+from gradwire.deploy.units import short
 
 HEAD = f"{'scheme':35}{'codec':46}{'bits':>8}{'Gaussian':>10}{'±':>9}{'/ bound':>9}{'theory':>8}{'off':>8}  theory's?"
 HEAD += f"{'gradient':>10}{'/ bound':>9}{'theory':>8}{'z':>6}"
 
 
 def print_tables(report: dict[str, Any]) -> None:
-    """One table a budget.
+    """One table per budget.
 
     ± is the standard error; ``off`` the distance of the Gaussian from theory; ``z`` the distance from the codec's
     closed form for that very vector, in standard errors, the larger of the two vectors'.

@@ -57,8 +57,8 @@ class CommandModule:
         """A stand-in with what the group's help shows."""
         return TyperCommand(self.name, help=self.documentation[0], rich_markup_mode=None)
 
-    def load(self) -> Any:
-        """Import the command.
+    def target(self) -> Any:
+        """Import the command: its function, its Typer application, or its package.
 
         Raises:
             ConfigError: the module, or the function in it, is missing.
@@ -71,9 +71,15 @@ class CommandModule:
             raise ConfigError(
                 f"the command {self.name} cannot be loaded: {self.module} has no {self.attribute}"
             )
-        return self._command(getattr(module, self.attribute) if self.attribute else module)
+        return getattr(module, self.attribute) if self.attribute else module
 
-    def _command(self, target: Any) -> Any:
+    def load(self) -> Any:
+        """Import the command, as Typer calls it.
+
+        Raises:
+            ConfigError: as ``target``.
+        """
+        target = self.target()
         summary, examples = self.documentation
         if hasattr(target, "__path__"):
             table = CommandTable(self.module)

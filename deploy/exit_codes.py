@@ -17,8 +17,15 @@ from gradwire.common.errors import (
 )
 
 DEBUG = "GRADWIRE_DEBUG"
-# Exit codes; 0 means success.
-FAILED, BAD_INPUT, BUDGET_SPENT, INTERRUPTED = 1, 2, 3, 130
+FAILED, BAD_INPUT, BUDGET_SPENT, INTERRUPTED, TERMINATED = 1, 2, 3, 130, 143
+MEANINGS = {
+    0: "success: of a run, it finished, every byte was predicted, and the replicas agree",
+    FAILED: "the run failed: a check did not hold, a process was killed too often, or a peer refused",
+    BAD_INPUT: "the input cannot be used: the command line, the configuration, data, or a state directory",
+    BUDGET_SPENT: "the privacy budget does not pay for another push",
+    INTERRUPTED: "stopped by SIGINT (Ctrl-C); a run can be resumed",
+    TERMINATED: "stopped by SIGTERM; a run can be resumed",
+}
 _RUN_FAILURES = (ByteMismatchError, DivergenceError, NotFiniteError, WireError)
 
 

@@ -1,4 +1,4 @@
-"""Numbers as people read them: decimal prefixes, three digits."""
+"""Numbers for people: decimal prefixes, three digits."""
 
 from __future__ import annotations
 
@@ -28,8 +28,19 @@ def number(value: float | None) -> str:
     return "—" if value is None else f"{value:.4g}"
 
 
+def short(value: float) -> str:
+    """A number with three digits or more.
+
+    >>> short(0.012345), short(16384), short(1.5e6)
+    ('0.0123', '16,384', '1.500e+06')
+    """
+    if abs(value) >= 1e6:
+        return f"{value:.3e}"
+    return f"{value:,.0f}" if abs(value) >= 1000 else f"{value:.3g}"
+
+
 def duration(seconds: float) -> str:
-    """A span of time.
+    """A time span.
 
     >>> duration(8.31), duration(75), duration(7265)
     ('8.3 s', '1 min 15 s', '2 h 1 min')

@@ -7,7 +7,6 @@ Examples:
 from __future__ import annotations
 
 import json
-import os
 from functools import partial
 from typing import Annotated, Any
 
@@ -15,12 +14,13 @@ import numpy as np
 import typer
 
 from gradwire.bench.backends import BackendOption, Placed, chosen, place
-from gradwire.bench.timing import Timing, against, machine, short
+from gradwire.bench.timing import Timing, against, conditions
 from gradwire.common.codecs import AnyCodec, parse
 from gradwire.common.codecs import codecs as registered
 from gradwire.common.errors import SpecError
 from gradwire.common.randomness import SeededCoins
 from gradwire.deploy.flags import AsJson
+from gradwire.deploy.units import short
 
 DIMS = (1 << 20, 12_332_010)  # the latter: parameters of the larger network of [V] section 7
 
@@ -42,7 +42,7 @@ def codecs(
     with float64 coordinates on the host.
     """
     backends = chosen(backend)
-    about = {"machine": machine(), "load": [round(x, 2) for x in os.getloadavg()], "backends": backends}
+    about = conditions() | {"backends": backends}
     rows = []
     if not as_json:
         print(f"{about['machine']}, load {about['load'][0]}")
@@ -104,7 +104,7 @@ def _specs() -> list[str]:
 
 
 def _written(timing: Timing) -> dict[str, float]:
-    return {"ms": 1e3 * timing.least, "copies": timing.least_ratio, "median_ms": 1e3 * timing.seconds}
+    return {**timing.fastest(), "median_ms": timing.medians()["ms"]}
 
 
 def _head(backends: list[str]) -> str:

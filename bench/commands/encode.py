@@ -58,11 +58,4 @@ def measure(spec: str, dim: int, repeats: int) -> dict[str, Any]:
 
     encoding = against(copy, lambda: codec.encode(x, rng), repeats)
     decoding = against(copy, read, repeats)
-    return {
-        "codec": spec,
-        "dim": dim,
-        "encode_ms": 1e3 * encoding.seconds,
-        "encode_copies": encoding.ratio,
-        "decode_ms": 1e3 * decoding.seconds,
-        "decode_copies": decoding.ratio,
-    }
+    return {"codec": spec, "dim": dim, **encoding.medians("encode_"), **decoding.medians("decode_")}

@@ -7,7 +7,6 @@ Examples:
 from __future__ import annotations
 
 import json
-import os
 from typing import Annotated, Any
 
 import numpy as np
@@ -15,7 +14,7 @@ import typer
 from numpy.typing import NDArray
 
 from gradwire.bench.backends import BackendOption, chosen, place
-from gradwire.bench.timing import Timing, against, machine
+from gradwire.bench.timing import Timing, against, conditions
 from gradwire.common.arrays.hadamard import hadamard_transform
 from gradwire.common.errors import ConfigError
 from gradwire.deploy.flags import AsJson
@@ -37,7 +36,7 @@ def hadamard(
         if n & (n - 1):
             raise ConfigError(f"--size is {n}, expected a power of two")
     rows = [row for n in size or SIZES for row in measure(n, chosen(backend), repeats)]
-    about = {"machine": machine(), "load": [round(x, 2) for x in os.getloadavg()]}
+    about = conditions()
     if as_json:
         print(json.dumps(about | {"rows": rows}, indent=2))
         return
@@ -78,11 +77,4 @@ def one_pass_a_level(x: NDArray[np.float32]) -> NDArray[np.float32]:
 
 
 def _row(name: str, size: int, timing: Timing) -> dict[str, Any]:
-    return {
-        "transform": name,
-        "size": size,
-        "ms": 1e3 * timing.seconds,
-        "copies": timing.ratio,
-        "least_ms": 1e3 * timing.least,
-        "least_copies": timing.least_ratio,
-    }
+    return {"transform": name, "size": size, **timing.medians(), **timing.fastest("least_")}

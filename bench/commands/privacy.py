@@ -19,6 +19,7 @@ from gradwire.bench.timing import machine
 from gradwire.common.codecs import AnyCodec, parse
 from gradwire.common.randomness import SystemCoins
 from gradwire.deploy.flags import AsJson
+from gradwire.deploy.units import short
 
 
 def privacy(
@@ -91,19 +92,14 @@ def _print_table(dim: int, epsilon: float, rows: list[dict[str, Any]]) -> None:
         f"{'scheme':44}{'bits':>6}{'exact':>8}{'measured':>11}{'± ':>9}{'stated':>11}{'formula':>11}   theory"
     )
     for row in rows:
-        formula = _short(row["formula"])
+        formula = short(row["formula"])
         if row["codec"] is None:
             print(
                 f"{row['scheme']:44}{'':>6}{'':>8}{'':>11}{'':>9}{'':>11}{formula:>11}   {row['theory'] or ''}"
             )
             continue
-        numbers = [_short(row[key]) for key in ("measured", "standard_error", "stated")]
+        numbers = [short(row[key]) for key in ("measured", "standard_error", "stated")]
         print(
             f"{row['scheme']:44}{row['nbits']:>6,}{row['epsilon']:>8.3f}{numbers[0]:>11}{numbers[1]:>9}{numbers[2]:>11}"
             f"{formula:>11}   {row['theory'] or ''}"
         )
-
-
-def _short(value: float) -> str:
-    """Three digits or more."""
-    return f"{value:.3e}" if value >= 1e6 else f"{value:,.0f}" if value >= 1000 else f"{value:.3g}"

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import json
 import math
-from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
 import typer
 from numpy.typing import NDArray
 
+from gradwire.bench.outputs import PlotFile
+from gradwire.bench.plotting import check as check_plot
 from gradwire.bench.schemes import BUDGETS, DIM, SCHEMES, Scheme
 from gradwire.bench.timing import machine
-from gradwire.bench.variance_report import check_plot, plot_variances, print_tables
+from gradwire.bench.variance_report import plot_variances, print_tables
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.errors import SpecError
 from gradwire.deploy.flags import AsJson
@@ -45,9 +46,7 @@ def variance(
     error: Annotated[
         float, typer.Option(help="Encode until the relative standard error is this small.", min=0.0)
     ] = 0.01,
-    plot: Annotated[
-        Path | None, typer.Option(help="Draw the Gaussian's rows to this file (PNG, SVG, PDF).")
-    ] = None,
+    plot: PlotFile = None,
     as_json: AsJson = False,
 ) -> None:
     """Measure E|decode(encode(x)) - x|^2 / |x|^2 at 65,536 coordinates for equal payload bits, beside theory's numbers.
@@ -56,7 +55,7 @@ def variance(
     lower bound is for b - 32 and b bits: a norm may or may not be counted as information; ratios are to the latter.
     Each row says whether it is theory's: no further from it than rounding, 4 standard errors and 1 % together.
     """
-    if plot:
+    if plot is not None:
         check_plot(plot)
     budgets = tuple(bits or BUDGETS)
     vectors = {"gaussian": _gaussian(), "gradient": _gradient(task)}
@@ -67,7 +66,7 @@ def variance(
     ]
     about = {"machine": machine(), "dim": DIM, "task": task, "samples": samples, "most": most, "error": error}
     report = about | {"rows": rows, "bounds": bounds}
-    if plot:
+    if plot is not None:
         plot_variances(report, plot)
     if as_json:
         print(json.dumps(report, indent=2))

@@ -16,7 +16,7 @@ from gradwire.deploy.planning.bounds import variance_lower_bound
 BY_TITLE = {scheme.title: scheme for scheme in SCHEMES}
 FEW = (6, 6)
 # One argmax a block sends more than theory counts where a fraction of a block is left over, and less where not.
-LIKE_THEORY = [s for s in SCHEMES if s.theory[1] and "each block" not in s.title]
+LIKE_THEORY = [s for s in SCHEMES if s.theory and "each block" not in s.title]
 
 
 def gaussian() -> dict[str, np.ndarray]:
@@ -33,7 +33,7 @@ def test_rows_are_theorys(scheme: object, bits: int) -> None:
 
 def test_a_row_that_is_not_theorys_is_told_apart() -> None:
     scheme = BY_TITLE["rotated, signs of the largest"]
-    halved = scheme.__class__(scheme.title, scheme.spec, ("467", "33", "3.2", ".117"))
+    halved = scheme.__class__(scheme.title, scheme.spec, "467 | 33 | 3.2 | .117")
     row = measure(halved, 1000, gaussian(), FEW)
     assert row["reproduced"] is False and row["deviation"] == pytest.approx(1, abs=0.1)
 

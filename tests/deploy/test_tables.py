@@ -79,7 +79,5 @@ def test_the_page_of_codecs_is_what_the_command_writes() -> None:
     path = Path(__file__).parents[2] / "docs" / "codecs.md"
     written = runner.invoke(app, ["codecs", "--markdown"])
     assert written.exit_code == 0
-    assert path.read_text(encoding="utf-8") == written.output, (
-        "docs/codecs.md is behind: gradwire codecs --markdown > docs/codecs.md"
-    )
+    assert path.read_text(encoding="utf-8") == written.output, "docs/codecs.md is stale: make docs"
     assert all(f"[`{name}" in written.output for name in codecs())
