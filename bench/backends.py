@@ -16,20 +16,21 @@ from gradwire.common.errors import ConfigError
 
 BACKENDS = {"numpy": "", "torch": "cpu", "cuda": "cuda"}  # torch's names of their devices
 BackendOption = Annotated[
-    list[str] | None, typer.Option(help="numpy, torch (CPU) or cuda; default: those at hand.")
+    list[str] | None,
+    typer.Option(help="numpy, torch (CPU) or cuda; may be repeated [all that are installed]"),
 ]
 
 
 @dataclass(frozen=True)
 class Placed:
-    """An array on its device, a copy of it there, and what waits for the device to be done."""
+    """An array on its device, a function that copies it there, and one that waits for the device."""
 
     values: Array
     copy: Callable[[], object]
     wait: Callable[[], object]
 
     def copy_and_wait(self) -> None:
-        """What times are compared with."""
+        """The baseline of timings."""
         self.copy()
         self.wait()
 
@@ -37,34 +38,36 @@ class Placed:
 def place(x: np.ndarray, backend: str) -> Placed:
     """An array on a backend."""
     if backend == "numpy":
-        return Placed(x, partial(np.copyto, np.empty_like(x), x), _at_once)
+        return Placed(x, partial(np.copyto, np.empty_like(x), x), _no_wait)
     import torch
 
     values = torch.from_numpy(x).to(BACKENDS[backend])
-    wait = torch.cuda.synchronize if backend == "cuda" else _at_once
+    wait = torch.cuda.synchronize if backend == "cuda" else _no_wait
     return Placed(values, partial(torch.empty_like(values).copy_, values), wait)
 
 
-def _at_once() -> None:
-    """The processor is done when a call returns."""
+def _no_wait() -> None:
+    """The CPU has finished when a call returns."""
 
 
 def chosen(wanted: list[str] | None) -> list[str]:
-    """The backends at hand, or those asked for; torch is set to one thread, which is what NumPy has.
+    """The installed backends, or those asked for; torch is set to one thread, as NumPy uses one.
 
     Raises:
-        ConfigError: one that is unknown or not at hand.
+        ConfigError: one that is unknown or not installed.
     """
-    here = ["numpy"]
+    found = ["numpy"]
     if find_spec("torch"):
         import torch
 
         torch.set_num_threads(1)
-        here += ["torch", "cuda"] if torch.cuda.is_available() else ["torch"]
+        found += ["torch", "cuda"] if torch.cuda.is_available() else ["torch"]
     for name in wanted or []:
         if name not in BACKENDS:
             raise ConfigError(f"--backend is {name!r}, expected one of {', '.join(BACKENDS)}")
-        if name not in here:
-            mend = "pip install 'gradwire[torch]'" if name == "torch" else "it needs torch and a CUDA device"
-            raise ConfigError(f"the backend {name} is not at hand: {mend}")
-    return list(dict.fromkeys(wanted)) if wanted else here
+        if name not in found:
+            advice = (
+                "pip install 'gradwire[torch]'" if name == "torch" else "it needs torch and a CUDA device"
+            )
+            raise ConfigError(f"the backend {name} is not available: {advice}")
+    return list(dict.fromkeys(wanted)) if wanted else found

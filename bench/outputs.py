@@ -1,4 +1,4 @@
-"""What measurements write: JSON and pictures, to places that are checked before anything is measured."""
+"""Files that measurements write, JSON and pictures: checked before anything is measured."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Annotated, Any
 
 from typer import Option
 
-from gradwire.bench.plotting import check
+from gradwire.bench.plotting import check_plot
 from gradwire.bench.timing import machine
 from gradwire.common.system.results import ResultFile, to_json
 
@@ -32,10 +32,10 @@ class Outputs:
         if self.json is not None:
             ResultFile(self.json).check()
         if self.plot is not None:
-            check(self.plot)
+            check_plot(self.plot)
 
     def write(self, report: Mapping[str, Any], draw: Callable[[Path], None]) -> None:
-        """Write the report, with the machine it was measured on, and have the picture drawn."""
+        """Write the report, with the machine it was measured on, and draw the picture."""
         if self.json is not None:
             ResultFile(self.json).write(to_json({"machine": machine(), **report}, indent=2) + "\n")
         if self.plot is not None:

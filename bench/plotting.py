@@ -1,4 +1,4 @@
-"""Pictures, where matplotlib is installed: it is imported when one is asked for."""
+"""Pictures: matplotlib is imported only when one is asked for."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from typing import Any
 from gradwire.common.errors import ConfigError
 
 
-def check(path: Path) -> None:
+def check_plot(path: Path) -> None:
     """Refuse a picture that could not be drawn, before anything is measured for it.
 
     Raises:
-        ConfigError: matplotlib is missing, the folder does not exist, or the file name's ending is no picture's.
+        ConfigError: matplotlib is missing, the folder does not exist, or the file name does not end like a picture's.
     """
     try:
         from matplotlib.backend_bases import FigureCanvasBase
@@ -29,10 +29,10 @@ def check(path: Path) -> None:
 
 @contextmanager
 def figure(path: Path, rows: int = 1, columns: int = 1, size: tuple[float, float] = (9, 6)) -> Iterator[Any]:
-    """A figure's axes, an array of them if there are several; written to ``path`` at the end, if nothing went wrong.
+    """A figure's axes, an array of them if there are several; the figure is written unless the context raises.
 
     Args:
-        path: its ending says what kind of picture.
+        path: its suffix selects the format.
         rows: of axes; ``columns`` of them each.
         size: in inches.
     """

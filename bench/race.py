@@ -1,4 +1,4 @@
-"""One training over links of several speeds: the same rounds, the same model, other times."""
+"""One training over links of several rates: the same rounds and the same model in different times."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from gradwire.deploy.flags import read_settings
 from gradwire.deploy.processes.events import Inbox
 from gradwire.deploy.tables import print_plain
 
-# The codec, what comes back, and a step with which it converges.
+# Codec, downlink, and a learning rate with which it converges.
 CASES: tuple[tuple[str, dict[str, Any]], ...] = (
     ("float32, model", {"codec": "float32", "downlink": "model", "lr": 0.5}),
     ("QSGD 4 bits, log", {"codec": "qsgd(levels=7, coding=fixed)", "downlink": "log", "lr": 0.2}),
@@ -41,11 +41,11 @@ class Lap:
     """One case over links of one speed.
 
     Attributes:
-        rate: of the workers' links; None for as fast as this machine is.
+        rate: of the workers' links; None where they are not limited.
         rounds: until the loss was reached.
         seconds: from the first round's opening until the last was committed.
         up_bytes: at the server's interface, of all workers, in those rounds; ``down_bytes`` likewise.
-        curve: (seconds, loss) of the rounds that the server told about, losses averaged as for the target.
+        curve: (seconds, loss) of the rounds that the server announced, losses averaged as for the target.
     """
 
     case: str
@@ -57,7 +57,7 @@ class Lap:
     curve: tuple[tuple[float, float], ...]
 
     def to_json(self) -> dict[str, Any]:
-        """Every number; the rate in bits a second."""
+        """Every number; the rate in bits per second."""
         return {
             "case": self.case, "rate_bits": None if self.rate is None else self.rate.bits, "rounds": self.rounds,
             "seconds": self.seconds, "up_bytes": self.up_bytes, "down_bytes": self.down_bytes,
@@ -66,7 +66,7 @@ class Lap:
 
 
 def read_case(path: Path, task: str) -> Case:
-    """A case from a run's TOML file, called as the file is.
+    """A case from a run's TOML file, named after the file.
 
     Raises:
         ConfigError: no such file, not TOML, or an unknown key.
@@ -88,6 +88,17 @@ def race(
     plaintext: bool,
 ) -> list[Lap]:
     """Find the rounds that a case needs, and time them at every rate.
+
+    Args:
+        case: the run.
+        workers: hosts of workers.
+        rates: of the workers' links.
+        target: mean training loss to reach.
+        window: rounds that the loss is averaged over.
+        max_rounds: rounds after which the case has failed.
+        network: makes a network whose workers' links have a rate.
+        inbox: where the events of its processes arrive.
+        plaintext: do without TLS.
 
     Raises:
         TaskError: the loss was not reached in ``max_rounds`` rounds.
@@ -149,13 +160,19 @@ def rounds_to(target: float, losses: Sequence[float], window: int) -> int | None
 
 
 def lap(name: str, rate: Rate | None, trained: Trained, window: int) -> Lap:
-    """A training's time and cost."""
+    """A training's time and cost.
+
+    Args:
+        name: of the case.
+        rate: of the workers' links.
+        trained: what it did.
+        window: rounds that losses are averaged over.
+    """
     summary, means = trained.summary, averaged(losses_of(trained), window)
     last = max(trained.reached)
-    opened = (
-        trained.reached[last] - summary["seconds"]
-    )  # the clock of those who were told, set to the server's
-    curve = ((told - opened, means[round_]) for round_, told in sorted(trained.reached.items()))
+    # On this process's clock: the server measures from the first round's opening to the last commit.
+    opened = trained.reached[last] - summary["seconds"]
+    curve = ((seconds - opened, means[round_]) for round_, seconds in sorted(trained.reached.items()))
     return Lap(
         name,
         rate,

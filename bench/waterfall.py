@@ -1,4 +1,4 @@
-"""Where a training's bytes go: from the bits that a codec predicts to the frames that an interface carries."""
+"""A training's bytes at every layer, from the bits that a codec predicts to the frames that an interface carries."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def _direction(trained: Trained, name: str) -> Direction:
 
 
 def _check_bits(summary: Mapping[str, Any]) -> None:
-    """Every push has exactly the bits of its codec, whatever the server says that it predicted."""
+    """Check that every push has exactly its codec's bits, computed here and not by the server."""
     codec = parse(summary["codec"], summary["dim"])
     expected = codec.nbits * summary["workers"] * summary["rounds"]
     measured = summary["uplink"]["payload_bits"]

@@ -26,7 +26,7 @@ def draw(path: Path, rows: Sequence[Waterfall]) -> None:
     with figure(path, rows=len(rows), columns=2, size=(10, 2.1 * len(rows))) as axes:
         grid = axes.reshape(len(rows), 2)
         for (left, right), row in zip(grid, rows, strict=True):
-            _steps(left, row, row.uplink, f"{_short(row.codec)}: up, each worker and round")
+            _steps(left, row, row.uplink, f"{_short(row.codec)}: up, per worker and round")
             _steps(right, row, row.downlink, f"down, {row.mode}")
 
 

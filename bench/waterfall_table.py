@@ -40,12 +40,12 @@ def table_of(rows: Sequence[Waterfall]) -> Table:
 
 
 def once(row: Waterfall) -> str:
-    """What joining and ending cost, and how well headers explain the frames."""
+    """What joining and finishing cost, and how well headers account for the frames."""
     up, down = row.once_uplink, row.once_downlink
     rest = row.uplink.rest_bytes + row.downlink.rest_bytes
     return (
         f"{row.codec}: once, for all {row.workers} workers: {human(up.interface_bytes, 'B')} up, "
-        f"{human(down.interface_bytes, 'B')} down to join and to end; in {row.rounds} rounds TCP bytes and "
+        f"{human(down.interface_bytes, 'B')} down to join and to finish; in {row.rounds} rounds TCP bytes and "
         f"66 B per packet leave {rest:,} interface bytes; {row.retransmitted:,} B were sent twice; "
         f"both ends' interfaces differ by {row.ends_differ_by:,} B"
     )

@@ -1,7 +1,7 @@
 """A certificate authority for one project: it signs one server's certificate and one for each worker.
 
 Keys are ECDSA on P-256 (FIPS 186-5), signatures with SHA-256; extensions follow RFC 5280. A worker's certificate is
-good for nothing but being that worker: it cannot serve, and a server's cannot take part.
+valid for that worker only: it cannot serve, and a server's certificate cannot join a run.
 """
 
 from __future__ import annotations
@@ -26,20 +26,20 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from gradwire.common.errors import ConfigError
 
-SKEW = timedelta(hours=1)  # certificates are valid from an hour ago: clocks of other machines may be behind
-LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")  # a server may always be reached from its own machine
+SKEW = timedelta(hours=1)  # certificates are valid from an hour ago: clocks of other machines may be slow
+LOCAL_HOSTS = ("localhost", "127.0.0.1", "::1")  # in every server's certificate
 
 
 @dataclass(frozen=True)
 class Authority:
-    """The key that signs, and its certificate."""
+    """A signing key and its certificate."""
 
     key: ec.EllipticCurvePrivateKey
     certificate: x509.Certificate
 
     @classmethod
     def new(cls, days: int) -> Authority:
-        """A new authority, under a name of its own: certificates of two are then told apart by their issuer."""
+        """A new authority, with a random name: the issuer of a certificate then identifies its authority."""
         key = ec.generate_private_key(ec.SECP256R1())
         name = _name(f"gradwire authority {secrets.token_hex(4)}")
         usage = _usage(key_cert_sign=True, crl_sign=True)
@@ -56,7 +56,7 @@ class Authority:
         """The authority in two PEM files.
 
         Raises:
-            ConfigError: they cannot be read, do not belong together, or its time is over.
+            ConfigError: they cannot be read, do not belong together, or have expired.
         """
         try:
             read = load_pem_private_key(key.read_bytes(), None)
@@ -65,19 +65,19 @@ class Authority:
             raise ConfigError(f"cannot read the authority's {error.filename}: {error.strerror}") from error
         except (ValueError, TypeError) as error:
             raise ConfigError(
-                f"{certificate} and {key} are damaged: begin anew with another --out"
+                f"{certificate} and {key} are damaged: start over with another --out"
             ) from error
         if not isinstance(read, ec.EllipticCurvePrivateKey) or read.public_key() != own.public_key():
-            raise ConfigError(f"the key in {key} is not that of {certificate}: begin anew with another --out")
+            raise ConfigError(f"the key in {key} is not that of {certificate}: start over with another --out")
         if datetime.now(UTC) > own.not_valid_after_utc:
             raise ConfigError(
-                f"the authority in {certificate} ended on {own.not_valid_after_utc:%Y-%m-%d}: "
-                "begin anew with another --out"
+                f"the authority in {certificate} expired on {own.not_valid_after_utc:%Y-%m-%d}: "
+                "start over with another --out"
             )
         return cls(read, own)
 
     def server(self, hosts: Sequence[str], days: int) -> bytes:
-        """PEM of a server's key, its certificate for these hosts and this machine's own, and the authority's."""
+        """PEM of a server's key, its certificate for these hosts and for local connections, and the authority's."""
         names = [_general_name(host) for host in dict.fromkeys((*hosts, *LOCAL_HOSTS))]
         return self._issue((*hosts, "localhost")[0], days, ExtendedKeyUsageOID.SERVER_AUTH, names)
 
@@ -109,7 +109,7 @@ class Authority:
 
 
 def key_pem(key: ec.EllipticCurvePrivateKey) -> bytes:
-    """PKCS #8 without a password: the file's mode guards it."""
+    """PEM of a key: PKCS #8 without a password, so the file's mode must protect it."""
     return key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
 
 

@@ -45,7 +45,7 @@ def root(
         bool, typer.Option("--version", callback=_version, is_eager=True, help="Show the version and exit.")
     ] = False,
 ) -> None:
-    """Handle what comes before a command."""
+    """Handle the options before a command."""
     if debug:
         os.environ[DEBUG] = "1"  # child processes inherit it
     if context.invoked_subcommand is None:

@@ -30,7 +30,7 @@ _RUN_FAILURES = (ByteMismatchError, DivergenceError, NotFiniteError, WireError)
 
 
 class CommandFailed(Exception):
-    """A command failed with a message for the user and an exit code of its own.
+    """A command failed with a message for the user and its own exit code.
 
     Attributes:
         code: the exit code.

@@ -43,7 +43,8 @@ class ServerOptions:
         default=Path("gradwire-run"), metadata=described("Folder of the run's log; a run in it is resumed")
     )
     dim: int | None = field(
-        default=None, metadata=described("Coordinates of the model, where the task does not tell", least=1)
+        default=None,
+        metadata=described("Coordinates of the model, where the task does not determine them", least=1),
     )
     await_workers: bool = field(
         default=False,

@@ -1,4 +1,4 @@
-"""What can be refused before any process is started: settings, names, data that is not at hand."""
+"""Checks before any process is started: settings, names, memory, data sets."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ from gradwire.common.training.config import RunConfig
 
 
 def check(config: RunConfig, allow_task: Collection[str]) -> None:
-    """Check what ``check_names`` does, that the task may run here and fits, and have its data at hand.
+    """Check names as ``check_names`` does, and that the task is allowed here and fits into memory; fetch its data.
 
     Raises:
         SpecError: no such codec, task or optimizer, or one that takes no such arguments.
         TaskError: the task runs code that was not allowed, or needs more memory than there is.
-        DataError: the data set is unknown, or cannot be had.
+        DataError: the data set is unknown, or cannot be fetched.
     """
     from gradwire.worker.data import fetch
     from gradwire.worker.tasks import parse_task
@@ -33,19 +33,19 @@ def check(config: RunConfig, allow_task: Collection[str]) -> None:
         raise TaskError(f"the task runs code from {target}: if you trust it, pass --allow-task {target}")
     dataset = getattr(kind, "dataset", None)
     if dataset is not None:
-        fetch(dataset)  # once, here: not in every worker at the same time
+        fetch(dataset)  # once, not in every worker at the same time
 
 
 def check_names(config: RunConfig) -> int | None:
-    """Check the names and arguments in a configuration; the number of coordinates, where the task tells it.
+    """Check the names and arguments in a configuration; returns the coordinates, if the task determines them.
 
-    Imports no code of the user's and needs no data. Where the task does not tell its coordinates, what depends on
-    them is left until it is built.
+    Imports no user code and needs no data. Where the coordinates are not known before the task is built, what depends
+    on them is not checked.
 
     Raises:
         SpecError: no such codec, task, optimizer or downlink, or one that takes no such arguments.
         DataError: the task's data set is unknown.
-        ConfigError: a delta, and no dp-accounting to account for it.
+        ConfigError: a delta, but dp-accounting is not installed.
         PrivacyError: workers would refuse the run under its own budget.
     """
     from gradwire.common.training.optimizers import parse_optimizer
@@ -72,7 +72,7 @@ def _check_codec(config: RunConfig, dim: int | None) -> None:
 
 
 def _check_privacy(codec: AnyCodec, config: RunConfig) -> None:
-    """What every worker would refuse, before any is started.
+    """Refuse what every worker would refuse.
 
     Raises:
         PrivacyError: a codec that is not private under a budget, or example counts beside private payloads.
@@ -80,7 +80,7 @@ def _check_privacy(codec: AnyCodec, config: RunConfig) -> None:
     """
     if codec.private and config.weighting == "examples":
         raise PrivacyError(
-            "weighting by examples tells each worker's example count beside private payloads: use equal"
+            "weighting by examples sends each worker's example count beside private payloads: use equal"
         )
     if not config.max_epsilon:
         return
@@ -96,7 +96,7 @@ def _check_privacy(codec: AnyCodec, config: RunConfig) -> None:
 
 
 def known_dim(config: RunConfig, asked: int | None) -> int | None:
-    """The coordinates that the model must have, after ``check_names``; None where nobody knows them yet.
+    """The coordinates that the model must have, after ``check_names``; None where they are not known yet.
 
     Raises:
         ConfigError: the task has another number of them than was asked for.

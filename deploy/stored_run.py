@@ -1,4 +1,4 @@
-"""What a state directory says of the run in it, read in one go: its log is locked while it is open."""
+"""The run in a state directory: its log is opened once, read and closed, because it is locked while open."""
 
 from __future__ import annotations
 

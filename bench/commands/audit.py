@@ -26,7 +26,7 @@ from gradwire.common.randomness import Coins, SystemCoins
 from gradwire.deploy.flags import AsJson
 
 F64 = NDArray[np.float64]
-SHARED = 1  # the public seed: privacy must hold for every one
+SHARED = 1  # public seed: privacy must hold for every value
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ class Found:
     Attributes:
         pair: what the two gradients are.
         bound: ln(least P(E | x) / most P(E | x')), 0 at least; with the confidence asked for, over all pairs.
-        hits, misses: how often the event came in ``samples`` payloads of x, and of x'.
+        hits: how often the event happened in ``samples`` payloads of x; ``misses`` likewise of x'.
     """
 
     pair: str
@@ -61,7 +61,7 @@ def epsilon_bounds(codec: AnyCodec, samples: int, confidence: float, coins: Coin
 
 
 def _pairs(codec: AnyCodec) -> Iterator[tuple[str, F64, F64]]:
-    """Gradients at the bound and far beyond, which clips them: opposite ones, and those that leave a vertex out."""
+    """Gradients far beyond the bound, so that they are clipped to it: opposite ones, and one that misses a vertex."""
     length = 1e6
     axis = np.zeros(codec.dim)
     axis[0] = length
@@ -74,7 +74,7 @@ def _pairs(codec: AnyCodec) -> Iterator[tuple[str, F64, F64]]:
 
 
 def _audit_pair(codec: AnyCodec, name: str, x: F64, y: F64, samples: int, rate: float, coins: Coins) -> Found:
-    """Payloads are judged by how far they decode along x - y; E is that this is at least the best threshold."""
+    """A payload's score is how far it decodes along x - y; E is a score of at least the best threshold."""
     along = (x - y) / np.linalg.norm(x - y)
     scores = _Scores(codec, along)
     mine, other = (np.array([scores.draw(v, coins) for _ in range(2 * samples)]) for v in (x, y))
@@ -85,7 +85,7 @@ def _audit_pair(codec: AnyCodec, name: str, x: F64, y: F64, samples: int, rate: 
 
 
 class _Scores:
-    """The score of a payload, worked out once for each that comes."""
+    """Scores of payloads, computed once per distinct payload."""
 
     def __init__(self, codec: AnyCodec, along: F64) -> None:
         self._codec, self._along = codec, along
@@ -94,23 +94,29 @@ class _Scores:
     def draw(self, x: F64, coins: Coins) -> float:
         payload = self._codec.encode(x, coins, shared=SHARED)
         if payload not in self._known:
-            # Rounded: what differs by the order of additions alone is one event.
+            # Rounded: scores that differ by the order of additions only are one event.
             self._known[payload] = float(f"{self._along @ self._codec.decode(payload, shared=SHARED):.9e}")
         return self._known[payload]
 
 
 def _best_threshold(mine: F64, other: F64) -> float:
-    """The threshold whose event would prove most, of all scores that came: a choice, so it need not be right."""
+    """The threshold whose event would prove most, of all scores seen; any choice gives a valid bound."""
     values = np.unique(np.concatenate([mine, other]))
     hits = mine.size - np.searchsorted(np.sort(mine), values)
     misses = other.size - np.searchsorted(np.sort(other), values)
-    spread = 2.0  # standard deviations: events that came by luck are not chosen
+    spread = 2.0  # standard deviations: so that events that happened by chance are not chosen
     least = np.maximum(hits - spread * np.sqrt(hits), 1e-9)
     return float(values[np.argmax(np.log(least) - np.log(misses + spread * np.sqrt(misses + 1) + 1))])
 
 
 def lower_bound(hits: int, misses: int, samples: int, rate: float) -> float:
-    """The bound on epsilon that counts of an event prove, wrong with probability ``rate`` at most.
+    """The bound on epsilon that counts of an event prove, wrong with probability at most ``rate``.
+
+    Args:
+        hits: payloads of x, of ``samples``, in which the event happened.
+        misses: payloads of x' in which it happened.
+        samples: payloads of each.
+        rate: the allowed probability of error.
 
     >>> round(lower_bound(1000, 100, 2000, 0.01), 2)
     2.0
@@ -128,13 +134,15 @@ def audit(
     codec: Annotated[str, typer.Option(help="The codec's spec.")] = "private(rr(epsilon=4))",
     dim: Annotated[int, typer.Option(help="Coordinates.", min=1)] = 1024,
     samples: Annotated[int, typer.Option(help="Payloads of each gradient.", min=100)] = 20_000,
-    confidence: Annotated[float, typer.Option(help="That no bound is above the true epsilon.")] = 0.999,
+    confidence: Annotated[
+        float, typer.Option(help="Probability that no bound is above the true epsilon.")
+    ] = 0.999,
     as_json: AsJson = False,
 ) -> None:
     """Prove a lower bound on a codec's epsilon from samples of its payloads, and compare it with what it states.
 
-    Payloads of pairs of extreme gradients are told apart as well as their decoded values allow. A bound above the
-    stated epsilon means that the codec is not as private as it says: the command fails. One far below proves nothing.
+    Payloads of pairs of extreme gradients are distinguished as well as their decoded values allow. A bound above the
+    stated epsilon means that the codec is less private than it states: the command fails. One far below proves nothing.
     """
     built = parse(codec, dim)
     if not 0 < confidence < 1:
@@ -167,11 +175,11 @@ def audit(
 
 
 def _print(codec: AnyCodec, found: list[Found], best: Found, confidence: float, stated: float | None) -> None:
-    print(f"{codec.spec}, {codec.dim:,} coordinates, {codec.nbytes} bytes a payload")
+    print(f"{codec.spec}, {codec.dim:,} coordinates, {codec.nbytes} bytes per payload")
     print(f"{'gradients':40}{'event of':>10}{'and of':>10}{'payloads':>10}   epsilon is at least")
     for f in found:
         print(f"{f.pair:40}{f.hits:>10,}{f.misses:>10,}{f.samples:>10,}   {f.bound:.4f}")
-    says = "none for one payload" if stated is None else f"{stated:.6g}"
-    print(f"stated {says}; at least {best.bound:.4f} with confidence {confidence:g}")
+    claim = "none for one payload" if stated is None else f"{stated:.6g}"
+    print(f"stated {claim}; at least {best.bound:.4f} with confidence {confidence:g}")
     if stated is not None and best.bound > stated:
         print("the codec is NOT as private as it states")

@@ -14,6 +14,7 @@ import numpy as np
 import typer
 
 from gradwire.bench.backends import BackendOption, Placed, chosen, place
+from gradwire.bench.networks import CIFAR
 from gradwire.bench.timing import Timing, against, conditions
 from gradwire.common.codecs import AnyCodec, parse
 from gradwire.common.codecs import codecs as registered
@@ -22,17 +23,20 @@ from gradwire.common.randomness import SeededCoins
 from gradwire.deploy.flags import AsJson
 from gradwire.deploy.units import short
 
-DIMS = (1 << 20, 12_332_010)  # the latter: parameters of the larger network of [V] section 7
+DIMS = (1 << 20, CIFAR)
 
 
 def codecs(
     codec: Annotated[
-        list[str] | None, typer.Option(help="Specs to time; default: one of each codec.")
+        list[str] | None, typer.Option(help="Spec to time; may be repeated [one of each family]")
     ] = None,
-    dim: Annotated[list[int] | None, typer.Option(help="Coordinates of the gradient.", min=1)] = None,
+    dim: Annotated[
+        list[int] | None,
+        typer.Option(help="Coordinates of the gradient; may be repeated [1048576, 12332010]", min=1),
+    ] = None,
     backend: BackendOption = None,
     repeats: Annotated[int, typer.Option(help="Timed calls of each, at most.", min=1)] = 9,
-    seconds: Annotated[float, typer.Option(help="Time for each, about.", min=0.0)] = 2.0,
+    seconds: Annotated[float, typer.Option(help="Seconds for each, about.", min=0.0)] = 2.0,
     as_json: AsJson = False,
 ) -> None:
     """Time encode and decode of every codec, on NumPy and torch, in copies of the same float32 gradient.
@@ -57,7 +61,14 @@ def codecs(
 
 
 def measure(spec: str, dim: int, backends: list[str], repeats: int, seconds: float) -> dict[str, Any]:
-    """One codec at one dimension: milliseconds a call, and how many copies of the gradient that is worth.
+    """One codec at one dimension: milliseconds per call, and as a multiple of a copy of the gradient.
+
+    Args:
+        spec: of the codec.
+        dim: coordinates.
+        backends: to encode on.
+        repeats: timed calls of each, at most.
+        seconds: for each, about.
 
     Returns:
         ``why`` it does not exist at this dimension, else ``nbits``; ``encode`` by backend and ``decode``, each with
@@ -84,7 +95,7 @@ def measure(spec: str, dim: int, backends: list[str], repeats: int, seconds: flo
 
 
 class _Coins(SeededCoins):
-    """Private codecs take seeded coins for what they are worth here: their speed."""
+    """Seeded coins that private codecs accept: only their speed is measured here."""
 
     secret = True
 
@@ -99,7 +110,7 @@ def _timed(
 
 
 def _specs() -> list[str]:
-    """Of every family the example that stands for real gradients."""
+    """Of every family the example with the most coordinates."""
     return [max(cls.examples(), key=lambda e: e.dim).spec for _, cls in sorted(registered().items())]
 
 

@@ -12,18 +12,23 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
+from gradwire.bench.networks import CIFAR, MNIST
 from gradwire.bench.timing import against, machine
 from gradwire.common.codecs import parse
 from gradwire.common.system.memory import require_fits
 from gradwire.deploy.flags import AsJson
 
-MNIST, CIFAR = 795_010, 12_332_010  # parameters of the two networks of [V] section 7
 CODECS = ("cross_polytope(repeats=100)", "simq(repeats=100)", "simq_plus(repeats=100)", "float32")
 
 
 def encode(
-    codec: Annotated[list[str] | None, typer.Option(help="Codecs to time; default: a selection.")] = None,
-    dim: Annotated[list[int] | None, typer.Option(help="Coordinates of the gradient.", min=1)] = None,
+    codec: Annotated[
+        list[str] | None, typer.Option(help="Codec to time; may be repeated [a selection]")
+    ] = None,
+    dim: Annotated[
+        list[int] | None,
+        typer.Option(help="Coordinates of the gradient; may be repeated [795010, 12332010]", min=1),
+    ] = None,
     repeats: Annotated[int, typer.Option(help="Timed calls of each.", min=3)] = 15,
     as_json: AsJson = False,
 ) -> None:
@@ -42,7 +47,7 @@ def encode(
 
 
 def measure(spec: str, dim: int, repeats: int) -> dict[str, Any]:
-    """One codec at one dimension: milliseconds, and how many copies of the gradient that is worth."""
+    """One codec at one dimension: milliseconds, and as a multiple of a copy of the gradient."""
     require_fits(dim, "a gradient")
     x = np.random.default_rng(0).standard_normal(dim, dtype=np.float32)
     target, codec, rng = np.empty_like(x), parse(spec, dim), np.random.default_rng(1)

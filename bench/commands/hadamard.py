@@ -23,14 +23,16 @@ SIZES = (1 << 16, 1 << 20, 1 << 24)
 
 
 def hadamard(
-    size: Annotated[list[int] | None, typer.Option(help="Values, a power of two.", min=1)] = None,
+    size: Annotated[
+        list[int] | None, typer.Option(help="Number of values, a power of two; may be repeated.", min=1)
+    ] = None,
     backend: BackendOption = None,
     repeats: Annotated[int, typer.Option(help="Timed calls of each.", min=1)] = 101,
     as_json: AsJson = False,
 ) -> None:
     """Time the transform of float32 values in copies of their array, beside one NumPy pass for each level.
 
-    Each call is timed right after such a copy, in the same process; medians, and the least time of the calls.
+    Each call is timed right after such a copy, in the same process. Shown are medians and the fastest call.
     """
     for n in size or ():
         if n & (n - 1):
@@ -50,7 +52,7 @@ def hadamard(
 
 
 def measure(size: int, backends: list[str], repeats: int) -> list[dict[str, Any]]:
-    """Rows for one size: the transform on each backend, and NumPy's one pass a level."""
+    """Rows for one size: the transform on each backend, and NumPy's one pass per level."""
     x = np.random.default_rng(0).standard_normal(size, dtype=np.float32)
     rows = []
     for name in backends:
@@ -62,12 +64,12 @@ def measure(size: int, backends: list[str], repeats: int) -> list[dict[str, Any]
 
         rows.append(_row(name, size, against(placed.copy_and_wait, transform, repeats)))
     plain = place(x, "numpy")
-    level_by_level = against(plain.copy_and_wait, lambda: one_pass_a_level(plain.values), repeats)
-    return [*rows, _row("one pass a level", size, level_by_level)]
+    level_by_level = against(plain.copy_and_wait, lambda: one_pass_per_level(plain.values), repeats)
+    return [*rows, _row("one pass per level", size, level_by_level)]
 
 
-def one_pass_a_level(x: NDArray[np.float32]) -> NDArray[np.float32]:
-    """The transform as textbooks have it: all levels over the whole vector [n], one after the other."""
+def one_pass_per_level(x: NDArray[np.float32]) -> NDArray[np.float32]:
+    """The transform as in textbooks: level after level over the whole vector [n]."""
     stride = 1
     while stride < x.size:
         pairs = x.reshape(-1, 2, stride)

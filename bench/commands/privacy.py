@@ -23,18 +23,21 @@ from gradwire.deploy.units import short
 
 
 def privacy(
-    dim: Annotated[list[int] | None, typer.Option(help="Coordinates; default: 128 and 1024.", min=2)] = None,
+    dim: Annotated[
+        list[int] | None, typer.Option(help="Coordinates; may be repeated [128, 1024]", min=2)
+    ] = None,
     epsilon: Annotated[
-        list[float] | None, typer.Option(help="Default: 1, 4 and 8.", min=0.01, max=20)
+        list[float] | None,
+        typer.Option(help="Epsilon of a payload; may be repeated [1, 4, 8]", min=0.01, max=20),
     ] = None,
     samples: Annotated[int, typer.Option(help="Payloads of each.", min=2)] = 400,
     as_json: AsJson = False,
 ) -> None:
     """Measure E|decode(encode(x)) - x|^2 for |x| = 1 under pure local differential privacy, beside theory's formulas.
 
-    x is a random unit vector; every payload has private coins from the operating system and a public seed of its own.
-    ``exact`` is the epsilon that the payload really has. Formulas are those of the papers, errata applied, computed
-    apart from the codecs.
+    x is a random unit vector; every payload has private coins from the operating system and its own public seed.
+    ``exact`` is the payload's true epsilon. Formulas are those of the papers, errata applied, computed independently
+    of the codecs.
     """
     cells = [(d, e) for d in dim or DIMS for e in epsilon or EPSILONS]
     rows = [measure(row, d, e, samples) for d, e in cells for row in ROWS]
@@ -46,7 +49,14 @@ def privacy(
 
 
 def measure(row: Row, dim: int, epsilon: float, samples: int) -> dict[str, Any]:
-    """One row at one dimension and epsilon: bits, epsilons, and variances measured, stated and by formula."""
+    """One row at one dimension and epsilon: bits, epsilons, and variances measured, stated and by formula.
+
+    Args:
+        row: the scheme.
+        dim: coordinates.
+        epsilon: nominal, of a payload.
+        samples: payloads that are measured.
+    """
     found: dict[str, Any] = {"scheme": row.title, "dim": dim, "nominal": epsilon, "codec": None}
     found["formula"] = row.formula(dim, epsilon)
     found["theory"] = _theory(row, dim, epsilon)

@@ -37,7 +37,7 @@ from gradwire.worker.tasks import build_task
 
 @dataclass(frozen=True)
 class Scheme:
-    """A row: a codec's spec with the epsilon of a push to fill in."""
+    """A row: a codec's spec with a place for the epsilon of a push."""
 
     title: str
     spec: str
@@ -62,17 +62,19 @@ SCHEMES = (
 
 
 def private_run(
-    epsilon: Annotated[list[float] | None, typer.Option(help="Budgets of a run [8 and 2].")] = None,
-    delta: Annotated[float, typer.Option(help="At which the rounds are accounted for.")] = 1e-5,
-    task: Annotated[str, typer.Option(help="What is trained.")] = "logistic(a9a)",
+    epsilon: Annotated[
+        list[float] | None, typer.Option(help="Privacy budget of a run; may be repeated [8, 2]")
+    ] = None,
+    delta: Annotated[float, typer.Option(help="Delta at which the rounds are accounted for.")] = 1e-5,
+    task: Annotated[str, typer.Option(help="Task to train.")] = "logistic(a9a)",
     workers: Annotated[int, typer.Option(help="Logical workers.", min=1)] = 20,
     rounds: Annotated[int, typer.Option(help="Rounds of every run.", min=1)] = 100,
-    runs: Annotated[int, typer.Option(help="Runs of each scheme, with coins of their own.", min=1)] = 3,
+    runs: Annotated[int, typer.Option(help="Runs of each scheme, each with its own coins.", min=1)] = 3,
     bound: Annotated[float, typer.Option(help="Public bound that gradients are clipped to.")] = 0.5,
     radius: Annotated[float, typer.Option(help="Public guess of the solution's length, for the rate.")] = 4.0,
     as_json: AsJson = False,
 ) -> None:
-    """Train with every mechanism at the same budget and the same rounds, and without privacy: the test error of each.
+    """Train with every mechanism at the same budget and rounds, and without privacy, and compare the test errors.
 
     Each run is a server and two worker processes with ledgers that enforce the budget. All average their iterates and
     take the rate that theory gives for their variance, radius / (bound sqrt(rounds (1 + variance / workers))), so
@@ -133,7 +135,7 @@ def _trained(settings: dict[str, Any]) -> dict[str, Any]:
 def _row(
     scheme: Scheme, budget: float | None, spec: str, variance: float, rate: float, runs: list[dict[str, Any]]
 ) -> dict[str, Any]:
-    """What came of a scheme's runs; the epsilons are those that the runs themselves report."""
+    """The results of a scheme's runs; the epsilons are those that the runs report."""
     errors = [summary["metrics"]["test_error"] for summary in runs]
     losses = [summary["metrics"]["test_loss"] for summary in runs]
     privacy = runs[0]["privacy"]
@@ -160,7 +162,8 @@ def _print(about: dict[str, Any], rows: list[dict[str, Any]]) -> None:
     )
     print(f"{about['runs']} runs each, delta {about['delta']:g}, gradients clipped to {about['bound']:g}")
     print(
-        f"{'budget':>7}  {'mechanism':20}{'bits':>6}{'a push':>9}{'spent':>7}{'variance':>11}{'rate':>10}   test error"
+        f"{'budget':>7}  {'mechanism':20}{'bits':>6}{'per push':>9}{'spent':>7}{'variance':>11}{'rate':>10}"
+        "   test error"
     )
     for row in rows:
         budget = "—" if row["budget"] is None else f"{row['budget']:g}"

@@ -32,8 +32,11 @@ DIMS = (100_000, 1_000_000, 10_000_000)
 
 
 def server_round(
-    dim: Annotated[list[int] | None, typer.Option(help="Coordinates of the model.", min=1)] = None,
-    workers: Annotated[int, typer.Option(help="Payloads a round.", min=1)] = 100,
+    dim: Annotated[
+        list[int] | None,
+        typer.Option(help="Coordinates of the model; may be repeated [100000, 1000000, 10000000]", min=1),
+    ] = None,
+    workers: Annotated[int, typer.Option(help="Payloads per round.", min=1)] = 100,
     codec: Annotated[str, typer.Option(help="Codec.")] = "cross_polytope(repeats=100)",
     rounds: Annotated[int, typer.Option(help="Rounds timed.", min=3)] = 50,
     as_json: AsJson = False,
@@ -46,12 +49,19 @@ def server_round(
     print(f"{machine()}\n{codec}, {workers} workers, median of {rounds} rounds")
     for row in rows:
         print(
-            f"d = {row['dim']:>12,}: {row['round_ms']:7.3f} ms a round, entry of {row['entry_bytes']:,} bytes"
+            f"d = {row['dim']:>12,}: {row['round_ms']:7.3f} ms per round, entry of {row['entry_bytes']:,} bytes"
         )
 
 
 def measure(spec: str, dim: int, workers: int, rounds: int) -> dict[str, Any]:
-    """The median milliseconds of a round: unpack, aggregate, step, digest, append durably, serialize the entry."""
+    """The median milliseconds of a round: unpack, aggregate, step, digest, append durably, serialize the entry.
+
+    Args:
+        spec: of the codec.
+        dim: coordinates of the model.
+        workers: payloads per round.
+        rounds: that are timed.
+    """
     require_fits(dim, "a gradient")
     codec = parse(spec, dim)
     x = np.random.default_rng(0).standard_normal(dim, dtype=np.float32)

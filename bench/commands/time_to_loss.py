@@ -29,27 +29,30 @@ def time_to_loss(
     case: Annotated[
         list[Path] | None,
         typer.Option(
-            help="TOML file of a run, as for `gradwire run --config`; default: four codecs and downlinks."
+            help="TOML file of a run, as for `gradwire run --config`; may be repeated [four codecs and downlinks]"
         ),
     ] = None,
     task: Annotated[
-        str, typer.Option(help="Task, where a file names none.")
+        str, typer.Option(help="Task, where the file names none.")
     ] = "mlp(mnist, hidden=100, batch=64)",
-    workers: Annotated[int, typer.Option(help="Hosts of workers, each with one.", min=1)] = 4,
+    workers: Annotated[int, typer.Option(help="Hosts, each with one worker.", min=1)] = 4,
     target: Annotated[float, typer.Option(help="Mean training loss to reach.")] = 0.45,
     window: Annotated[int, typer.Option(help="Rounds that the loss is averaged over.", min=1)] = 10,
     max_rounds: Annotated[int, typer.Option(help="Rounds after which a case has failed.", min=1)] = 400,
     rate: Annotated[
-        list[str] | None, typer.Option(help="Speed of each worker's link, both ways, or `unshaped`.")
+        list[str] | None,
+        typer.Option(
+            help="Rate of each worker's link, or `unshaped`; may be repeated [1mbit, 10mbit, 100mbit, unshaped]"
+        ),
     ] = None,
     server_rate: Annotated[
-        str | None, typer.Option(help="Speed of the server's link, where the workers' are shaped.")
+        str | None, typer.Option(help="Rate of the server's link, where the workers' are limited.")
     ] = None,
-    plaintext: Annotated[bool, typer.Option("--plaintext", help="Without TLS.")] = False,
+    plaintext: Annotated[bool, typer.Option("--plaintext", help="Do without TLS.")] = False,
     json: JsonFile = None,
     plot: PlotFile = None,
 ) -> None:
-    """Time training to a target loss over slow and fast links, between network namespaces.
+    """Time training to a target loss over slow and fast links between network namespaces.
 
     The first training of a case finds how many rounds it needs. As every round waits for all workers, the same rounds
     give the same model on every link, which is checked; each link's time is that of exactly those rounds.
@@ -90,8 +93,6 @@ def _rate(text: str) -> Rate | None:
 def _check(cases: list[Case], workers: int, rounds: int) -> None:
     names = [one.name for one in cases]
     if len(set(names)) != len(names):
-        raise ConfigError(
-            f"two cases are called {max(names, key=names.count)}: give their files names of their own"
-        )
+        raise ConfigError(f"two cases are named {max(names, key=names.count)}: rename one of their files")
     for one in cases:
         check(load_config({**one.settings, "workers": workers, "rounds": rounds}), ())

@@ -15,7 +15,7 @@ import typer
 from numpy.typing import NDArray
 
 from gradwire.bench.outputs import PlotFile
-from gradwire.bench.plotting import check as check_plot
+from gradwire.bench.plotting import check_plot
 from gradwire.bench.schemes import BUDGETS, DIM, SCHEMES, Scheme
 from gradwire.bench.timing import machine
 from gradwire.bench.variance_report import plot_variances, print_tables
@@ -25,21 +25,22 @@ from gradwire.deploy.flags import AsJson
 from gradwire.deploy.planning.bounds import variance_lower_bound
 from gradwire.worker.tasks import build_task
 
-SIGMAS = 4.0  # a row is theory's when it is no further off than so many standard errors
-ENOUGH = (
-    100  # encodings whose spread is judged: with few, draws that rarely coincide look as if they never did
-)
-ANOTHER_VECTOR = 0.01  # and this part: theory's Gaussian vector was another one, and so were its rotations
+# A row agrees with theory within rounding, this many standard errors and this relative difference together: theory's
+# Gaussian vector, and its rotations, were drawn with another seed.
+SIGMAS, ANOTHER_VECTOR = 4.0, 0.01
+# Encodings from which the spread is judged: with fewer, draws that rarely coincide look as if they never did.
+ENOUGH = 100
 
 Vectors = dict[str, NDArray[np.float32]]
 
 
 def variance(
     bits: Annotated[
-        list[int] | None, typer.Option(help="Payload bits; default: 100 to 100,000.", min=33)
+        list[int] | None,
+        typer.Option(help="Payload bits; may be repeated [100, 1000, 10000, 100000]", min=33),
     ] = None,
     task: Annotated[
-        str, typer.Option(help="Whose gradient is the second vector.")
+        str, typer.Option(help="Task whose gradient is the second vector.")
     ] = "mlp(digits, hidden=874)",
     samples: Annotated[int, typer.Option(help="Encodings of each, at least.", min=2)] = 10,
     most: Annotated[int, typer.Option(help="Encodings of each, at most.")] = 200,
@@ -53,7 +54,7 @@ def variance(
 
     The vectors are a Gaussian one and the first coordinates of a network's gradient at its initial parameters. The
     lower bound is for b - 32 and b bits: a norm may or may not be counted as information; ratios are to the latter.
-    Each row says whether it is theory's: no further from it than rounding, 4 standard errors and 1 % together.
+    Each row says whether it agrees with theory: within rounding, 4 standard errors and 1 % together.
     """
     if plot is not None:
         check_plot(plot)
@@ -77,10 +78,11 @@ def variance(
 def measure(
     scheme: Scheme, bits: int, vectors: Vectors, samples: tuple[int, int], error: float = 0.0
 ) -> dict[str, Any]:
-    """One scheme's largest codec within a budget: measured relative variances, beside what they should be.
+    """One scheme's largest codec within a budget: measured relative variances, beside the stated ones.
 
     Args:
-        scheme, bits: the row.
+        scheme: of the row.
+        bits: the budget.
         vectors: float32 [DIM] by name; ``gaussian`` is judged by theory's number.
         samples: encodings of each vector, at least and at most.
         error: the relative standard error that is enough.
@@ -133,9 +135,13 @@ def measure(
 def relative_errors(
     codec: AnyCodec, x: NDArray[np.float32], samples: tuple[int, int], error: float
 ) -> NDArray[np.float64]:
-    """|decode(encode(x)) - x|^2 / |x|^2 of independent encodings, each with a public seed of its own.
+    """|decode(encode(x)) - x|^2 / |x|^2 of independent encodings, each with its own public seed.
 
-    As many as it takes for a relative standard error of ``error``, between the two numbers of ``samples``.
+    Args:
+        codec: to measure.
+        x: the vector.
+        samples: encodings at least and at most.
+        error: the relative standard error that is enough.
     """
     rng, errors = np.random.default_rng(1), np.empty(samples[1])
     square = float((x.astype(np.float64) ** 2).sum())
@@ -157,7 +163,7 @@ def _exact(codec: AnyCodec, x: NDArray[np.float32]) -> float | None:
 
 
 def _z(measured: float, exact: float | None, standard_error: float) -> float | None:
-    """The distance in standard errors, of a thousandth at least: few payloads may miss draws that coincide."""
+    """The distance in standard errors; of at least a thousandth, as few payloads may hold no repeated draws."""
     return None if exact is None else (measured - exact) / max(standard_error, 1e-3 * exact)
 
 

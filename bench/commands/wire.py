@@ -13,6 +13,7 @@ from rich.console import Console
 
 from gradwire.bench.hosts.choice import HostKind, choose, rate_for
 from gradwire.bench.hosts.training import Trainer
+from gradwire.bench.networks import MNIST
 from gradwire.bench.outputs import JsonFile, Outputs, PlotFile
 from gradwire.bench.waterfall import Waterfall, waterfall
 from gradwire.bench.waterfall_plot import draw
@@ -29,22 +30,21 @@ CODECS = (
     "simq_plus(repeats=100, coding=l1_ball)",
     "cross_polytope(repeats=100)",
 )
-MNIST = 795_010  # parameters of the network of [V] section 7
 
 
 def wire(
     hosts: Annotated[HostKind, typer.Option(help="Network namespaces or containers.")] = HostKind.NETNS,
-    codec: Annotated[list[str] | None, typer.Option(help="Codecs; default: five of them.")] = None,
+    codec: Annotated[list[str] | None, typer.Option(help="Codec; may be repeated [five of them]")] = None,
     task: Annotated[str, typer.Option(help="Task to train.")] = f"synthetic({MNIST})",
-    workers: Annotated[int, typer.Option(help="Hosts of workers, each with one.", min=1)] = 4,
+    workers: Annotated[int, typer.Option(help="Hosts, each with one worker.", min=1)] = 4,
     rounds: Annotated[int, typer.Option(help="Rounds to measure.", min=1)] = 10,
-    downlink: Annotated[str, typer.Option(help="log, sum, model or auto.")] = "auto",
+    downlink: Annotated[str, typer.Option(help="What the server sends after a round.")] = "auto",
     lr: Annotated[float, typer.Option(help="Learning rate.")] = 0.001,
     rate: Annotated[
-        str | None, typer.Option(help="Speed of each worker's link, both ways, e.g. 10mbit.")
+        str | None, typer.Option(help="Rate of each worker's link, both ways, e.g. 10mbit.")
     ] = None,
-    server_rate: Annotated[str | None, typer.Option(help="Speed of the server's link.")] = None,
-    plaintext: Annotated[bool, typer.Option("--plaintext", help="Without TLS.")] = False,
+    server_rate: Annotated[str | None, typer.Option(help="Rate of the server's link.")] = None,
+    plaintext: Annotated[bool, typer.Option("--plaintext", help="Do without TLS.")] = False,
     image: Annotated[
         str | None, typer.Option(help="Image of the containers, instead of building this checkout's.")
     ] = None,
@@ -53,8 +53,8 @@ def wire(
 ) -> None:
     """Train with one server and N workers, each on its own host, and follow the bytes through every layer.
 
-    Each codec is trained twice, for a round and for that many more: the difference is what rounds cost, without the
-    end. Fails when payload bits, payload bytes or protobuf bytes are not those predicted.
+    Each codec is trained twice, for one round and for --rounds more: the difference is the cost of those rounds
+    alone. Fails when payload bits, payload bytes or protobuf bytes are not those predicted.
     """
     outputs = Outputs(json, plot)
     codecs, common = codec or CODECS, {"task": task, "downlink": downlink, "lr": lr, "evaluate_every": 0}
@@ -79,7 +79,14 @@ def wire(
 
 
 def measured(trainer: Trainer, case: dict[str, Any], workers: int, rounds: int) -> Waterfall:
-    """One codec's waterfall, from a training of one round and one of so many more."""
+    """One codec's waterfall, from a training of one round and one of so many more.
+
+    Args:
+        trainer: on hosts.
+        case: settings of the run, but for workers and rounds.
+        workers: hosts of workers.
+        rounds: by which the longer training is longer.
+    """
     print_plain(Console(stderr=True), f"{case['codec']}: 1 and {rounds + 1} rounds with {workers} workers")
     short = trainer.run({**case, "rounds": 1}, workers)
     return waterfall(trainer.run({**case, "rounds": rounds + 1}, workers), short)

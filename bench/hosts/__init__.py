@@ -1,1 +1,1 @@
-"""A run whose every process has a host of its own: an address, an interface and its counters."""
+"""Runs with a host per process: an address, an interface and its counters."""

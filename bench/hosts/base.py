@@ -14,7 +14,7 @@ from gradwire.server.interfaces import InterfaceCounters
 
 BENCHMARKING = IPv4Network("198.18.0.0/15")  # RFC 2544: never routed, so it hides no other network
 INTERFACE = "eth0"
-MAX_HOSTS = 1000  # a bridge has 1,023 ports
+MAX_HOSTS = 1000  # of workers: a bridge has 1,023 ports
 
 
 class Host(Protocol):
@@ -57,7 +57,7 @@ class Network(Protocol):
     """Makes hosts: in network namespaces, or in containers."""
 
     def hosts(self, workers: int) -> AbstractContextManager[Hosts]:
-        """A host for the server and one per worker, on a network of their own."""
+        """A host for the server and one per worker, on their own network."""
 
 
 def addresses(workers: int) -> tuple[str, tuple[str, ...]]:

@@ -1,4 +1,4 @@
-"""Hosts and links as a command line asks for them."""
+"""The hosts and links that a command line asks for."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gradwire.deploy.processes.events import Inbox
 
 
 class HostKind(StrEnum):
-    """What hosts are made of."""
+    """Kinds of hosts."""
 
     NETNS = "netns"
     DOCKER = "docker"

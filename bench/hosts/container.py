@@ -1,4 +1,4 @@
-"""One container as a host, and gradwire's process in it."""
+"""A container as a host, and the gradwire process in it."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ContainerChild(Child):
             self._client.api.kill(self._container)
 
     def _follow(self, process: str, stream: Iterator[tuple[bytes | None, bytes | None]]) -> None:
-        """Announce lines as they come; then the exit code, or 1 where the engine does not tell it."""
+        """Announce lines as they come; then the exit code, or 1 where the engine fails."""
         try:
             self._read_chunks(stream)
             code = self._client.api.exec_inspect(process)["ExitCode"]

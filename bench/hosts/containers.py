@@ -2,7 +2,7 @@
 
 A container's main process is ``cat``, which ends when this process's end of its input is closed, however this process
 ends; the engine then removes the container. gradwire runs beside it, so that the interface's counters can be read after
-gradwire's end. The network is removed at the end, or, where this process was killed, by the next measurement.
+gradwire has exited. The network is removed at the end, or, if this process was killed, by the next measurement.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Containers:
 
     @contextmanager
     def hosts(self, workers: int) -> Iterator[Hosts]:
-        """A server's container and so many workers'.
+        """A container for the server and one per worker.
 
         Raises:
             ConfigError: the engine refuses.
@@ -75,7 +75,7 @@ class Containers:
         _send_single_segments(client, container)
         threads = thread_variables(workers) if worker >= 0 else {}
         environment = threads | ({"GRADWIRE_DATA": DATA} if binds else {})
-        # A client of its own: its stream is read while others make requests.
+        # Its own client: its stream is read while other clients make requests.
         child = ContainerChild(name, self.inbox, connect(), container, environment)
         return ContainerHost(name, address, client, container, child)
 
@@ -89,7 +89,7 @@ def _start(
         image,
         entrypoint=["cat"],
         hostname=name,
-        stdin_open=True,  # and, as this is not detached, closed for good when we are gone
+        stdin_open=True,  # attached, so it is closed when this process ends
         labels={LABEL: str(os.getpid())},
         host_config=api.create_host_config(
             auto_remove=True, binds=binds, cap_drop=["ALL"], cap_add=["NET_ADMIN"], network_mode=network,
@@ -119,18 +119,18 @@ def _remove(client: Any, container: str) -> None:
 
 
 def _send_single_segments(client: Any, container: str) -> None:
-    """See segments.py: the counters are to count what a link would carry."""
+    """Make the counters count what a link would carry: see segments.py."""
     command = ["python", "-m", "gradwire.bench.hosts.segments", INTERFACE]
     made = client.api.exec_create(container, command, user="0")
-    said = client.api.exec_start(made["Id"])
+    output = client.api.exec_start(made["Id"])
     if client.api.exec_inspect(made["Id"])["ExitCode"]:
         raise ConfigError(
-            f"cannot turn off segmentation in a container: {said.decode(errors='replace').strip()}"
+            f"cannot turn off segmentation in a container: {output.decode(errors='replace').strip()}"
         )
 
 
 def _network(client: Any, stack: ExitStack, hosts: int) -> tuple[str, IPv4Network]:
-    """A network of the benchmarking range that no other network here overlaps.
+    """A free network of the benchmarking range.
 
     Raises:
         ConfigError: more hosts than fit, or no room is left.

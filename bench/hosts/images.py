@@ -21,7 +21,7 @@ class Images:
 
 
 def connect() -> Any:
-    """A client of the Docker engine that the environment names.
+    """A client of the Docker engine that the environment selects.
 
     Raises:
         ConfigError: the docker package is missing, or no engine answers.
@@ -61,9 +61,9 @@ def build(client: Any) -> Images:
                 rm=True,
             )
         except docker.errors.BuildError as error:
-            said = "".join(row.get("stream", "") for row in error.build_log).strip().splitlines()[-3:]
+            log = "".join(row.get("stream", "") for row in error.build_log).strip().splitlines()[-3:]
             raise ConfigError(
-                f"cannot build the {target}'s image: {' / '.join([*said, str(error)])}"
+                f"cannot build the {target}'s image: {' / '.join([*log, str(error)])}"
             ) from error
         names[target] = image.id
     return Images(**names)

@@ -1,4 +1,4 @@
-"""How the processes of a training talk to each other: with certificates, as users do, or in plaintext."""
+"""How the processes of a training connect: with certificates, as users' do, or in plaintext."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from typing import Protocol
 from gradwire.bench.hosts.base import Host, Hosts
 from gradwire.bench.hosts.scratch import scratch
 from gradwire.common.transport.tls import SERVER_FILE, WORKER_FOLDER
-from gradwire.deploy.commands.certs import Existing, make
+from gradwire.deploy.certificates import Existing, make_certificates
 
 
 class Links(Protocol):
@@ -25,7 +25,7 @@ class Links(Protocol):
 
 
 class Plaintext:
-    """Readable for everybody on the network, which is nobody else here."""
+    """No TLS: nobody else is on the hosts' network."""
 
     def server(self, host: Host) -> Sequence[str]:
         return ("--insecure",)
@@ -54,7 +54,7 @@ class Certified:
 
 @contextmanager
 def links_for(hosts: Hosts, *, plaintext: bool) -> Iterator[Links]:
-    """Certificates for these hosts, gone at the end; or none.
+    """Certificates for these hosts, removed at the end; or plaintext.
 
     Raises:
         ConfigError: certificates cannot be made.
@@ -64,5 +64,5 @@ def links_for(hosts: Hosts, *, plaintext: bool) -> Iterator[Links]:
         return
     with scratch("certs") as folder:
         names = [host.name for host in hosts.workers]
-        make(folder, [hosts.server.address], names, days=1, existing=Existing.REFUSE)
+        make_certificates(folder, [hosts.server.address], names, days=1, existing=Existing.REFUSE)
         yield Certified(folder)

@@ -1,7 +1,7 @@
-"""Hosts that are network namespaces of this machine: each an address on a bridge, the bridge in one more namespace.
+"""Hosts that are network namespaces of this machine: each has an address on a bridge in one more namespace.
 
-No namespace has a name, and none of this is seen from the machine's own network: a namespace lives as long as its
-keeper, a process that ends with this one, however this one ends. Its links, the bridge and the shaping go with it.
+Namespaces have no names, and the machine's own network does not see them: a namespace exists as long as its holder,
+a process that ends with this one, however this one ends. Its links, the bridge and the shaping are removed with it.
 """
 
 from __future__ import annotations
@@ -29,32 +29,32 @@ BRIDGE = "bridge"
 
 
 class Namespace:
-    """A network namespace and its keeper."""
+    """A network namespace and its holder."""
 
     def __init__(self) -> None:
-        self._keeper = Popen(("unshare", "--net", "--", "cat"), stdin=PIPE, stdout=PIPE, process_group=0)
+        self._holder = Popen(("unshare", "--net", "--", "cat"), stdin=PIPE, stdout=PIPE, process_group=0)
         self._echo()
 
     def _echo(self) -> None:
-        """Once the keeper answers, unshare has made the namespace and become ``cat``."""
-        assert self._keeper.stdin is not None and self._keeper.stdout is not None
+        """Wait for the holder's echo: unshare has then made the namespace and executed ``cat``."""
+        assert self._holder.stdin is not None and self._holder.stdout is not None
         with suppress(BrokenPipeError):
-            self._keeper.stdin.write(b"\n")
-            self._keeper.stdin.flush()
-        if not self._keeper.stdout.readline():
+            self._holder.stdin.write(b"\n")
+            self._holder.stdin.flush()
+        if not self._holder.stdout.readline():
             raise ConfigError(
-                f"cannot make a network namespace (unshare ended with {self._keeper.wait()}): "
+                f"cannot make a network namespace (unshare ended with {self._holder.wait()}): "
                 "run as root, with CAP_SYS_ADMIN"
             )
 
     @property
-    def keeper(self) -> int:
-        """The keeper's process id, by which ``ip`` knows the namespace."""
-        return self._keeper.pid
+    def holder(self) -> int:
+        """The holder's process id, which identifies the namespace to ``ip``."""
+        return self._holder.pid
 
     def inside(self, *command: str) -> tuple[str, ...]:
         """The command that runs a command in here, as the same process."""
-        return ("nsenter", f"--net=/proc/{self.keeper}/ns/net", "--", *command)
+        return ("nsenter", f"--net=/proc/{self.holder}/ns/net", "--", *command)
 
     def configure(self, program: str, lines: Sequence[str]) -> None:
         """Run lines of ``ip`` or ``tc`` in here.
@@ -65,25 +65,25 @@ class Namespace:
         command, text = self.inside(program, "-batch", "-"), "".join(f"{line}\n" for line in lines)
         done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
         if done.returncode:
-            said = done.stderr.strip().replace("\n", "; ")
-            raise ConfigError(f"{program} refused to build the hosts' network: {said}")
+            output = done.stderr.strip().replace("\n", "; ")
+            raise ConfigError(f"{program} refused to build the hosts' network: {output}")
 
-    def silence_ipv6(self) -> None:
-        """Keep IPv6's own chatter (neighbours, routers, groups) off the links that are made after this."""
+    def disable_ipv6(self) -> None:
+        """Disable IPv6 on links that are made later, and with it neighbour, router and group messages."""
         script = 'for f in all default; do echo 1 >"/proc/sys/net/ipv6/conf/$f/disable_ipv6"; done'
         if Path("/proc/sys/net/ipv6").exists():
             subprocess.run(self.inside("sh", "-c", script), check=True)
 
     def counters(self) -> InterfaceCounters:
-        """Those of the links in here."""
-        counters = read_interfaces(self.keeper)
+        """The counters of the links in here."""
+        counters = read_interfaces(self.holder)
         assert counters is not None  # procfs is where the namespace itself came from
         return counters
 
     def close(self) -> None:
-        """End the keeper; the namespace goes when the last process in it has."""
-        self._keeper.kill()
-        self._keeper.communicate()
+        """End the holder; the kernel removes the namespace with the last process in it."""
+        self._holder.kill()
+        self._holder.communicate()
 
 
 class NamespaceHost:
@@ -131,8 +131,8 @@ class Namespaces:
         server, others = addresses(workers)
         with ExitStack() as stack:
             folder = stack.enter_context(scratch("hosts"))
-            switch = _namespace(stack)
-            switch.configure(
+            bridge = _namespace(stack)
+            bridge.configure(
                 "ip", [f"link add {BRIDGE} type bridge mcast_snooping 0", f"link set {BRIDGE} up"]
             )
             named = [("server", server, self.server_rate)]
@@ -141,7 +141,7 @@ class Namespaces:
             for port, (name, address, rate) in enumerate(named):
                 raise_if_stopped(self.inbox)
                 namespace = _namespace(stack)
-                _plug(switch, f"port{port}", namespace, address, rate)
+                _connect(bridge, f"port{port}", namespace, address, rate)
                 environment = worker_environment(workers) if port else None
                 child = Child(name, self.inbox, namespace.inside(*PROGRAM), environment)
                 (folder / name).mkdir()
@@ -156,7 +156,7 @@ def require_programs() -> None:
         ConfigError: it may not, or has not.
     """
     if os.geteuid() != 0:
-        raise ConfigError("network namespaces are for root: run it with sudo, or use --hosts docker")
+        raise ConfigError("network namespaces need root: run it with sudo, or use --hosts docker")
     missing = [name for name in ("ip", "tc", "unshare", "nsenter") if shutil.which(name) is None]
     if missing:
         raise ConfigError(
@@ -167,20 +167,20 @@ def require_programs() -> None:
 def _namespace(stack: ExitStack) -> Namespace:
     namespace = Namespace()
     stack.callback(namespace.close)
-    namespace.silence_ipv6()
+    namespace.disable_ipv6()
     return namespace
 
 
-def _plug(switch: Namespace, port: str, host: Namespace, address: str, rate: Rate | None) -> None:
+def _connect(bridge: Namespace, port: str, host: Namespace, address: str, rate: Rate | None) -> None:
     """A link from the bridge to a host, shaped at both of its ends.
 
-    One segment a packet: the kernel would else hand both ends of a veth pair packets of 64 KiB with one header, and
+    One segment per packet: the kernel would else hand both ends of a veth pair packets of 64 KiB with one header, and
     the counters would leave out most of the headers that a real link carries.
     """
-    switch.configure(
+    bridge.configure(
         "ip",
         [
-            f"link add {port} gso_max_segs 1 type veth peer name {INTERFACE} netns {host.keeper}",
+            f"link add {port} gso_max_segs 1 type veth peer name {INTERFACE} netns {host.holder}",
             f"link set {port} master {BRIDGE} up",
         ],
     )
@@ -193,5 +193,5 @@ def _plug(switch: Namespace, port: str, host: Namespace, address: str, rate: Rat
         ],
     )
     if rate is not None:
-        switch.configure("tc", [f"qdisc add dev {port} root {rate.tbf}"])
+        bridge.configure("tc", [f"qdisc add dev {port} root {rate.tbf}"])
         host.configure("tc", [f"qdisc add dev {INTERFACE} root {rate.tbf}"])

@@ -1,4 +1,4 @@
-"""Link speeds as ``tc`` writes them, and the token bucket that keeps a link to one."""
+"""Link rates as ``tc`` writes them, and the token bucket that limits a link."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ LOWEST, HIGHEST = 10_000, 10**10
 
 @dataclass(frozen=True, order=True)
 class Rate:
-    """Bits a second, Ethernet headers included."""
+    """Bits per second, Ethernet headers included."""
 
     bits: int
 

@@ -1,4 +1,4 @@
-"""Temporary folders that are gone at the end: if their process was killed, when the next of their kind is made."""
+"""Temporary folders, removed at the end; those of a killed process when the next of their kind is made."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pathlib import Path
 
 from gradwire.common.system.locks import FileLock
 
-_LOCK = ".lock"  # held by the process that the folder is of, however that ends
+_LOCK = ".lock"  # held by the folder's process; the kernel releases it
 
 
 @contextmanager
@@ -38,11 +38,11 @@ def _made(prefix: str) -> tuple[Path, FileLock]:
         lock.acquire()
         if (folder / _LOCK).exists():
             return folder, lock
-        lock.close()  # somebody took it for an orphan before it was locked
+        lock.close()  # another process removed it as an orphan before it was locked
 
 
 def _remove_orphans(prefix: str) -> None:
-    """Remove folders that nobody holds; one without a lock is being made just now, or is another program's."""
+    """Remove folders whose lock no process holds; one without a lock file is just being made, or not ours."""
     for folder in Path(tempfile.gettempdir()).glob(f"{prefix}*"):
         try:
             lock = FileLock(folder / _LOCK, follow_links=False)

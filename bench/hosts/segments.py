@@ -1,4 +1,4 @@
-"""``python -m gradwire.bench.hosts.segments eth0``: have an interface send real packets, of one segment each.
+"""``python -m gradwire.bench.hosts.segments eth0``: make an interface send real packets, of one segment each.
 
 A virtual interface is handed up to 64 KiB at once, with one header, for hardware that would cut it up; its counters
 then leave out most of the headers that a real link carries. Needs CAP_NET_ADMIN in the interface's namespace.

@@ -44,14 +44,14 @@ class Shorthand:
 
 @dataclass(frozen=True)
 class Description:
-    """What a field says of itself.
+    """A field's description for people.
 
     Attributes:
         help: for ``--help``, without a full stop.
         least: the smallest value of a number.
         most: its largest value.
         choices: the values of a text; None for any.
-        unset: what ``--help`` shows for a default that stands for no value.
+        unset: what ``--help`` shows instead of a default that means no value.
         metavar: what ``--help`` shows for the value; None for its type.
         short: a flag of one letter.
         shorthand: a second flag and key for the same setting.
@@ -133,6 +133,12 @@ def check_limits(instance: Any) -> None:
 
 def check_between(name: str, value: float, least: float, most: float | None = None) -> None:
     """Check a number against limits, both included; NaN is outside of any.
+
+    Args:
+        name: of the setting, for the error.
+        value: its value.
+        least: the smallest value.
+        most: the largest value; None for no limit.
 
     Raises:
         ConfigError: it is outside.

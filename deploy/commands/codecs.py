@@ -30,7 +30,7 @@ def codecs(
 ) -> None:
     """List the codecs: exact payload bits, variance and privacy of each.
 
-    Each stands with its default parameters, or with those of its first example where it has no defaults. The
+    Each is listed with its default parameters, or with those of its first example where it has no defaults. The
     variance is the largest expected squared error for a gradient of length 1; epsilon is the local differential
     privacy of one payload.
     """
@@ -44,7 +44,7 @@ def codecs(
 
 
 def describe(cls: type[AnyCodec], dim: int) -> dict[str, Any]:
-    """One row; ``error`` says why a codec cannot take this dimension."""
+    """One row; ``error`` is the reason where a codec cannot have this dimension."""
     spec = _shown_spec(cls)
     row = {"name": cls.name, "spec": str(spec), "dim": dim, "source": cls.source, "error": None}
     try:
@@ -92,8 +92,8 @@ PAGE = """# Every codec
 
 Made by `gradwire codecs --dim {dim} --markdown`: each with its default parameters, or those of its first example, for
 {dim:,} coordinates. `variance` is the largest E|Q(x) - x|² for |x| = 1, `epsilon` the local differential privacy of
-one payload. Formula, guarantees and source stand in each codec's docstring. Lengths are tested against
-[formulas written a second time](../tests/common/codecs/formulas.py); errors at equal lengths were
+one payload. Formula, guarantees and source are in each codec's docstring. Lengths are tested against
+[independent formulas](../tests/common/codecs/formulas.py); errors at equal lengths were
 [measured](../bench/results/variance.md), and so was [speed](../bench/results/codecs.md).
 
 """

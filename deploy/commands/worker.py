@@ -32,41 +32,45 @@ from gradwire.worker.process import WorkerOptions, WorkerProcess
 def worker(
     server: Annotated[str, typer.Option(help="HOST:PORT of the server.")],
     name: Annotated[
-        str | None, typer.Option(help="Name that stays the same across restarts [that of the certificate].")
+        str | None,
+        typer.Option(help="Name of the process, the same across restarts [that of the certificate]"),
     ] = None,
     count: Annotated[int, typer.Option(help="Logical workers to host.", min=1, max=MAX_WORKERS)] = 1,
-    workers: Annotated[str | None, typer.Option(help="Their ids, e.g. 0-24 or 3,5, instead of any.")] = None,
+    workers: Annotated[
+        str | None, typer.Option(help="Their ids, e.g. 0-24 or 3,5, instead of any free ones.")
+    ] = None,
     retry_for: Annotated[
-        float, typer.Option(help="Seconds without a server before giving up.", min=0.0)
+        float, typer.Option(help="Seconds without a server after which the process gives up.", min=0.0)
     ] = 60.0,
     allow_task: Annotated[
-        list[str] | None, typer.Option(help="A package.module:factory of yours that the run's task may name.")
+        list[str] | None,
+        typer.Option(help="package.module:factory that the run's task may import; may be repeated."),
     ] = None,
     state_dir: Annotated[
         Path | None,
-        typer.Option(help="Folder for what must survive a restart: error feedback, the privacy ledger."),
+        typer.Option(help="Folder of state that must survive a restart: error feedback, the privacy ledger."),
     ] = None,
     max_epsilon: Annotated[
         float | None, typer.Option(help="Privacy budget of this data, over all runs; kept in --state-dir.")
     ] = None,
     delta: Annotated[
         float | None,
-        typer.Option(help="Account for the budget at this delta; default: pure epsilons add up."),
+        typer.Option(help="Delta at which the budget is accounted for [none: epsilons add up]"),
     ] = None,
     report_metrics: Annotated[
-        bool, typer.Option("--report-metrics", help="Send losses and metrics in private runs too.")
+        bool, typer.Option("--report-metrics", help="Send losses and metrics of private runs too.")
     ] = False,
     cert: Annotated[
         Path | None,
         typer.Option(
-            help="PEM file of this worker's certificate, key and authority; names the process.",
+            help="PEM file of this worker's certificate, key and authority; its common name is the process's name.",
             envvar="GRADWIRE_CERT",
         ),
     ] = None,
     certs: Annotated[
         Path | None,
         typer.Option(
-            help="Folder of `gradwire certs`: takes a certificate that nobody here uses; state is kept by its name."
+            help="Folder of `gradwire certs`: takes a certificate that no process here uses, and its name."
         ),
     ] = None,
     key: Annotated[Path | None, typer.Option(help="PEM file of the key, unless in the same file.")] = None,
@@ -77,18 +81,18 @@ def worker(
         bool, typer.Option("--insecure", help="Allow plaintext beyond this machine.")
     ] = False,
 ) -> None:
-    """Take part in a run: what to compute and how to encode it comes from the server."""
+    """Take part in a run: the server sends the task and the codec."""
     logging.basicConfig(format="gradwire worker: %(levelname)s: %(message)s")
     address = parse_address(server)
     if certs is not None and cert is not None:
-        raise ConfigError("--cert names a certificate and --certs takes any: give one of them")
+        raise ConfigError("--cert names a certificate and --certs takes a free one: pass one of them")
     own = claim(certs) if certs is not None else hold(cert) if cert is not None else None
     tls = worker_tls(ca, own, key)
     if warning := require_protected(address, tls=tls is not None, insecure=insecure):
         _say(warning)
     certified = tls.identity.name if tls is not None and tls.identity is not None else None
     if certs is not None and state_dir is not None and certified is not None:
-        state_dir /= certified  # alike processes share the folder as they share the certificates
+        state_dir /= certified  # processes that share --certs share --state-dir too
     limits = Limits(budget_from(max_epsilon, delta, state_dir), report_metrics)
     options = WorkerOptions(
         server=address,
@@ -111,14 +115,14 @@ def budget_from(max_epsilon: float | None, delta: float | None, state_dir: Path 
     """The privacy budget that the flags ask for.
 
     Raises:
-        ConfigError: values without meaning, a delta without a budget, a budget without a folder to keep its ledger in.
+        ConfigError: values out of range, a delta without a budget, or a budget without a folder for its ledger.
     """
     if max_epsilon is None:
         if delta is not None:
             raise ConfigError("--delta without --max-epsilon limits nothing: pass both")
         return None
     if state_dir is None:
-        raise ConfigError("--max-epsilon needs --state-dir: what is spent must survive a restart")
+        raise ConfigError("--max-epsilon needs --state-dir: the ledger must survive a restart")
     if delta is None:
         return Budget(max_epsilon)
     budget = Budget(max_epsilon, check_delta(delta))
@@ -127,7 +131,7 @@ def budget_from(max_epsilon: float | None, delta: float | None, state_dir: Path 
 
 
 def parse_ids(text: str) -> tuple[int, ...]:
-    """Worker ids as people write them: ``0-24``, ``3,5`` or both.
+    """Worker ids from text: ``0-24``, ``3,5`` or both.
 
     Raises:
         ConfigError: not ids.
@@ -148,20 +152,21 @@ def parse_ids(text: str) -> tuple[int, ...]:
 
 
 async def _run(process: WorkerProcess, signals: StopSignals) -> int:
-    """Run until the end or a signal; returns the exit code."""
+    """Run until the run ends or a signal stops the process; returns the exit code."""
     loop = asyncio.get_running_loop()
     caught: list[int] = []
     task = loop.create_task(process.run())
 
-    def heed(signum: int) -> None:
-        """At the second at once, wherever the loop is by then: a gradient may take long and cannot be stopped."""
+    def on_signal(signum: int) -> None:
+        """Stop in order; at a second signal exit at once, as a gradient may take long and cannot be cancelled."""
         if caught:
             os._exit(128 + signum)
         caught.append(signum)
         if not loop.is_closed():
             loop.call_soon_threadsafe(_stop, process, task, signum)
 
-    signals.handler = heed  # to the end of the process: the loop's own end waits for the gradient too
+    # Until the process exits: closing the loop waits for the gradient too.
+    signals.handler = on_signal
     with signals.waking(loop):
         try:
             await task
@@ -174,15 +179,15 @@ async def _run(process: WorkerProcess, signals: StopSignals) -> int:
 
 
 def _stop(process: WorkerProcess, task: asyncio.Task[None], signum: int) -> None:
-    """Stop in order."""
+    """Stop in order and print how."""
     if process.finished:
         process.stop_reconnecting()
-        what = "the run is finished, leaving with the server"
+        what = "the run is finished, exiting with the server"
     else:
         task.cancel()
-        what = "stopping once what is being computed is done"
-    # Last: there may be nobody left to read it.
-    _say(f"{signal.Signals(signum).name}: {what}; once more stops at once")
+        what = "stopping after the present gradient"
+    # Printed last: this fails if the reader of standard error has exited.
+    _say(f"{signal.Signals(signum).name}: {what}; a second signal stops at once")
 
 
 def _say(text: str) -> None:

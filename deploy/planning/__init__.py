@@ -1,1 +1,1 @@
-"""What ``gradwire plan`` computes: codecs that fit a budget, ranked by their variance and its lower bound."""
+"""The codecs of ``gradwire plan``: those that fit a budget, by their variance and its lower bound."""

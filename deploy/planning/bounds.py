@@ -1,4 +1,4 @@
-"""What no unbiased code of a given number of bits can beat."""
+"""A lower bound on the variance of unbiased codes with a given number of bits."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _WEIGHTS = _STEP * _NODES * np.exp(-_NODES)
 
 
 def variance_lower_bound(dim: int, bits: float) -> float:
-    """The least relative variance of an unbiased quantizer of ``dim`` coordinates with ``bits`` bits a payload.
+    """The least relative variance of an unbiased quantizer of ``dim`` coordinates with ``bits`` bits per payload.
 
     For every unbiased estimate Q of the vectors of the unit sphere, whatever its shared randomness, some v has
 
         E|Q - v|^2 >= 1 / g(2^-b)^2 - 1,    g(p) = E[Z | Z >= z_p],    P(Z >= z_p) = p,
 
     Z the first coordinate of a uniform unit vector: a cell of probability p has its centre of mass within g(p), and
-    equal cells are best (theory, section 4). A payload that begins with a float32 norm can be taken to tell 2^32 more
-    points apart, so codecs with such a header are held against ``bits`` and ``bits - 32``. The bound is for the worst
+    equal cells are best (theory, section 4). A float32 norm at a payload's start may count as information: codecs
+    with such a header are compared with the bounds for ``bits`` and for ``bits - 32``. The bound is for the worst
     vector, and for the average over the sphere; a gradient with few large coordinates can be sent with less.
 
     It is pi dim / 2 - 1 at one bit, for large dim, and ``large_dim_limit`` where bits grow with the dimension.
@@ -47,7 +47,7 @@ def variance_lower_bound(dim: int, bits: float) -> float:
 
 
 def large_dim_limit(bits_per_coordinate: float) -> float:
-    """The bound's limit for many coordinates: 1 / (2^(2 r) - 1) at r bits a coordinate.
+    """The bound's limit for many coordinates: 1 / (2^(2 r) - 1) at r bits per coordinate.
 
     >>> round(large_dim_limit(0.5), 6)
     1.0

@@ -1,4 +1,4 @@
-"""The codecs of a family that make the most of a budget of bits, and of epsilon: what planning and comparing ask for.
+"""The largest codecs of a family within a budget of bits, and of epsilon.
 
 A family is planned from templates: specs in which ``{n}`` stands for a whole number from 1, ``{odd}`` for 2n + 1,
 ``{share}`` for n / dim, ``{epsilon}`` for what a payload may spend and ``{epsilon/4}`` for a part of it. A class names
@@ -18,22 +18,18 @@ from gradwire.common.errors import GradwireError
 from gradwire.common.lossless.codings.base import CODINGS
 from gradwire.common.spec import parameter_fields
 
-SIZES = (
-    "repeats",
-    "levels",
-    "k",
-    "blocks",
-    "count",
-)  # parameters that make payloads longer, and errors smaller
+# Parameters that make payloads longer and errors smaller.
+SIZES = ("repeats", "levels", "k", "blocks", "count")
 MOST = 1 << 24
-DRAWS = 32  # a coordinate, or 1024 in all: more repeats are not planned with, for encoding takes time by them
+# Repeats planned with at most, per coordinate, or 1024 in all: encoding takes time in proportion to them.
+DRAWS = 32
 _EPSILON = re.compile(r"\{epsilon(?:/(\d+))?\}")
 _ROUNDING = 1e-10  # of an epsilon that was asked for, in the one that a codec states
 _CANNOT = (GradwireError, NotImplementedError, OverflowError, MemoryError)
 
 
 def templates(cls: type[Codec[Any]]) -> Iterator[str]:
-    """A family's own templates; else its bare name, and that with its size to choose, in each coding it may take."""
+    """A family's own templates; else its bare name, and the name with its size to choose, in each of its codings."""
     own: tuple[str, ...] = vars(cls).get("plans", ())  # a subclass is another family
     if own:
         yield from own
@@ -86,6 +82,13 @@ def largest(
     """The codec of a template with the largest n that fits; None where none does.
 
     Payloads grow with n, and so do epsilons; an n that the codec refuses counts as too large.
+
+    Args:
+        template: a spec with places for n.
+        dim: coordinates.
+        bits: of a payload at most.
+        most: the largest n that is tried.
+        epsilon: of a payload at most; None where it need not be private.
     """
 
     def codec_at(n: int) -> AnyCodec | None:

@@ -1,4 +1,4 @@
-"""Specs as short as they can be written."""
+"""Specs in their shortest form."""
 
 from __future__ import annotations
 

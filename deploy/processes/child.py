@@ -43,7 +43,7 @@ class Child:
         self._process: subprocess.Popen[str] | None = None
 
     def start(self, arguments: Sequence[str]) -> None:
-        """Start it, in a process group of its own, so that Ctrl-C reaches the parent alone."""
+        """Start it, in its own process group, so that Ctrl-C reaches only the parent."""
         process = subprocess.Popen(
             (*self._program, *arguments),
             stdin=subprocess.PIPE,  # never written to: see die_with_parent.py

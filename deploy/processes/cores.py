@@ -13,11 +13,11 @@ def cores() -> int:
 
 
 def thread_variables(processes: int) -> dict[str, str]:
-    """Environment variables that give each of so many processes its share of the cores; the user's own values stand."""
+    """Environment variables that give each process its share of the cores; the user's own values are kept."""
     threads = str(max(1, cores() // processes))
     return {name: os.environ.get(name, threads) for name in THREADS}
 
 
 def worker_environment(processes: int) -> dict[str, str]:
-    """The environment of one of so many worker processes."""
+    """The environment of each of several worker processes."""
     return {**os.environ, **thread_variables(processes)}

@@ -36,7 +36,7 @@ class Supervisor:
     Args:
         plan: what to start; its children's events go to the inbox.
         inbox: signals that ask this process to stop arrive here too.
-        display: is told what happens.
+        display: shows what happens.
         limits: of restarts and waiting.
     """
 

@@ -31,7 +31,7 @@ class HeldState:
     what: str
 
     def fits(self, workers: int, processes: int) -> bool:
-        """Whether one of so many processes would still host those workers."""
+        """Whether the process, as one of ``processes``, would still host those workers."""
         if self.process >= processes:
             return False
         low, high = (_first_worker(workers, processes, i) for i in (self.process, self.process + 1))

@@ -9,7 +9,7 @@ import pytest
 from gradwire.bench import timing
 from gradwire.bench.commands import codecs as bench_codecs
 from gradwire.bench.commands.codecs import codecs as speeds
-from gradwire.bench.commands.hadamard import hadamard, one_pass_a_level
+from gradwire.bench.commands.hadamard import hadamard, one_pass_per_level
 from gradwire.common.arrays.hadamard import hadamard_transform
 from gradwire.common.codecs import codecs, parse
 from gradwire.common.errors import ConfigError
@@ -41,7 +41,7 @@ def test_both_backends_stand_in_one_table(capsys: pytest.CaptureFixture[str]) ->
     assert gaussian.endswith("not at this dimension")
 
 
-def test_backends_that_are_not_at_hand_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_backends_that_are_not_installed_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="expected one of numpy, torch, cuda"):
         speeds(backend=["jax"])
     monkeypatch.setattr("gradwire.bench.backends.find_spec", lambda name: None)
@@ -72,7 +72,7 @@ def test_slow_calls_are_timed_less_often(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_hadamard(capsys: pytest.CaptureFixture[str]) -> None:
     hadamard(size=[1 << 12], backend=["numpy"], repeats=3, as_json=True)
     rows = json.loads(capsys.readouterr().out)["rows"]
-    assert [row["transform"] for row in rows] == ["numpy", "one pass a level"]
+    assert [row["transform"] for row in rows] == ["numpy", "one pass per level"]
     assert all(row["copies"] > 1 and row["least_ms"] <= row["ms"] for row in rows)
     hadamard(size=[1 << 10], backend=["numpy"], repeats=3, as_json=False)
     assert "1,024" in capsys.readouterr().out
@@ -82,7 +82,7 @@ def test_hadamard(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_what_the_transform_is_compared_with_is_the_transform() -> None:
     x = np.random.default_rng(0).integers(-9, 10, 1 << 10).astype(np.float32)
-    np.testing.assert_array_equal(one_pass_a_level(x), hadamard_transform(x))
+    np.testing.assert_array_equal(one_pass_per_level(x), hadamard_transform(x))
 
 
 def test_only_seeded_coins_are_timed() -> None:

@@ -13,7 +13,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from gradwire.common.errors import ConfigError
 from gradwire.common.transport.tls import server_tls, worker_tls
 from gradwire.deploy import cli
-from gradwire.deploy.commands.certs import Existing, make
+from gradwire.deploy.certificates import Existing, make_certificates
 
 
 def certs(out: Path, *words: str) -> int:
@@ -30,7 +30,7 @@ def certificates(path: Path) -> list[x509.Certificate]:
 
 @pytest.fixture
 def made(tmp_path: Path) -> Path:
-    make(
+    make_certificates(
         tmp_path,
         ["train.example", "198.18.0.1", "2001:db8::1"],
         ["alice", "bob"],
@@ -128,7 +128,7 @@ def test_missing_makes_what_is_not_there(made: Path, capsys: pytest.CaptureFixtu
         "worker-1.pem",
     ]
     assert certs(made, *again) == 0
-    assert "everything was there" in capsys.readouterr().out
+    assert "all certificates exist already" in capsys.readouterr().out
     assert snapshot(made) == after
 
 
@@ -160,12 +160,12 @@ def test_an_authority_that_cannot_sign(
 ) -> None:
     (made / "ca/ca.key").write_bytes(b"no key")
     assert certs(made, "--worker", "carol") == 2
-    assert "are damaged: begin anew with another --out" in capsys.readouterr().err
+    assert "are damaged: start over with another --out" in capsys.readouterr().err
     (made / "ca/ca.key").unlink()
     assert certs(made, "--worker", "carol") == 2
     assert "ca.key: No such file" in capsys.readouterr().err
     other = tmp_path / "other"
-    make(other, None, [], days=1, existing=Existing.REFUSE)
+    make_certificates(other, None, [], days=1, existing=Existing.REFUSE)
     (made / "ca/ca.key").write_bytes((other / "ca/ca.key").read_bytes())
     assert certs(made, "--worker", "carol") == 2
     assert "is not that of" in capsys.readouterr().err
@@ -175,4 +175,4 @@ def test_an_authority_that_cannot_sign(
 def test_a_folder_that_is_a_file(tmp_path: Path) -> None:
     (tmp_path / "certs").write_text("")
     with pytest.raises(ConfigError, match="cannot write"):
-        make(tmp_path / "certs", None, ["alice"], days=1, existing=Existing.REFUSE)
+        make_certificates(tmp_path / "certs", None, ["alice"], days=1, existing=Existing.REFUSE)

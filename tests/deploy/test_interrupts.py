@@ -90,7 +90,7 @@ def test_a_worker_that_has_finished_leaves_as_if_nobody_had_asked() -> None:
         "with StopSignals() as signals: raise SystemExit(asyncio.run(_run(Finished(), signals)))\n"
     )
     _, told = program.communicate(timeout=TIMEOUT)
-    assert "SIGTERM: the run is finished, leaving with the server" in told and program.returncode == 0
+    assert "SIGTERM: the run is finished, exiting with the server" in told and program.returncode == 0
 
 
 BUSY = """
@@ -122,7 +122,7 @@ def test_a_worker_that_computes_for_long_stops_at_the_second(number: signal.Sign
         try:
             assert said.readline() == "computing\n"
             program.send_signal(number)
-            assert "once more stops at once" in told.readline()
+            assert "a second signal stops at once" in told.readline()
             assert said.readline() == "joining\n"
             program.send_signal(number)
             assert program.wait(TIMEOUT) == 128 + number and told.read() == ""

@@ -58,7 +58,7 @@ def networks() -> set[str]:
 
 def test_it_is_for_root(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(os, "geteuid", lambda: 1000)
-    with pytest.raises(ConfigError, match="for root: run it with sudo"):
+    with pytest.raises(ConfigError, match="need root: run it with sudo"):
         namespaces.require_programs()
 
 
