@@ -22,6 +22,7 @@ from gradwire.common.privacy.accounting import check_delta, require_accountant
 from gradwire.common.privacy.budget import Budget
 from gradwire.common.system.signals import StopSignals
 from gradwire.common.training.config import MAX_WORKERS
+from gradwire.common.training.settings import check_between
 from gradwire.common.transport.address import parse_address, require_protected
 from gradwire.common.transport.tls import worker_tls
 from gradwire.worker.certificates import claim, hold
@@ -83,6 +84,7 @@ def worker(
 ) -> None:
     """Take part in a run: the server sends the task and the codec."""
     logging.basicConfig(format="gradwire worker: %(levelname)s: %(message)s")
+    check_between("retry_for", retry_for, 0.0)  # NaN passes the parser of older releases of click
     address = parse_address(server)
     if certs is not None and cert is not None:
         raise ConfigError("--cert names a certificate and --certs takes a free one: pass one of them")

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 
 from gradwire.common.training.config import RunConfig
-from gradwire.deploy.run.launch import server_arguments
-from tests.deploy.stage import command, stage
+from gradwire.deploy.options import RunOptions
+from gradwire.deploy.run.launch import launch, server_arguments
+from gradwire.server.log.run_log import RunLog
+from tests.deploy.stage import command, program, stage
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +57,20 @@ def test_the_server_is_given_what_differs_from_the_defaults(tmp_path: Path) -> N
         "--task=mlp(digits)", "--optimizer=sgd(lr=0.5)", "--report-metrics", "--evaluate-every=3", "--state-dir",
         str(tmp_path),
     )  # fmt: skip
+
+
+def test_a_resumed_run_opens_its_log_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    RunLog.create(tmp_path, RunConfig(task="mlp(digits)"), bytes(16)).close()
+    opened: list[Path] = []
+    once = RunLog.open
+
+    def counted(folder: Path) -> RunLog:
+        opened.append(folder)
+        return once(folder)
+
+    monkeypatch.setattr(RunLog, "open", counted)
+    assert launch({}, RunOptions(state_dir=tmp_path, processes=2), program("nothing")) == 0
+    assert opened == [tmp_path]
 
 
 def test_workers_share_ids_and_cores(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -189,7 +189,10 @@ def test_the_table(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--bits", "100"], "expected one of --dim and --task"),
         (["--bits", "100", "--dim", "5", "--task", "mlp(digits)"], "expected one of --dim and --task"),
-        (["--bits", "100", "--task", "custom(my.model:make)"], "custom(my.model:make) are not known in advance"),
+        (
+            ["--bits", "100", "--task", "custom(my.model:make)"],
+            "custom(my.model:make) are not known in advance",
+        ),
         (["--bits", "0", "--dim", "5"], "greater than or equal to 1"),
         (["--bits", "100", "--dim", "0"], "greater than or equal to 1"),
         (["--bits", "100", "--dim", "5", "--rounds", "0"], "greater than or equal to 1"),
