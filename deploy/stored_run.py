@@ -9,8 +9,8 @@ from typing import Any
 
 from gradwire.common.errors import ConfigError
 from gradwire.common.training.config import RunConfig, load_config
-from gradwire.server.shutdown import all_checked
 from gradwire.server.log.run_log import RunLog
+from gradwire.server.shutdown import all_checked
 
 
 @dataclass(frozen=True)

@@ -30,7 +30,6 @@ from gradwire.deploy.exit_codes import CommandFailed
 from gradwire.deploy.flags import AsJson
 from gradwire.deploy.options import RunOptions
 from gradwire.deploy.run.launch import launch
-from gradwire.deploy.run.launch import launch
 from gradwire.deploy.tables import print_plain
 from gradwire.worker.tasks import build_task
 
