@@ -1,7 +1,11 @@
-"""Fixed-length quantizers: ``parse`` builds one from its spec; a new family is a new module in this folder."""
+"""Fixed-length quantizers: ``parse`` builds one from its spec; a new family is a new module in this folder.
+
+``codec.py`` is the contract for callers, ``hooks.py`` the contract for families.
+"""
 
 from gradwire.common.codecs.accumulator import Accumulator
-from gradwire.common.codecs.base import AnyCodec, Codec, Example
+from gradwire.common.codecs.codec import AnyCodec, Codec
+from gradwire.common.codecs.hooks import Example
 from gradwire.common.codecs.registry import codecs, parse, register
 from gradwire.common.registry import import_submodules
 

@@ -11,10 +11,11 @@ from numpy.typing import NDArray
 
 from gradwire.common.arrays.compat import all_finite
 from gradwire.common.arrays.update import Sparse, Terms, Vector, as_dense, concatenate
+from gradwire.common.codecs.payloads import partial_decode_all, partial_decode_unpacked
 from gradwire.common.errors import NotFiniteError
 
 if TYPE_CHECKING:
-    from gradwire.common.codecs.base import Codec
+    from gradwire.common.codecs import Codec
 
 
 class Accumulator:
@@ -54,7 +55,7 @@ class Accumulator:
             ValueError: a weight is not a positive finite number; the sum is unchanged.
         """
         weights = [1.0] * len(payloads) if weights is None else _checked(weights)
-        self._add(self._codec.read_all(payloads, weights, shared or [None] * len(payloads)), weights)
+        self._add(partial_decode_all(self._codec, payloads, weights, shared), weights)
 
     def add_unpacked(
         self, symbols: Iterable[Any], weights: Sequence[float], *, shared: Sequence[int | None]
@@ -64,7 +65,7 @@ class Accumulator:
         Raises:
             ValueError: a weight is not a positive finite number; the sum is unchanged.
         """
-        self._add(self._codec.read_unpacked(symbols, _checked(weights), shared), weights)
+        self._add(partial_decode_unpacked(self._codec, symbols, _checked(weights), shared), weights)
 
     def _add(self, vectors: Iterable[Terms | NDArray[np.float64]], weights: Sequence[float]) -> None:
         before = self._weight

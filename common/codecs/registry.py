@@ -1,25 +1,36 @@
-"""Codecs by name. A module in this folder registers its codecs when it is imported, and all of them are."""
+"""Codecs by name: ``register`` is the one way in, ``parse`` the one way out."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any
+from typing import Any, TypeVar
 
-from gradwire.common.codecs.base import Codec
+from gradwire.common.codecs.codec import AnyCodec
+from gradwire.common.codecs.hooks import check_family
 from gradwire.common.registry import Registry
 from gradwire.common.spec import Spec, parse_spec
 
-_REGISTRY: Registry[Codec[Any]] = Registry("codec")
-register = _REGISTRY.register
+_REGISTRY: Registry[AnyCodec] = Registry("codec")
+C = TypeVar("C", bound=type[Any])
 
 
-def codecs() -> Mapping[str, type[Codec[Any]]]:
+def register(cls: C) -> C:
+    """Class decorator: make a family known to ``parse`` under its ``name``.
+
+    Raises:
+        SpecError: the class does not implement the contract (see ``hooks.check_family``), or its name is taken.
+    """
+    check_family(cls)
+    return _REGISTRY.register(cls)
+
+
+def codecs() -> Mapping[str, type[AnyCodec]]:
     """Every registered codec class by name."""
     return MappingProxyType(_REGISTRY)
 
 
-def parse(text: str | Spec, dim: int) -> Codec[Any]:
+def parse(text: str | Spec, dim: int) -> AnyCodec:
     """A codec from its spec, for gradients of ``dim`` coordinates.
 
     Raises:

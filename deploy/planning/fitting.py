@@ -2,7 +2,7 @@
 
 A family is planned from templates: specs in which ``{n}`` stands for a whole number from 1, ``{odd}`` for 2n + 1,
 ``{share}`` for n / dim, ``{epsilon}`` for what a payload may spend and ``{epsilon/4}`` for a part of it. A class names
-its own as ``plans``; else they follow from its parameters, so that a new codec joins without another edit.
+its own as ``plan_templates``; else they follow from its parameters, so that a new codec joins without another edit.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from gradwire.common.codecs.base import AnyCodec, Codec
+from gradwire.common.codecs import AnyCodec, Codec
 from gradwire.common.codecs.registry import parse
 from gradwire.common.errors import GradwireError
 from gradwire.common.lossless.codings.base import CODINGS
@@ -29,8 +29,8 @@ _CANNOT = (GradwireError, NotImplementedError, OverflowError, MemoryError)
 
 
 def templates(cls: type[Codec[Any]]) -> Iterator[str]:
-    """A family's own templates; else its bare name, and the name with its size to choose, in each of its codings."""
-    own: tuple[str, ...] = vars(cls).get("plans", ())  # a subclass is another family
+    """A family's own templates; else its bare name, and that with its size to choose, in each coding it may take."""
+    own: tuple[str, ...] = vars(cls).get("plan_templates", ())  # a subclass is another family
     if own:
         yield from own
         return

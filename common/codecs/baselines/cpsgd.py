@@ -14,10 +14,9 @@ from numpy.typing import NDArray
 from gradwire.common.arrays.binomial import fair_binomials
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64, I64, Array, like, namespace
-from gradwire.common.codecs.base import Example
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.dithered import DitheredCodec, Levels, on_grid
 from gradwire.common.codecs.forms.gain import Bound, Length, build_gain
-from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
 from gradwire.common.lossless.fixed_width import read_levels

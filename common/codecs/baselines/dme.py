@@ -13,7 +13,7 @@ from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64, I64, Array, is_tensor, namespace, to_host
 from gradwire.common.arrays.hadamard import next_power_of_two
 from gradwire.common.arrays.rotation import Rotation
-from gradwire.common.codecs.base import Example
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.dithered import (
     DitheredCodec,
     Levels,
@@ -24,7 +24,6 @@ from gradwire.common.codecs.forms.dithered import (
     to_float64,
 )
 from gradwire.common.codecs.forms.gain import round_up_float32
-from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import PayloadError, SpecError
 from gradwire.common.lossless.fixed_width import read_levels

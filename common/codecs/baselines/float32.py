@@ -10,8 +10,7 @@ from numpy.typing import NDArray
 
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F32, all_finite, namespace, to_host
-from gradwire.common.codecs.base import Codec, Example
-from gradwire.common.codecs.registry import register
+from gradwire.common.codecs import Codec, Example, register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import DomainError, PayloadError
 from gradwire.common.randomness import Coins

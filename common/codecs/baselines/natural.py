@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64, I64, Array, namespace
 from gradwire.common.arrays.rounding import slabs, uniforms_like
-from gradwire.common.codecs.base import Codec, Example
+from gradwire.common.codecs import Codec, Example, register
 from gradwire.common.codecs.forms.dithered import empty_levels, to_float64
-from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import DomainError, PayloadError
 from gradwire.common.randomness import Coins

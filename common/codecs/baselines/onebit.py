@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.blocks import block_sums
 from gradwire.common.arrays.compat import Array, namespace
-from gradwire.common.codecs.base import Example
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.dithered import read_magnitude
 from gradwire.common.codecs.forms.two_values import TwoValueCodec, TwoValues, to_float32
-from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import PayloadError
 

@@ -11,7 +11,7 @@ import numpy as np
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64, Array
 from gradwire.common.arrays.update import Terms
-from gradwire.common.codecs.base import Example
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.dithered import (
     DitheredCodec,
     Levels,
@@ -22,7 +22,6 @@ from gradwire.common.codecs.forms.dithered import (
     read_magnitude,
 )
 from gradwire.common.codecs.forms.gain import round_up_float32
-from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
 from gradwire.common.lossless.signed_levels import LevelCode, level_code
@@ -58,7 +57,7 @@ class QSGD(DitheredCodec[float]):
 
     name = "qsgd"
     source = "QSGD (Alistarh et al. 2017), Lemma 3.1, Thm 3.2"
-    plans = ("qsgd", "qsgd(levels={n}, coding=fixed)")
+    plan_templates = ("qsgd", "qsgd(levels={n}, coding=fixed)")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.random_subset import random_subset
 from gradwire.common.arrays.update import Terms
-from gradwire.common.codecs.base import Example
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.deterministic import DeterministicCodec
 from gradwire.common.codecs.forms.kept import check_kept, keep, read_values
-from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.vector import GradientVector
 
 

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradwire.common.arrays.bits import BitReader, BitWriter
-from gradwire.common.codecs.base import Example
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.dithered import read_magnitude
 from gradwire.common.codecs.forms.two_values import TwoValueCodec, TwoValues, to_float32
-from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.vector import GradientVector
 
 

@@ -9,7 +9,7 @@ import numpy as np
 
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64, Array
-from gradwire.common.codecs.base import Example
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.dithered import (
     DitheredCodec,
     Levels,
@@ -20,7 +20,6 @@ from gradwire.common.codecs.forms.dithered import (
     read_magnitude,
 )
 from gradwire.common.codecs.forms.gain import round_up_float32
-from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.lossless.trits import read_trits, trits_nbits, write_trits
 

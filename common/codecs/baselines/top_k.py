@@ -9,10 +9,9 @@ import numpy as np
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import I64, Array, is_tensor, namespace, to_host
 from gradwire.common.arrays.update import Terms
-from gradwire.common.codecs.base import Example
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.deterministic import DeterministicCodec
 from gradwire.common.codecs.forms.kept import Kept, check_kept, keep, read_values
-from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import PayloadError, SpecError
 from gradwire.common.lossless.subset_code import decode_subset, encode_subset, subset_bits

@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.update import Terms, Vector
-from gradwire.common.codecs.base import AnyCodec, Codec, S
+from gradwire.common.codecs.codec import AnyCodec, Codec
+from gradwire.common.codecs.hooks import S
 from gradwire.common.codecs.registry import parse
 from gradwire.common.randomness import derived_seed
 from gradwire.common.spec import Spec, parse_spec

@@ -10,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.common.arrays.update import Terms, as_dense
-from gradwire.common.codecs.base import Codec, S
+from gradwire.common.codecs.codec import Codec
+from gradwire.common.codecs.hooks import S
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.randomness import Coins
 

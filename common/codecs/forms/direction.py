@@ -12,8 +12,9 @@ from numpy.typing import NDArray
 from gradwire.common.arrays.compat import F64, Array
 from gradwire.common.arrays.hadamard import next_power_of_two
 from gradwire.common.arrays.rotation import Rotation
-from gradwire.common.codecs.base import Codec, S
+from gradwire.common.codecs.codec import Codec
 from gradwire.common.codecs.forms.dithered import below_float32
+from gradwire.common.codecs.hooks import S
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.codecs.wrappers.rotated import working_precision
 from gradwire.common.randomness import Coins

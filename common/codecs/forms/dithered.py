@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from gradwire.common.arrays.bits import BitReader
 from gradwire.common.arrays.compat import F64, Array, is_tensor, namespace
 from gradwire.common.arrays.rounding import levels_law, slabs, stochastic_levels, uniforms_like
-from gradwire.common.codecs.base import Codec
+from gradwire.common.codecs.codec import Codec
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import DomainError, PayloadError
 from gradwire.common.randomness import Coins

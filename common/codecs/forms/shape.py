@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64
-from gradwire.common.codecs.base import Codec
+from gradwire.common.codecs.codec import Codec
 from gradwire.common.codecs.forms.gain import Choice, Gain, Length, build_gain
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.randomness import Coins

@@ -15,7 +15,7 @@ import numpy as np
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64, I64
 from gradwire.common.arrays.update import Terms
-from gradwire.common.codecs.base import Codec
+from gradwire.common.codecs.codec import Codec
 from gradwire.common.codecs.forms.gain import Bound, Choice, Gain, Length, build_gain
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
@@ -163,7 +163,7 @@ class VertexCodec(Codec[Draws]):
         weights = np.broadcast_to(np.expand_dims(symbols.gain / self.draws, -1), symbols.vertices.shape)
         return self._terms(symbols.vertices.reshape(-1), weights.reshape(-1))
 
-    def _weigh(self, symbols: Draws, weights: F64) -> Draws:
+    def _apply_weights(self, symbols: Draws, weights: F64) -> Draws:
         return symbols._replace(gain=symbols.gain * weights)
 
     def _law(self, vector: GradientVector, shared: int) -> Iterator[tuple[Draws, float]]:

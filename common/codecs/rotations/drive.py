@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from gradwire.common.codecs.base import Example
-from gradwire.common.codecs.registry import register
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.rotations.eden import Eden
 
 

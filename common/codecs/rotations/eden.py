@@ -12,10 +12,9 @@ from numpy.typing import NDArray
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64, Array, like, namespace
 from gradwire.common.arrays.sums import signed_sum
-from gradwire.common.codecs.base import Example
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.direction import DirectionCodec, nearest_float32
 from gradwire.common.codecs.forms.dithered import FLOAT32_MAX, read_magnitude
-from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
 from gradwire.common.randomness import derived_seed
@@ -70,7 +69,7 @@ class Eden(DirectionCodec[Rounded]):
 
     name = "eden"
     source = "EDEN (Vargaftik et al., ICML 2022)"
-    plans = ("eden({share})",)
+    plan_templates = ("eden({share})",)
 
     def __post_init__(self) -> None:
         super().__post_init__()

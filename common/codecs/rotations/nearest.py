@@ -11,10 +11,9 @@ import numpy as np
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64, I64, Array, like, namespace, to_host
 from gradwire.common.arrays.largest import largest_on_sphere
-from gradwire.common.codecs.base import Example
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.direction import DirectionCodec, nearest_float32
 from gradwire.common.codecs.forms.dithered import read_magnitude
-from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
 from gradwire.common.lossless.radix_code import decode_digits, encode_digits, radix_bits

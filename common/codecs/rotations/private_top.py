@@ -19,12 +19,11 @@ from gradwire.common.arrays.largest import best_count, largest_on_sphere, larges
 from gradwire.common.arrays.logarithms import exp_fraction
 from gradwire.common.arrays.rotation import Rotation
 from gradwire.common.arrays.sampling import draw_uniform
-from gradwire.common.codecs.base import Codec, Example
+from gradwire.common.codecs import Codec, Example, register
 from gradwire.common.codecs.baselines.top_k import largest
 from gradwire.common.codecs.forms.direction import random_rotation, rotated_size
 from gradwire.common.codecs.forms.gain import Bound
 from gradwire.common.codecs.forms.vertex import MAX_REPEATS
-from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.codecs.wrappers.rotated import working_precision
 from gradwire.common.errors import PayloadError, SpecError

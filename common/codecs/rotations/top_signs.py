@@ -15,11 +15,10 @@ from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64, I64, Array, like, to_host
 from gradwire.common.arrays.largest import largest_on_sphere, largest_spread_on_sphere
 from gradwire.common.arrays.sums import signed_sum
-from gradwire.common.codecs.base import Example
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.baselines.top_k import largest
 from gradwire.common.codecs.forms.direction import DirectionCodec, nearest_float32, random_rotation
 from gradwire.common.codecs.forms.dithered import read_magnitude
-from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.codecs.wrappers.rotated import working_precision
 from gradwire.common.errors import PayloadError, SpecError

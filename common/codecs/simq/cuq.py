@@ -13,11 +13,10 @@ from numpy.typing import NDArray
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64, Array, namespace
 from gradwire.common.arrays.rounding import slabs, uniforms_like
-from gradwire.common.codecs.base import Example
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.gain import Exact, Length
 from gradwire.common.codecs.forms.levels import UniformLevels
 from gradwire.common.codecs.forms.shape import ShapeCodec
-from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.randomness import Coins
 from gradwire.common.spec import Spec

@@ -11,9 +11,8 @@ from numpy.typing import NDArray
 
 from gradwire.common.arrays.compat import F64, I64
 from gradwire.common.arrays.sampling import draw_systematically
-from gradwire.common.codecs.base import Example
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.vertex import Draws, _shape
-from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.simq.simq import SimQ
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.randomness import Coins

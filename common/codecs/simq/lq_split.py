@@ -14,12 +14,11 @@ from numpy.typing import NDArray
 from gradwire.common.arrays.bits import BitReader, BitWriter, pack
 from gradwire.common.arrays.compat import F64, I64, Array, namespace
 from gradwire.common.arrays.rounding import slabs, uniforms_like
-from gradwire.common.codecs.base import Example
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.adaptive_levels import Adaptive
 from gradwire.common.codecs.forms.gain import Length
 from gradwire.common.codecs.forms.levels import UniformLevels
 from gradwire.common.codecs.forms.shape import ShapeCodec
-from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.simq.ratq import Ratq
 from gradwire.common.codecs.simq.split_constants import SplitConstants
 from gradwire.common.codecs.vector import GradientVector

@@ -16,12 +16,11 @@ from gradwire.common.arrays.hadamard import next_power_of_two
 from gradwire.common.arrays.random_subset import random_subset
 from gradwire.common.arrays.rotation import Rotation
 from gradwire.common.arrays.tetration import range_bits
-from gradwire.common.codecs.base import Example
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.adaptive_levels import Adaptive, AdaptiveLevels
 from gradwire.common.codecs.forms.gain import Length
 from gradwire.common.codecs.forms.levels import UniformLevels
 from gradwire.common.codecs.forms.shape import ShapeCodec
-from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.codecs.wrappers.rotated import MAX_ROUNDS, working_precision
 from gradwire.common.errors import SpecError
@@ -67,7 +66,7 @@ class Ratq(ShapeCodec[Adaptive]):
 
     name = "ratq"
     source = "SimQ 5, eq. 8 (RATQ; S4)"
-    plans = ("ratq(count={n})", "ratq(levels={n})")
+    plan_templates = ("ratq(count={n})", "ratq(levels={n})")
     shared_randomness = True
     variance_is_bound = True
     variance_given_shared = False  # some rotations are worse than the average

@@ -7,9 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from gradwire.common.codecs.base import Example
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.gain import Length
-from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.simq.l1_ball_codec import L1BallCodec
 from gradwire.common.codecs.vector import GradientVector
 

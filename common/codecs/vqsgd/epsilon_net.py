@@ -12,10 +12,9 @@ import numpy as np
 from gradwire.common.arrays.compat import F64, I64
 from gradwire.common.arrays.sampling import draw_uniform
 from gradwire.common.arrays.update import Terms
-from gradwire.common.codecs.base import Example
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.gain import Length
 from gradwire.common.codecs.forms.sphere import SphereCodec
-from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
 from gradwire.common.randomness import Coins

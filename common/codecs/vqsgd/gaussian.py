@@ -12,12 +12,11 @@ from numpy.typing import NDArray
 
 from gradwire.common.arrays.compat import F64, I64
 from gradwire.common.arrays.update import Terms
-from gradwire.common.codecs.base import Example
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.convex import Combination, convex_combination, gauge
 from gradwire.common.codecs.forms.gain import FLOAT32_MAX, Length, round_up_float32
 from gradwire.common.codecs.forms.sphere import error_of
 from gradwire.common.codecs.forms.vertex import VertexCodec
-from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
 from gradwire.common.randomness import Coins
@@ -59,7 +58,7 @@ class Gaussian(VertexCodec):
 
     name = "gaussian"
     source = "vqSGD 5.1, Thm 7 (V10)"
-    plans = ("gaussian({n})", "gaussian(8, repeats={n})")
+    plan_templates = ("gaussian({n})", "gaussian(8, repeats={n})")
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -10,8 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.common.arrays.compat import I64
-from gradwire.common.codecs.base import Example
-from gradwire.common.codecs.registry import register
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.vqsgd.reed_muller import SignCodec
 from gradwire.common.errors import SpecError
 from gradwire.common.spec import did_you_mean

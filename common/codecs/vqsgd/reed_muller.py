@@ -12,8 +12,7 @@ from gradwire.common.arrays.blocks import block_sums
 from gradwire.common.arrays.compat import F64, I64, Array, is_tensor, like
 from gradwire.common.arrays.hadamard import hadamard_transform, next_power_of_two
 from gradwire.common.arrays.update import Terms, Vector, as_dense
-from gradwire.common.codecs.base import Example
-from gradwire.common.codecs.registry import register
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.codecs.vqsgd.cross_polytope import AxisCodec
 

@@ -12,11 +12,10 @@ from gradwire.common.arrays.compat import F64, I64, like, to_host
 from gradwire.common.arrays.sampling import draw_coordinates, draw_uniform
 from gradwire.common.arrays.sums import signed_sum
 from gradwire.common.arrays.update import Sparse, Terms, Vector
-from gradwire.common.codecs.base import Example
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.gain import Length
 from gradwire.common.codecs.forms.sphere import OfChoice, error_of
 from gradwire.common.codecs.forms.vertex import VertexCodec
-from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.privacy.mechanisms import UNKNOWN, Masses
 from gradwire.common.randomness import Coins

@@ -12,11 +12,10 @@ from numpy.typing import NDArray
 
 from gradwire.common.arrays.compat import F64
 from gradwire.common.arrays.update import Terms, Vector
-from gradwire.common.codecs.base import AnyCodec, Example
+from gradwire.common.codecs import AnyCodec, Example, parse, register
 from gradwire.common.codecs.forms.aguq import Aguq
 from gradwire.common.codecs.forms.composite import Wrapper
 from gradwire.common.codecs.forms.gain import build_gain
-from gradwire.common.codecs.registry import parse, register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
 from gradwire.common.randomness import Coins
@@ -45,7 +44,10 @@ class GainShape(Wrapper[Any]):
 
     name = "gain_shape"
     source = "SimQ 7; A-RATQ"
-    plans = ("gain_shape(aguq(1.0, 1000000), simq_plus(repeats={n}))", "gain_shape(aguq(1.0, 1000000), ratq)")
+    plan_templates = (
+        "gain_shape(aguq(1.0, 1000000), simq_plus(repeats={n}))",
+        "gain_shape(aguq(1.0, 1000000), ratq)",
+    )
 
     def _resolve(self) -> None:
         built = parse(self.shape, self.dim)
@@ -90,8 +92,8 @@ class GainShape(Wrapper[Any]):
     def _reconstruct(self, symbols: Any, shared: int) -> Terms | NDArray[np.float64]:
         return self._inner._reconstruct(symbols, shared)
 
-    def _weigh(self, symbols: Any, weights: F64) -> Any:
-        return self._inner._weigh(symbols, weights)
+    def _apply_weights(self, symbols: Any, weights: F64) -> Any:
+        return self._inner._apply_weights(symbols, weights)
 
     def _law(self, vector: GradientVector, shared: int) -> Iterator[tuple[Any, float]]:
         return self._inner._law(vector, shared)

@@ -15,11 +15,10 @@ from numpy.typing import NDArray
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64
 from gradwire.common.arrays.update import Terms, Vector, as_dense, concatenate
-from gradwire.common.codecs.base import AnyCodec, Codec, Example
+from gradwire.common.codecs import AnyCodec, Codec, Example, codecs, parse, register
 from gradwire.common.codecs.forms.gain import Bound
 from gradwire.common.codecs.forms.sphere import SphereCodec
 from gradwire.common.codecs.forms.vertex import VertexCodec, _shape
-from gradwire.common.codecs.registry import codecs, parse, register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
 from gradwire.common.privacy.mechanisms import Mechanism, Moments, Response, build_mechanism
@@ -67,7 +66,7 @@ class Private(Codec[Reported]):
 
     name = "private"
     source = "vqSGD 6.1 and 6.2 (V3, V4); theory 1.2"
-    plans = (
+    plan_templates = (
         *(
             f"private(rr(epsilon={{epsilon/{k}}}), cross_polytope(repeats={k}))"
             for k in (1, 2, 4, 8, 16, 64, 256)
@@ -234,7 +233,7 @@ class Private(Codec[Reported]):
         reports = self._inner._coding.read(bits) if one else self._response.read(bits, self.draws)
         return Reported(np.float64(self.bound), reports)
 
-    def _weigh(self, symbols: Reported, weights: F64) -> Reported:
+    def _apply_weights(self, symbols: Reported, weights: F64) -> Reported:
         return symbols._replace(weight=symbols.weight * weights)
 
     def _reconstruct(self, symbols: Reported, shared: int) -> Terms:

@@ -14,9 +14,8 @@ from gradwire.common.arrays.compat import Array, namespace
 from gradwire.common.arrays.hadamard import next_power_of_two
 from gradwire.common.arrays.rotation import Rotation
 from gradwire.common.arrays.update import Terms, as_dense
-from gradwire.common.codecs.base import Example
+from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.composite import Composite
-from gradwire.common.codecs.registry import register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
 from gradwire.common.randomness import Coins
@@ -48,7 +47,7 @@ class Rotated(Composite[Any]):
 
     name = "rotated"
     source = "vqSGD 8; RATQ, step 1"
-    plans = ("rotated(1, cuq(levels={odd}))", "rotated(1, simq_plus(repeats={n}, coding=l1_ball))")
+    plan_templates = ("rotated(1, cuq(levels={odd}))", "rotated(1, simq_plus(repeats={n}, coding=l1_ball))")
     shared_randomness = True
 
     def __post_init__(self) -> None:

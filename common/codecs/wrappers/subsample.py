@@ -13,9 +13,8 @@ from numpy.typing import NDArray
 from gradwire.common.arrays.compat import I64, like
 from gradwire.common.arrays.random_subset import random_subset
 from gradwire.common.arrays.update import Terms
-from gradwire.common.codecs.base import Example
+from gradwire.common.codecs import Example, parse, register
 from gradwire.common.codecs.forms.composite import Composite
-from gradwire.common.codecs.registry import parse, register
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
 from gradwire.common.randomness import Coins
@@ -56,7 +55,10 @@ class Subsample(Composite[Any]):
 
     name = "subsample"
     source = "SimQ 7; RCS of RATQ"
-    plans = ("subsample(inner=ratq, count={n})", "subsample(inner=rotated(1, cuq(levels=3)), count={n})")
+    plan_templates = (
+        "subsample(inner=ratq, count={n})",
+        "subsample(inner=rotated(1, cuq(levels=3)), count={n})",
+    )
 
     def __post_init__(self) -> None:
         given = [n for n in ("fraction", "count", "budget") if getattr(self, n) is not None]

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from gradwire.common.arrays import blocks
 from gradwire.common.arrays.blocks import CHUNK, LANES, ROWS, BlockSums, block_sums, first_of
 from gradwire.common.codecs import parse
+from gradwire.common.codecs.payloads import unpack_checked
 from gradwire.common.codecs.vector import GradientVector
 from tests.common.codecs import checks, law_checks, sampling_checks
 from tests.common.codecs.vectors import SHAPES, flat, ramp
@@ -155,9 +156,9 @@ def test_gain_of_many_chunks_is_close(dim: int) -> None:
     """Float32 sums cost the gain at most the slack they state; a flat vector's sums are taken again."""
     codec = parse("cross_polytope", dim)
     for x in (flat(dim), ramp(dim), SHAPES["heavy"](dim)):
-        gain = codec._symbols(checks.encode(codec, x.astype(np.float32))).gain
+        gain = unpack_checked(codec, checks.encode(codec, x.astype(np.float32))).gain
         assert gain == pytest.approx(np.linalg.norm(x), rel=4e-5)
-    flat_gain = codec._symbols(checks.encode(codec, flat(dim).astype(np.float32))).gain
+    flat_gain = unpack_checked(codec, checks.encode(codec, flat(dim).astype(np.float32))).gain
     assert flat_gain == pytest.approx(np.linalg.norm(flat(dim)), rel=1e-6)
 
 

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.codecs.forms.gain import FLOAT32_TINY, round_up_float32
+from gradwire.common.codecs.payloads import unpack_checked
 from gradwire.common.spec import Spec
 from tests.common.codecs.checks import check_padding, is_inside
 from tests.common.codecs.examples import shared_seeds
@@ -125,7 +126,7 @@ def with_sent_gain(codec: AnyCodec, law: Law, x: F64) -> AnyCodec | None:
     stated = codec.variance_at(x)
     if getattr(codec, "gain", None) != Spec("exact"):
         return codec
-    gains = {codec._symbols(p).gain for p in law.payloads}
+    gains = {unpack_checked(codec, p).gain for p in law.payloads}
     assert len(gains) == 1, f"{codec}: an exact gain is not random, got {gains}"
     gain = gains.pop()
     if gain < FLOAT32_TINY:

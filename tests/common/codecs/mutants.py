@@ -216,26 +216,21 @@ class AnyGain(CrossPolytope):
 
 
 class PaddingIgnored(CrossPolytope):
-    def _stacked(self, payloads: Any) -> Any:
-        return super()._stacked([self._cleared(p) for p in payloads])
-
-    def _symbols(self, payload: Any) -> Draws:
-        return super()._symbols(self._cleared(payload) if isinstance(payload, bytes) else payload)
-
-    def _cleared(self, payload: bytes) -> bytes:
-        return (
-            payload[:-1] + bytes([payload[-1] & (1 << (self.nbits - 1) % 8 + 1) - 1]) if payload else payload
-        )
+    def _unpack(self, bits: Any) -> Draws:
+        symbols = super()._unpack(bits)
+        bits.read(1, -self.nbits % 8)
+        return symbols
 
 
 class LengthIgnored(CrossPolytope):
-    def _stacked(self, payloads: Any) -> Any:
-        return super()._stacked([p[: self.nbytes].ljust(self.nbytes, b"\0") for p in payloads])
+    def unpack_all(self, payloads: Any) -> Any:
+        return super().unpack_all([self._cut(p) for p in payloads])
 
-    def _symbols(self, payload: Any) -> Draws:
-        if isinstance(payload, bytes):
-            payload = payload[: self.nbytes].ljust(self.nbytes, b"\0")
-        return super()._symbols(payload)
+    def partial_decode(self, payload: Any, **shared: Any) -> Any:
+        return super().partial_decode(self._cut(payload), **shared)
+
+    def _cut(self, payload: bytes) -> bytes:
+        return payload[: self.nbytes].ljust(self.nbytes, b"\0")
 
 
 class Remembers(CrossPolytope):

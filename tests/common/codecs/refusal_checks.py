@@ -10,6 +10,7 @@ from gradwire.common.arrays.bits import BitWriter
 from gradwire.common.arrays.update import Terms
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.codecs.forms.vertex import Draws, VertexCodec
+from gradwire.common.codecs.payloads import unpack_checked
 from gradwire.common.errors import DomainError, PayloadError
 from tests.common.codecs.checks import decode, shared_of
 from tests.common.codecs.coins import ReplayCoins
@@ -78,7 +79,7 @@ def read_as_written(codec: AnyCodec, payloads: Iterable[bytes]) -> int:
     read = 0
     for payload in payloads:
         try:
-            symbols = codec._symbols(payload)
+            symbols = unpack_checked(codec, payload)
         except PayloadError:
             continue
         out, read = BitWriter(), read + 1
@@ -121,8 +122,10 @@ def check_indices_survive(codec: VertexCodec) -> None:
     for vertex in tried:
         out = BitWriter()
         codec._pack(Draws(1.0, np.full(codec.draws, vertex)), out)
-        assert (codec._symbols(out.tobytes()).vertices == vertex).all(), f"{codec}: vertex {vertex} is lost"
-        terms = codec.read(out.tobytes(), shared=shared_of(codec))
+        assert (unpack_checked(codec, out.tobytes()).vertices == vertex).all(), (
+            f"{codec}: vertex {vertex} is lost"
+        )
+        terms = codec.partial_decode(out.tobytes(), shared=shared_of(codec))
         assert isinstance(terms, Terms)  # nothing of size dim is made
         seen.add((terms.indices.tobytes(), terms.weights.tobytes()))
     assert len(seen) == len(tried), f"{codec}: different vertices among {tried} stand for the same point"

@@ -14,6 +14,7 @@ from gradwire.common.arrays.rotation import Rotation
 from gradwire.common.codecs import AnyCodec, parse
 from gradwire.common.codecs.forms import direction
 from gradwire.common.codecs.forms.direction import DirectionCodec, random_rotation
+from gradwire.common.codecs.payloads import unpack_checked
 from gradwire.common.codecs.rotations.eden import ENERGY, LEVELS
 from gradwire.common.errors import DomainError, PayloadError, SpecError
 from gradwire.common.randomness import derived_seed
@@ -203,12 +204,12 @@ def test_the_best_rotation_is_named(dim: int) -> None:
             own = derived_seed(seed, "attempt", attempt) if attempt else seed
             y = random_rotation(codec.size, own).apply(x)
             sums.append(np.sort(np.abs(y))[-9:].sum())
-        symbols = codec._symbols(codec.encode(x, ReplayCoins(), shared=seed))
+        symbols = unpack_checked(codec, codec.encode(x, ReplayCoins(), shared=seed))
         assert symbols.attempt == int(np.argmax(sums))
         assert symbols.length == pytest.approx(x @ x * codec._mean / max(sums), rel=1e-6)
         named.add(symbols.attempt)
     assert named == set(range(5))
-    assert codec._symbols(codec.encode(np.zeros(dim), ReplayCoins(), shared=1)).attempt == 0
+    assert unpack_checked(codec, codec.encode(np.zeros(dim), ReplayCoins(), shared=1)).attempt == 0
 
 
 def test_one_rotation_is_spelled_as_before() -> None:

@@ -14,6 +14,7 @@ from gradwire.common.arrays.rotation import Rotation
 from gradwire.common.codecs import parse
 from gradwire.common.codecs.baselines.dme import Interval
 from gradwire.common.codecs.forms.dithered import Levels
+from gradwire.common.codecs.payloads import unpack_checked
 from gradwire.common.errors import DomainError, PayloadError, SpecError
 from tests.common.codecs import checks, law_checks
 from tests.common.codecs.refusal_checks import random_behind, read_as_written
@@ -153,9 +154,9 @@ def test_bits(dim: int, k: int) -> None:
 def test_entropy_coding_takes_what_huffman_says(k: int, shape: str) -> None:
     codec = parse(f"dme(levels={k}, entropy_coded=true)", 500)
     payload = checks.encode(codec, SHAPES[shape](500))
-    counts = np.bincount(codec._symbols(payload).levels, minlength=k)
+    counts = np.bincount(unpack_checked(codec, payload).levels, minlength=k)
     out = BitWriter()
-    codec._pack(codec._symbols(payload), out)
+    codec._pack(unpack_checked(codec, payload), out)
     spent = out.nbits - 64 - 9 * (k - 1)
     share = counts[counts > 0] / 500
     entropy = float(-(share * np.log2(share)).sum()) * 500
@@ -243,4 +244,9 @@ def test_histogram_is_left_out_of_the_last_count() -> None:
     """k - 1 counts are enough."""
     codec, out = parse("dme(levels=3, entropy_coded=true)", 4), BitWriter()
     codec._pack(Levels(Interval(0.0, 1.0), np.array([2, 2, 0, 2])), out)
-    assert out.nbits == 64 + 2 * 3 + 4 and codec._symbols(out.tobytes()).levels.tolist() == [2, 2, 0, 2]
+    assert out.nbits == 64 + 2 * 3 + 4 and unpack_checked(codec, out.tobytes()).levels.tolist() == [
+        2,
+        2,
+        0,
+        2,
+    ]

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from gradwire.common.codecs import parse
+from gradwire.common.codecs.payloads import unpack_checked
 from gradwire.common.errors import PayloadError, SpecError
 from gradwire.common.lossless.position_code import POSITION_CODES
 from tests.common.codecs import checks
@@ -122,7 +123,7 @@ def test_large_coordinates_are_few() -> None:
             x[-count:] = 1 / 3
             for start in range(20):
                 payload = checks.encode(codec, x, start)
-                assert codec._symbols(payload).shape.positions.size <= at.most
+                assert unpack_checked(codec, payload).shape.positions.size <= at.most
                 assert np.abs(checks.decode(codec, payload)).max() < 1
 
 
@@ -171,7 +172,7 @@ def test_what_no_encoder_writes_is_refused() -> None:
     codec = parse("lq_split(p=1.5)", 60)
     most = codec.most
     payload = checks.encode(codec, np.where(np.arange(60) < 3, 1.0, 0.001))
-    positions = codec._symbols(payload).shape.positions
+    positions = unpack_checked(codec, payload).shape.positions
     assert positions.tolist() == [0, 1, 2]
     check_refuses_payload(codec, with_field(payload, 32, 60, (1 << (most + 1)) - 1))  # too many
     check_refuses_payload(codec, with_field(payload, 32 + 60 + 3, 3, 5))  # a small part of a large coordinate

@@ -10,6 +10,7 @@ from scipy import integrate, special
 
 from gradwire.common.arrays.largest import best_count, largest_on_sphere, largest_squares_on_sphere
 from gradwire.common.codecs import parse
+from gradwire.common.codecs.payloads import unpack_checked
 from gradwire.common.codecs.rotations.private_top import PrivateTop
 from gradwire.common.errors import DomainError, SpecError
 from gradwire.common.randomness import SystemCoins, worker_coins
@@ -130,7 +131,7 @@ def test_reports_have_rotations_of_their_own() -> None:
 def test_reports_follow_the_law_at_many_axes() -> None:
     """Favoured axes are named as often as stated, to five standard deviations, by fixed coins; so are others."""
     codec, x = top("private_top(1600.0, repeats=400)", 1000), ramp(1000)
-    drawn = codec._symbols(codec.encode(x, coins(5), shared=9))
+    drawn = unpack_checked(codec, codec.encode(x, coins(5), shared=9))
     hits = sum(int(r) in codec._nearest(codec._rotation(9, k).apply(x)) for k, r in enumerate(drawn))
     p = codec._near.probability
     assert abs(hits - 400 * p) < 5 * math.sqrt(400 * p * (1 - p))

@@ -14,6 +14,7 @@ from gradwire.common.arrays.bits import BitWriter
 from gradwire.common.arrays.update import Sparse, Terms
 from gradwire.common.codecs import AnyCodec, parse
 from gradwire.common.codecs.forms.dithered import Levels
+from gradwire.common.codecs.payloads import unpack_checked
 from gradwire.common.errors import DomainError, PayloadError, SpecError
 from tests.common.codecs import checks
 from tests.common.codecs.coins import ReplayCoins
@@ -38,7 +39,7 @@ class Up:
 
 
 def levels_of(codec: AnyCodec, payload: bytes) -> list[int]:
-    return [int(level) for level in codec._symbols(payload).levels]
+    return [int(level) for level in unpack_checked(codec, payload).levels]
 
 
 # ---- law and variance --------------------------------------------------------------------------------------
@@ -130,7 +131,7 @@ def test_lengths_are_those_of_the_paper(coding: str, s: int, shape: str) -> None
     payload = checks.encode(codec, SHAPES[shape](300))
     assert len(payload) == math.ceil(bits_by_hand(coding, levels_of(codec, payload)) / 8)
     out = BitWriter()
-    codec._pack(codec._symbols(payload), out)
+    codec._pack(unpack_checked(codec, payload), out)
     assert out.nbits == bits_by_hand(coding, levels_of(codec, payload)) and out.tobytes() == payload
 
 
@@ -178,7 +179,7 @@ def test_few_levels_are_added_up_as_terms() -> None:
     # pytest.approx goes through a million numbers in Python.
     assert np.allclose(mean.dense(), dense, rtol=1e-6, atol=0)
     many = parse("qsgd(levels=64)", 1000)
-    assert not isinstance(many.read(checks.encode(many, ramp(1000))), Terms)
+    assert not isinstance(many.partial_decode(checks.encode(many, ramp(1000))), Terms)
 
 
 # ---- edges -------------------------------------------------------------------------------------------------

@@ -107,7 +107,7 @@ def test_index_domain() -> None:
         ("subsample(0.05, rotated(1, cuq))", True),
     ):
         codec = parse(spec, 1000)
-        estimate = codec.read(checks.encode(codec, heavy(1000)), shared=7)
+        estimate = codec.partial_decode(checks.encode(codec, heavy(1000)), shared=7)
         assert codec.index_domain == isinstance(estimate, Terms) == sparse, spec
 
 

@@ -113,7 +113,7 @@ def test_a_new_codec_joins_without_another_edit(
     config = runs(row["command"], monkeypatch)
     assert (config.rounds, config.max_epsilon, config.delta) == (50, 150.0, 1e-5)
     assert all(row["epsilon_per_push"] is not None for row in report["rows"])
-    monkeypatch.setattr(PrivateToy, "plans", ("private_toy(repeats=2)",))
+    monkeypatch.setattr(PrivateToy, "plan_templates", ("private_toy(repeats=2)",))
     (row,) = [
         row
         for row in planned("--dim", "24", "--bits", "400", capsys=capsys)["rows"]
