@@ -11,18 +11,24 @@ from gradwire.common.codecs.hooks import check_family
 from gradwire.common.registry import Registry
 from gradwire.common.spec import Spec, parse_spec
 
-_REGISTRY: Registry[AnyCodec] = Registry("codec")
 C = TypeVar("C", bound=type[Any])
 
 
-def register(cls: C) -> C:
-    """Class decorator: make a family known to ``parse`` under its ``name``.
+class CodecRegistry(Registry[AnyCodec]):
+    """The codec families by name; whichever way one comes in, it is checked against the contract."""
 
-    Raises:
-        SpecError: the class does not implement the contract (see ``hooks.check_family``), or its name is taken.
-    """
-    check_family(cls)
-    return _REGISTRY.register(cls)
+    def register(self, cls: C) -> C:
+        """Class decorator: make a family known to ``parse`` under its ``name``.
+
+        Raises:
+            SpecError: the class does not implement the contract (see ``hooks.check_family``), or its name is taken.
+        """
+        check_family(cls)
+        return super().register(cls)
+
+
+_REGISTRY = CodecRegistry("codec")
+register = _REGISTRY.register
 
 
 def codecs() -> Mapping[str, type[AnyCodec]]:
