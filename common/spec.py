@@ -21,7 +21,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import MISSING, Field, dataclass, fields
 from functools import cache
 from types import MappingProxyType
-from typing import Any, TypeVar, get_type_hints
+from typing import Any, NamedTuple, TypeVar, get_type_hints
 
 from gradwire.common.errors import SpecError
 
@@ -175,8 +175,7 @@ def parameter_fields(cls: type[Any]) -> tuple[Field[Any], ...]:
     Metadata: ``spec=False`` hides a field; ``first=True`` puts it before the inherited ones; ``later=True``
     marks a field that older specs lack, see ``spelled``.
     """
-    shown = [f for f in fields(cls) if f.init and f.metadata.get("spec", True)]
-    return tuple(sorted(shown, key=lambda f: not f.metadata.get("first", False)))
+    return _parameters(cls).fields  # type: ignore[arg-type]  # mypy takes the hash of instances for that of the class
 
 
 def spelled(built: Any) -> dict[str, Any]:
@@ -191,10 +190,17 @@ def spelled(built: Any) -> dict[str, Any]:
     }
 
 
+class _Parameters(NamedTuple):
+    fields: tuple[Field[Any], ...]
+    hints: Mapping[str, Any]
+
+
 @cache
-def _hints(cls: type[Any]) -> Mapping[str, Any]:
-    """The types of a class's fields, cached: resolving them takes most of the time of building a codec."""
-    return MappingProxyType(get_type_hints(cls))
+def _parameters(cls: type[Any]) -> _Parameters:
+    """A class's parameters, cached: resolving annotations is most of the time that building a codec takes."""
+    shown = [f for f in fields(cls) if f.init and f.metadata.get("spec", True)]
+    in_order = sorted(shown, key=lambda f: not f.metadata.get("first", False))
+    return _Parameters(tuple(in_order), MappingProxyType(get_type_hints(cls)))
 
 
 def bind_arguments(spec: Spec, cls: type[Any]) -> dict[str, Any]:
@@ -203,7 +209,7 @@ def bind_arguments(spec: Spec, cls: type[Any]) -> dict[str, Any]:
     Raises:
         SpecError: an unknown, doubled, missing or wrongly typed argument.
     """
-    known = parameter_fields(cls)
+    known, hints = _parameters(cls)  # type: ignore[arg-type]
     names = [f.name for f in known]
     if len(spec.args) > len(names):
         raise SpecError(
@@ -216,7 +222,6 @@ def bind_arguments(spec: Spec, cls: type[Any]) -> dict[str, Any]:
         if key in given:
             raise SpecError(f"{spec.name}: {key} is given twice")
         given[key] = value
-    hints = _hints(cls)  # type: ignore[arg-type]  # mypy takes the hash of instances for that of the class
     for field in known:
         if field.name in given:
             given[field.name] = _coerce(given[field.name], hints[field.name], f"{spec.name}: {field.name}")

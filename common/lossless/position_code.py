@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -76,7 +77,7 @@ class Subset(PositionCode):
 
     name = "set"
 
-    @property
+    @cached_property
     def nbits(self) -> int:
         return subset_bits(self.cells, self.most)
 
@@ -93,7 +94,7 @@ class EliasFano(PositionCode):
 
     name = "elias_fano"
 
-    @property
+    @cached_property
     def _coding(self) -> EliasFanoCoding:
         return EliasFanoCoding(self.cells, self.most)
 

@@ -192,6 +192,7 @@ def test_equal_parameters_are_one_codec() -> None:
 
 
 def test_registered_names_are_never_taken_over() -> None:
+    @dataclass(frozen=True, kw_only=True)
     class Impostor(codecs()["simq"]):  # type: ignore[misc]
         pass
 

@@ -62,17 +62,15 @@ class CpSGD(DitheredCodec[float]):
             raise SpecError(f"cpsgd: levels is {self.levels}, expected 2 to {MAX_LEVELS}")
         if not 1 <= self.trials <= MAX_TRIALS:
             raise SpecError(f"cpsgd: trials is {self.trials}, expected 1 to {MAX_TRIALS}")
+        object.__setattr__(self, "gain", self._bound.spec)
+
+    @cached_property
+    def _bound(self) -> Bound:
         gain = build_gain(self.gain)
         if not isinstance(gain, Bound):
             raise SpecError(
                 f"cpsgd: gain is {self.gain}, expected bound(B): the noise is set against a public bound"
             )
-        object.__setattr__(self, "gain", gain.spec)
-
-    @cached_property
-    def _bound(self) -> Bound:
-        gain = build_gain(self.gain)
-        assert isinstance(gain, Bound)
         return gain
 
     @property

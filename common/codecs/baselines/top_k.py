@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -58,7 +59,7 @@ class TopK(DeterministicCodec[Kept]):
         """Bits of one coordinate by itself: ceil(log2 d)."""
         return (self.dim - 1).bit_length()
 
-    @property
+    @cached_property
     def nbits(self) -> int:
         return 32 * self.k + (
             self.k * self.width if self.coding == "tuple" else subset_bits(self.dim, self.k)

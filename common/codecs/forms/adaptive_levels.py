@@ -35,7 +35,7 @@ class AdaptiveLevels:
     group: int
     uniform: UniformLevels
 
-    @property
+    @cached_property
     def range_bits(self) -> int:
         """log2 h: bits that name a range."""
         return range_bits(self.size)
@@ -45,7 +45,7 @@ class AdaptiveLevels:
         """How many groups there are; the last may be short."""
         return -(-self.count // self.group)
 
-    @property
+    @cached_property
     def nbits(self) -> int:
         """Exact length in bits."""
         return self.groups * self.range_bits + self.count * self.uniform.width

@@ -54,26 +54,26 @@ class Aguq(Gain):
         if not (self.bound >= FLOAT32_TINY and self.reach <= FLOAT32_MAX):
             raise SpecError(f"aguq: the bound is {self.bound}, expected 1.2e-38 to 3.4e38 / sqrt(horizon)")
 
-    @property
+    @cached_property
     def ranges(self) -> int:
         """H."""
         return 1 + (self.horizon - 1).bit_length()
 
-    @property
+    @cached_property
     def level_bits(self) -> int:
         """log2(k + 1)."""
         return math.ceil(math.log2(2 + math.sqrt(1 + SQUARE * (self.ranges - 1)) / 2))
 
-    @property
+    @cached_property
     def range_bits(self) -> int:
         """Ceil log2 h."""
         return (self.ranges - 1).bit_length()
 
-    @property
+    @cached_property
     def nbits(self) -> int:
         return self.range_bits + self.level_bits
 
-    @property
+    @cached_property
     def reach(self) -> float:
         """The largest length that is sent without bias."""
         return self.bound * math.sqrt(float(SQUARE ** (self.ranges - 1)))

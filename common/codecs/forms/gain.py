@@ -11,6 +11,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 from typing import ClassVar, NamedTuple
 
 import numpy as np
@@ -114,7 +115,7 @@ class Gain(ABC):
         """
         return self.average(longest, error)
 
-    @property
+    @cached_property
     def spec(self) -> Spec:
         """The canonical spec."""
         return Spec(self.name, (), tuple(spelled(self).items()))

@@ -41,7 +41,7 @@ class ShapeCodec(Codec[Sent[P]]):
         super().__post_init__()
         object.__setattr__(self, "gain", self._gain.spec)  # canonical, so equal codecs compare equal
 
-    @property
+    @cached_property
     def nbits(self) -> int:
         return self._gain.nbits + self.shape_nbits
 

@@ -84,7 +84,7 @@ class VertexCodec(Codec[Draws]):
         """Bits that tell one vertex from the others: ceil(log2 |C|)."""
         return (self.vertices - 1).bit_length()
 
-    @property
+    @cached_property
     def nbits(self) -> int:
         return self._gain.nbits + self._coding.nbits
 
@@ -92,7 +92,7 @@ class VertexCodec(Codec[Draws]):
     def batches(self) -> bool:
         return self._coding.batches
 
-    @property
+    @cached_property
     def epsilon(self) -> float:
         public = isinstance(self._gain, Bound) and self.independent_draws and self.dim <= self.private_dim
         return self.draws * stated(self.masses(1).log_odds()) if public else math.inf

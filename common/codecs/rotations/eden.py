@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import NamedTuple
 
 import numpy as np
@@ -172,6 +173,7 @@ def _round(y: Array, width: int, unit: float) -> _Part:
     return _Part(codes, along)
 
 
+@cache
 def _signed_levels(width: int) -> NDArray[np.float64]:
     """Code -> level."""
     positive = np.array(LEVELS[width])

@@ -72,11 +72,11 @@ class Nearest(DirectionCodec[Vertices]):
         """How many blocks have m + 1 coordinates: the last ones."""
         return self.size % self.blocks
 
-    @property
+    @cached_property
     def _radices(self) -> tuple[tuple[int, int], tuple[int, int]]:
         return (self.blocks - self._longer, 2 * self._block), (self._longer, 2 * self._block + 2)
 
-    @property
+    @cached_property
     def nbits(self) -> int:
         return 32 + radix_bits(self._radices)
 
@@ -87,7 +87,7 @@ class Nearest(DirectionCodec[Vertices]):
         longer = largest_on_sphere(1, m + 1, self.size) if self._longer else 0.0
         return largest_on_sphere(1, m, self.size), longer
 
-    @property
+    @cached_property
     def _squares(self) -> float:
         """The sum of E^2 over all blocks."""
         shorter, longer = self._means

@@ -88,7 +88,7 @@ class TopSigns(DirectionCodec[Signs]):
         if not 1 <= self.rotations <= MAX_ROTATIONS:
             raise SpecError(f"{self.name}: rotations is {self.rotations}, expected 1 to {MAX_ROTATIONS}")
 
-    @property
+    @cached_property
     def nbits(self) -> int:
         return 32 + subset_bits(self.size, self.count) + self.count + self._attempt_bits
 

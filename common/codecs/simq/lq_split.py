@@ -102,11 +102,11 @@ class LqSplit(ShapeCodec[Split]):
 
     # ---- sizes and errors ----------------------------------------------------------------------------------
 
-    @property
+    @cached_property
     def _small_count(self) -> int:
         return self.dim - self.most if self._code.exactly else self.dim
 
-    @property
+    @cached_property
     def shape_nbits(self) -> int:
         apart = self._code.nbits + self._large.shape_nbits if self.most else 0
         return apart + self._small_count * self._small.width

@@ -39,7 +39,7 @@ class SplitConstants:
         factor = math.sqrt(18 + 6 * math.log(max(1, range_bits(self.dim))))
         return math.ceil(math.log2(2 + factor * self.dim ** (0.5 - 1 / self.q)))
 
-    @property
+    @cached_property
     def small_bits(self) -> int:
         """log2(k + 1) = ceil log2(2 sqrt(2) Delta_1^(1/q) + 2): bits of a small coordinate's level."""
         return math.ceil(math.log2(2 * math.sqrt(2) * self.large_bits ** (1 / self.q) + 2))
@@ -49,7 +49,7 @@ class SplitConstants:
         """The threshold c = (Delta_1 / d)^(1/q): larger coordinates than that are large."""
         return float(np.float32(min(1.0, (self.large_bits / self.dim) ** (1 / self.q))))
 
-    @property
+    @cached_property
     def most(self) -> int:
         """How many coordinates may be large: fewer than d / Delta_1, d' = ceil(d / Delta_1) - 1; none for q = inf."""
         return 0 if math.isinf(self.q) else -(-self.dim // self.large_bits) - 1

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
@@ -83,8 +84,13 @@ class AxisCodec(SphereCodec):
         vertex = np.where(drawn.coordinate < 0, draw_uniform(2 * self.axes, count, coins), vertex)
         if self.stretch == 1:
             return vertex
-        says = Threshold.below(1 / Fraction(self.stretch)).flip(count, coins)
-        return np.where(says, vertex, draw_uniform(2 * self.axes, count, coins))
+        informed = self._informed.flip(count, coins)
+        return np.where(informed, vertex, draw_uniform(2 * self.axes, count, coins))
+
+    @cached_property
+    def _informed(self) -> Threshold:
+        """The coin, 1 / stretch, that takes the law for the least radius."""
+        return Threshold.below(1 / Fraction(self.stretch))
 
     def _terms(self, vertices: I64, weights: F64) -> Terms:
         sign = np.where(vertices < self.axes, 1.0, -1.0)

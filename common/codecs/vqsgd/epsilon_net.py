@@ -85,7 +85,7 @@ class EpsilonNet(SphereCodec):
         """The length R of all vertices, for gain 1."""
         return math.sqrt(self.square)
 
-    @property
+    @cached_property
     def vertices(self) -> int:
         before, after = self.cells - 1, self.cells + 1
         return int(after**self.dim - before**self.dim)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import NamedTuple
 
 import numpy as np
@@ -83,12 +83,12 @@ class Gaussian(VertexCodec):
     def vertices(self) -> int:
         return 1 << self.bits
 
-    @property
+    @cached_property
     def radius(self) -> float:
         """The length of the longest point, for gain 1."""
         return math.sqrt(float(self._set.squares.max()))
 
-    @property
+    @cached_property
     def squares(self) -> float:
         return float(self._set.squares.sum())
 
@@ -110,7 +110,7 @@ class Gaussian(VertexCodec):
         choices = self._gain.law(self._length(GradientVector.of(gradient, self.dim)))
         return math.fsum(c.probability * error(c.gain, c.scale) for c in choices)
 
-    @property
+    @cached_property
     def _set(self) -> _PointSet:
         return _point_set(self.dim, self.bits, self.seed)
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -111,9 +112,14 @@ class Hadamard(SphereCodec):
         column = drawn.coordinate + 1  # 0 where no coordinate was drawn: there every row has +1
         wrong = _is_negative(row, column) != drawn.negative
         if self.kappa > 1:
-            wrong &= Threshold.below(1 / Fraction(self.kappa)).flip(count, coins)
+            wrong &= self._informed.flip(count, coins)
         # Without one bit of the column another row, one to one, and the sign in the column flips.
         return row ^ np.where(wrong, column & -column, 0)
+
+    @cached_property
+    def _informed(self) -> Threshold:
+        """The coin, 1 / kappa, that takes the law for kappa = 1."""
+        return Threshold.below(1 / Fraction(self.kappa))
 
     def _terms(self, vertices: I64, weights: F64) -> Terms:
         return Terms(self.vertices, vertices, weights * self.radius)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -89,7 +90,7 @@ class Simplex(VertexCodec):
         first = least if self.dim >= 4 else 2 / 3 - least  # from d = 4 on the axes are longer than -4·1
         return 16 * self.dim * first + 4 * self.dim**2 * (1 - first)
 
-    @property
+    @cached_property
     def centre(self) -> Terms | None:
         """(2d - 4)·1, as a multiple of vertex 0."""
         return Terms(self.dim + 1, np.zeros(1, np.int64), np.full(1, 1 - self.dim / 2))

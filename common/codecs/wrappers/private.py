@@ -89,8 +89,8 @@ class Private(Codec[Reported]):
                 f"have a law that rounding leaves as private as stated: take private_top"
             )
         mechanism = build_mechanism(self.mechanism).resolved(self._inner.vertices)
-        object.__setattr__(self, "mechanism", mechanism.spec)
-        self._fitted(mechanism)  # says what does not match
+        self._settle(mechanism=mechanism.spec)
+        _ = self._response  # refuses a mechanism that does not match the point set
 
     def _checked(self) -> Spec:
         """The canonical spec of the point set, without its gain.
@@ -144,7 +144,7 @@ class Private(Codec[Reported]):
         """How many reports a payload holds."""
         return self._inner.draws
 
-    @property
+    @cached_property
     def nbits(self) -> int:
         if self._response.names_one:
             return self._inner._coding.nbits
@@ -154,7 +154,7 @@ class Private(Codec[Reported]):
     def batches(self) -> bool:
         return self._response.names_one and self._inner.batches
 
-    @property
+    @cached_property
     def epsilon(self) -> float:
         return self.draws * self._response.epsilon
 
@@ -211,7 +211,7 @@ class Private(Codec[Reported]):
         centre = self._inner.centre
         return None if centre is None else as_dense(self._inner.synthesise(centre.gather()))
 
-    @property
+    @cached_property
     def _total(self) -> float:
         """|S|^2."""
         return 0.0 if self._sum is None else float(self._sum @ self._sum)

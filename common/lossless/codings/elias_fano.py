@@ -37,7 +37,7 @@ class EliasFanoCoding(Coding):
     def _bits_with(self, low: int) -> int:
         return self.draws * low + self.draws + ((self.vertices - 1) >> low)
 
-    @property
+    @cached_property
     def nbits(self) -> int:
         return self._bits_with(self.low)
 

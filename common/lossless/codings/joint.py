@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import I64
@@ -24,11 +25,11 @@ class JointCoding(Coding):
 
     name = "joint"
 
-    @property
+    @cached_property
     def nbits(self) -> int:
         return radix_bits(self._radices)
 
-    @property
+    @cached_property
     def _radices(self) -> tuple[tuple[int, int], ...]:
         return ((self.draws, self.vertices),)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class L1BallCoding(SignedAxes):
 
     name = "l1_ball"
 
-    @property
+    @cached_property
     def nbits(self) -> int:
         return l1_ball_bits(self.axes, self.draws)
 

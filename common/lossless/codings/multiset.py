@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -55,7 +56,7 @@ class MultisetCoding(Coding):
 
     name = "multiset"
 
-    @property
+    @cached_property
     def nbits(self) -> int:
         return multiset_bits(self.vertices, self.draws)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -28,7 +29,7 @@ class TypeSignsCoding(SignedAxes):
 
     name = "type_signs"
 
-    @property
+    @cached_property
     def nbits(self) -> int:
         return multiset_bits(self.axes + 1, self.draws) + self.draws
 

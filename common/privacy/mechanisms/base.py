@@ -12,6 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 from typing import Any, ClassVar, NamedTuple, TypeAlias
 
 import numpy as np
@@ -157,17 +158,17 @@ class Mechanism(ABC):
             SpecError: the mechanism cannot have this epsilon on this point set; the message names an alternative.
         """
 
-    @property
+    @cached_property
     def tuned(self) -> float:
         """Epsilon less ``ROUNDING``: a law tuned to this stays below epsilon after all rounding."""
         return self.epsilon - ROUNDING * min(1.0, self.epsilon)
 
-    @property
+    @cached_property
     def odds(self) -> Fraction:
         """The odds allowed: e to the power of ``tuned``."""
         return exp_fraction(self.tuned)
 
-    @property
+    @cached_property
     def spec(self) -> Spec:
         """The canonical spec."""
         return Spec(self.name, (), tuple(spelled(self).items()))

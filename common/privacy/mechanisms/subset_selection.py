@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
@@ -45,19 +46,19 @@ class SubsetResponse(Response):
     size: int
     informed: Threshold
 
-    @property
+    @cached_property
     def other(self) -> float:
         k, w = self.informed, self.size
         alone = k.probability * (w - 1) / (self.vertices - 1) if w > 1 else 0.0
         return alone + k.complement * w / self.vertices
 
-    @property
+    @cached_property
     def signal(self) -> float:
         if self.size == 1:
             return self.informed.probability
         return self.informed.probability * (self.vertices - self.size) / (self.vertices - 1)
 
-    @property
+    @cached_property
     def pairs(self) -> tuple[float, float]:
         w, n = self.size, self.vertices
         if w == 1:
@@ -71,7 +72,7 @@ class SubsetResponse(Response):
     def names_one(self) -> bool:
         return self.size == 1
 
-    @property
+    @cached_property
     def nbits(self) -> int:
         return subset_bits(self.vertices, self.size)
 

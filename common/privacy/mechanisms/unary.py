@@ -7,6 +7,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import cached_property
 
 import numpy as np
 
@@ -36,11 +37,11 @@ class UnaryResponse(Response):
     def other(self) -> float:
         return self.false.probability
 
-    @property
+    @cached_property
     def signal(self) -> float:
         return float(self.keep.exact - self.false.exact)
 
-    @property
+    @cached_property
     def pairs(self) -> tuple[float, float]:
         return self.keep.probability * self.other, self.other**2
 

@@ -91,11 +91,6 @@ def test_other_mistakes_are_named(cls: type[Any], expected: str) -> None:
         check_family(cls)
 
 
-def test_a_taken_name_is_refused() -> None:
-    with pytest.raises(SpecError, match="two codecs are called 'cross_polytope'"):
-        register(dataclass(frozen=True, kw_only=True)(type("Again", (codecs()["cross_polytope"],), {})))
-
-
 def test_optional_hooks_say_what_is_missing() -> None:
     class NoLaw(BiasedToy):
         def _law(self, vector: Any, shared: int) -> Iterator[Any]:
