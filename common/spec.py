@@ -257,9 +257,9 @@ def _coerce(value: Any, hint: Any, where: str) -> Any:
     raise SpecError(f"{where} is {format_value(value)}, expected {wanted}")
 
 
-def canonical(name: str, values: Mapping[str, Any]) -> str:
-    """The one spelling of a built object: every parameter by name, defaults included (but see ``spelled``)."""
-    return str(Spec(name, (), tuple(values.items())))
+def spec_of(built: Any) -> Spec:
+    """The one canonical spec of a built object: every parameter by name, defaults included (but see ``spelled``)."""
+    return Spec(built.name, (), tuple(spelled(built).items()))
 
 
 def fingerprint(text: str) -> bytes:

@@ -1,4 +1,4 @@
-"""Adding up payloads in the index domain, deterministically."""
+"""Weighted sums of payloads in the index domain, deterministic to the last bit."""
 
 from __future__ import annotations
 
@@ -15,29 +15,30 @@ from gradwire.common.codecs.payloads import partial_decode_all, partial_decode_u
 from gradwire.common.errors import NotFiniteError
 
 if TYPE_CHECKING:
-    from gradwire.common.codecs import Codec
+    from gradwire.common.codecs import AnyCodec
 
 
 class Accumulator:
     """A weighted sum of payloads.
 
-    Payloads of index codecs stay lists of (index, weight) until the end, so N payloads of s draws cost O(N s)
-    and one synthesis. The order of ``add`` fixes the order of every float addition: same payloads, same
-    order, same bits.
+    Payloads of codecs with an index domain stay lists of (index, weight) until the end, so N payloads of s draws cost
+    O(N s) and one synthesis. The order of ``add`` fixes the order of every float addition: the same payloads in the
+    same order give the same bits.
     """
 
-    def __init__(self, codec: Codec[Any]) -> None:
+    def __init__(self, codec: AnyCodec) -> None:
         self._codec = codec
         self._terms: list[Terms] = []
         self._dense: NDArray[np.float64] | None = None
         self._weight = 0.0
 
     def add(self, payload: bytes, weight: float = 1.0, *, shared: int | None = None) -> None:
-        """Add one payload times a positive weight.
+        """Add one payload times a positive weight; ``shared`` as for ``decode``.
 
         Raises:
             PayloadError: the payload is malformed; the sum is unchanged.
-            ValueError: the weight is not a positive finite number.
+            DomainError: no ``shared`` where it is needed; the sum is unchanged.
+            ValueError: the weight is not a positive finite number; the sum is unchanged.
         """
         self.add_all([payload], [weight], shared=[shared])
 
@@ -48,10 +49,16 @@ class Accumulator:
         *,
         shared: Sequence[int | None] | None = None,
     ) -> None:
-        """Add many payloads, in order: the same bits as one by one, and much faster where the codec reads batches.
+        """Add many payloads in order: the same bits as one by one, and much faster where the codec ``batches``.
+
+        Args:
+            payloads: of the accumulator's codec.
+            weights: positive, one per payload; by default 1.
+            shared: one public seed per payload, for codecs with ``shared_randomness``.
 
         Raises:
-            PayloadError: one of them is malformed; where others were added before it, the sum is void.
+            PayloadError: one is malformed; if others were added before it, the sum is unusable.
+            DomainError: one has no ``shared`` where it is needed; likewise.
             ValueError: a weight is not a positive finite number; the sum is unchanged.
         """
         weights = [1.0] * len(payloads) if weights is None else _checked(weights)
@@ -70,13 +77,15 @@ class Accumulator:
     def _add(self, vectors: Iterable[Terms | NDArray[np.float64]], weights: Sequence[float]) -> None:
         before = self._weight
         for vector in vectors:
-            self._weight = math.nan  # until the last one is in, the sum is of no use
-            self._include(vector)
+            # An error after this point leaves a sum without a weight, which ``mean`` refuses.
+            self._weight = math.nan
+            self._add_estimate(vector)
         self._weight = before
-        for weight in weights:  # in this order too: sum() of a list rounds otherwise, by release of Python
+        # One by one: the rounding of sum() depends on the release of Python.
+        for weight in weights:
             self._weight += weight
 
-    def _include(self, vector: Terms | NDArray[np.float64]) -> None:
+    def _add_estimate(self, vector: Terms | NDArray[np.float64]) -> None:
         if isinstance(vector, Terms):
             self._terms.append(vector)
         elif self._dense is None:
@@ -90,21 +99,22 @@ class Accumulator:
         return self._weight
 
     def mean(self) -> Vector:
-        """The weighted mean of the decoded payloads: float32, sparse where the codec is.
+        """The weighted mean of the decoded payloads: float32 [dim], sparse where all of them are terms and few.
 
         Raises:
-            ValueError: nothing was added.
-            NotFiniteError: it is beyond float32; so is one of the payloads then, decoded by itself.
+            ValueError: nothing was added, or ``add_all`` failed half-way.
+            NotFiniteError: the mean is beyond float32; then so is one of the decoded payloads.
         """
         if not self._weight > 0:
-            raise ValueError("the mean of no payloads is not defined: add good ones to a new accumulator")
+            raise ValueError("the mean of no payloads is not defined: add valid ones to a new accumulator")
         update = self._codec.synthesise(self._total())
         if isinstance(update, Sparse):
             return Sparse(update.size, update.indices, self._narrow(update.values))
         return self._narrow(update)
 
     def _narrow(self, total: NDArray[np.floating]) -> NDArray[np.float32]:
-        with np.errstate(over="ignore", invalid="ignore"):  # said better below
+        # Overflow is reported below, by an error instead of a warning.
+        with np.errstate(over="ignore", invalid="ignore"):
             mean = (total / self._weight).astype(np.float32)
         if not all_finite(mean):
             raise NotFiniteError(

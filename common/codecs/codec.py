@@ -24,7 +24,7 @@ from gradwire.common.codecs.payloads import unpack_all, unpack_checked
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import DomainError, SpecError
 from gradwire.common.randomness import Coins, as_coins
-from gradwire.common.spec import Spec, bind_arguments, canonical, fingerprint, parameter_fields, spelled
+from gradwire.common.spec import Spec, bind_arguments, fingerprint, parameter_fields, spec_of
 
 MAX_DIM = 1 << 40  # coordinates; more cannot be meant, and indices stay exact in every width we use
 
@@ -131,7 +131,8 @@ class Codec(CodecHooks[S]):
         """A validated payload in the index domain, without ``synthesise``: terms, or float64 [index_size].
 
         Raises:
-            PayloadError, DomainError: as ``decode``.
+            PayloadError: as ``decode``.
+            DomainError: as ``decode``.
         """
         return self._reconstruct(unpack_checked(self, payload), self._shared_seed(shared))
 
@@ -209,7 +210,7 @@ class Codec(CodecHooks[S]):
     @cached_property
     def spec(self) -> str:
         """The canonical spelling, every parameter by name; ``parse(codec.spec, dim)`` is an equal codec."""
-        return canonical(self.name, spelled(self))
+        return str(spec_of(self))
 
     @cached_property
     def fingerprint(self) -> bytes:

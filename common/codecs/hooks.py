@@ -115,12 +115,29 @@ class CodecHooks(ABC, Generic[S]):
         """Every result of ``_quantize`` with its exact probability; for tests at small dimensions."""
         raise NotImplementedError(f"{self.name} does not enumerate its payloads: it implements no _law")
 
-    # ---- help for __post_init__ ----------------------------------------------------------------------------
+    # ---- for __post_init__ ---------------------------------------------------------------------------------
 
     def _settle(self, **values: Any) -> None:
         """Set parameters to their canonical values, and flags that depend on them, before the codec is used."""
         for name, value in values.items():
             object.__setattr__(self, name, value)
+
+    def _check_range(self, parameter: str, least: float, most: float, unit: str = "") -> None:
+        """Check that a numeric parameter is within bounds.
+
+        Args:
+            parameter: its name.
+            least: the least value allowed.
+            most: the largest value allowed.
+            unit: what follows the bounds in the message.
+
+        Raises:
+            SpecError: it is outside, or NaN.
+        """
+        value = getattr(self, parameter)
+        if not least <= value <= most:
+            expected = f"expected {least} to {most} {unit}".rstrip()
+            raise SpecError(f"{self.name}: {parameter} is {value}, {expected}")
 
 
 def check_family(cls: type[CodecHooks[Any]]) -> None:

@@ -8,7 +8,7 @@ from functools import cached_property
 
 import numpy as np
 
-from gradwire.common.arrays.blocks import BlockSums, block_sums
+from gradwire.common.arrays.blocks import CHUNK, BlockSums, block_sums
 from gradwire.common.arrays.compat import F64, Array, is_tensor, namespace, to_host
 from gradwire.common.errors import DomainError
 
@@ -18,8 +18,8 @@ class GradientVector:
     """The vector ``factor * values``, with the block sums of ``values``.
 
     Attributes:
-        values: contiguous float32 or float64 array [dim], NumPy or torch, as the caller passed it.
-        sums: block sums and norm of ``values``; finite, which proves that every value is.
+        values: contiguous float32 or float64 array [dim], NumPy or torch, on the device of the caller's array.
+        sums: block sums and l2 norm of ``values``; finite, which proves that every value is.
         factor: a non-negative scale, so that x / gain costs no pass over memory.
     """
 
@@ -32,7 +32,7 @@ class GradientVector:
         """Check shape, dtype and finiteness of a gradient [dim], in one pass.
 
         Raises:
-            DomainError: what was wrong, what was expected.
+            DomainError: another shape, no floating point type, or a value that is NaN or infinite.
         """
         values = _floats(x)
         if tuple(values.shape) != (dim,):
@@ -45,26 +45,26 @@ class GradientVector:
         return cls(values, sums)
 
     def scaled(self, factor: float) -> GradientVector:
-        """The same values times a non-negative factor; nothing is copied."""
+        """The vector times a non-negative factor; nothing is copied."""
         return replace(self, factor=self.factor * factor)
 
     def with_exact_sums(self) -> GradientVector:
-        """The same vector with its sums taken again in float64: bounds tight to 1e-13, one slower pass."""
+        """The same vector with sums taken in float64: bounds tight to 1e-13, by a slower pass."""
         return replace(self, sums=block_sums(self.values, exact=True))
 
     @property
     def l1_bound(self) -> float:
-        """A number that is certainly not below the l1 norm, and close to it."""
+        """An upper bound of the l1 norm, at most a few parts in 10^5 above it."""
         return self.factor * self.sums.total
 
     @property
     def norm(self) -> float:
-        """The l2 norm."""
+        """The l2 norm, to the accuracy of the sums."""
         return self.factor * self.sums.norm
 
     @property
     def norm_bound(self) -> float:
-        """A number that is certainly not below the l2 norm, and close to it."""
+        """An upper bound of the l2 norm, at most a few parts in 10^5 above it."""
         return self.factor * self.sums.norm_bound
 
     @property
@@ -82,9 +82,21 @@ class GradientVector:
         powers = (xp.abs(xp.astype(self.values, xp.float64)) / largest) ** q
         return self.factor * largest * math.pow(float(xp.sum(powers)), 1 / q)
 
+    @property
+    def working_values(self) -> Array:
+        """``values`` for a rotation: float64 below one chunk, above it their own type unless that would lose digits.
+
+        So equal values of either type have equal payloads below one chunk (131,072 coordinates), as with the sums;
+        above it memory counts, and a float32 rotation is within 10^-6 of the norm.
+        """
+        xp = namespace(self.values)
+        if self.values.shape[0] < CHUNK or not 2.0**-60 < self.sums.norm < 2.0**60:
+            return xp.astype(self.values, xp.float64, copy=False)
+        return self.values
+
     @cached_property
-    def exact(self) -> F64:
-        """The vector on the host in float64 [dim]; for laws at small dimensions, never on the encoding path."""
+    def on_host(self) -> F64:
+        """The vector on the host, float64 [dim]; for small dimensions, not for the path of large gradients."""
         return to_host(self.values).astype(np.float64) * self.factor
 
 
@@ -102,9 +114,8 @@ def _floats(x: Array) -> Array:
     x = np.asarray(x)
     if not np.issubdtype(x.dtype, np.floating):
         raise DomainError(f"the gradient has dtype {x.dtype}, expected a floating point type")
-    with np.errstate(
-        over="ignore", invalid="ignore"
-    ):  # what a narrower type cannot hold is found by the sums
+    # A value of a wider type that overflows becomes infinite here, and is found by the sums.
+    with np.errstate(over="ignore", invalid="ignore"):
         return np.asarray(x, np.float64 if x.dtype.itemsize >= 8 else np.float32, order="C")
 
 

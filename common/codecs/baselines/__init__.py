@@ -1,1 +1,1 @@
-"""Published codecs that this project compares itself with."""
+"""Published codecs for comparison."""

@@ -15,8 +15,8 @@ from gradwire.common.arrays.binomial import fair_binomials
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64, I64, Array, like, namespace
 from gradwire.common.codecs import Example, register
-from gradwire.common.codecs.forms.dithered import DitheredCodec, Levels, on_grid
-from gradwire.common.codecs.forms.gain import Bound, Length, build_gain
+from gradwire.common.codecs.forms.gain import BoundGain, NormEstimate, build_gain
+from gradwire.common.codecs.forms.stochastic_rounding import GridLevels, StochasticRoundingCodec, from_steps
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
 from gradwire.common.lossless.fixed_width import read_levels
@@ -29,18 +29,26 @@ MAX_TRIALS = 1 << 20
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class CpSGD(DitheredCodec[float]):
-    """k levels of [-B, B], the coordinate rounded to one of them without bias, plus Binomial(m, 1/2) noise in levels.
+class CpSGD(StochasticRoundingCodec[float]):
+    """Coordinates rounded without bias to k levels of [-B, B], plus Binomial(m, 1/2) noise in steps.
 
-    Agarwal, Suresh, Yu, Kumar, McMahan, NeurIPS 2018: pi_sk(Bin(m, 1/2)), section 4. ``gain=bound(B)``: gradients are
-    clipped to that public l2 norm, so every coordinate lies in [-B, B] (the paper's X_max is B). Payload: level plus
-    noise, 0 to k - 1 + m, in ceil(log2(k + m)) bits a coordinate; no header.
+    pi_sk(Bin(m, 1/2)) of [cpSGD] section 4; theory 11. Gradients are clipped to the public l2 norm B, so every
+    coordinate lies in [-B, B] (X_max there is B).
 
-    Unbiased for the clipped gradient (to B 2^-52). Variance step^2 (d m / 4 + sum f_i (1 - f_i)), step = 2B /
-    (k - 1), and the square of what clipping took.
+    Payload: level plus noise, 0 to k - 1 + m, in ceil(log2(k + m)) bits per coordinate; no header.
+    Unbiased for the clipped gradient (to B 2^-52); variance step^2 (d m / 4 + sum f_i (1 - f_i)), step = 2B / (k - 1),
+    f_i the fraction of a step above the level below, plus the square of what clipping removes.
+    One payload has no pure epsilon, because extreme symbols occur for extreme levels only. The sum of many payloads has
+    an (epsilon, delta), see ``central_epsilon``; that needs coins from the operating system, and a server that sees
+    only the sum.
 
-    One payload has no pure epsilon: extreme symbols betray extreme levels. The sum of many has an (epsilon, delta), see
-    ``central_epsilon``, which needs private coins from the operating system and a server that sees the sum alone.
+    Args:
+        levels: k, 2 to 2**16.
+        trials: m, 1 to 2**20.
+        gain: ``bound(B)``.
+
+    Raises:
+        SpecError: a parameter outside these bounds, or another gain.
 
     >>> from gradwire.common.codecs import parse
     >>> codec = parse("cpsgd(levels=16, trials=240)", dim=1000)
@@ -53,34 +61,32 @@ class CpSGD(DitheredCodec[float]):
     gain: Spec = field(default=Spec("bound", (1.0,)))
 
     name = "cpsgd"
-    source = "cpSGD (Agarwal et al. 2018), section 4, Thm 1"
+    source = "[cpSGD] section 4, Theorem 1"
     variance_is_bound = True
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 2 <= self.levels <= MAX_LEVELS:
-            raise SpecError(f"cpsgd: levels is {self.levels}, expected 2 to {MAX_LEVELS}")
-        if not 1 <= self.trials <= MAX_TRIALS:
-            raise SpecError(f"cpsgd: trials is {self.trials}, expected 1 to {MAX_TRIALS}")
-        object.__setattr__(self, "gain", self._bound.spec)
+        self._check_range("levels", 2, MAX_LEVELS)
+        self._check_range("trials", 1, MAX_TRIALS)
+        self._settle(gain=self._bound.spec)
 
     @cached_property
-    def _bound(self) -> Bound:
+    def _bound(self) -> BoundGain:
         gain = build_gain(self.gain)
-        if not isinstance(gain, Bound):
+        if not isinstance(gain, BoundGain):
             raise SpecError(
-                f"cpsgd: gain is {self.gain}, expected bound(B): the noise is set against a public bound"
+                f"cpsgd: gain is {self.gain}, expected bound(B): the noise is relative to a public bound"
             )
         return gain
 
     @property
-    def symbols(self) -> int:
+    def symbol_count(self) -> int:
         """The number of symbols of a coordinate: k + m."""
         return self.levels + self.trials
 
     @property
     def nbits(self) -> int:
-        return self.dim * (self.symbols - 1).bit_length()
+        return self.dim * (self.symbol_count - 1).bit_length()
 
     def variance(self, norm: float = 1.0) -> float:
         kept = min(norm, self._bound.bound)
@@ -94,7 +100,7 @@ class CpSGD(DitheredCodec[float]):
 
     @property
     def secret_coins(self) -> bool:
-        """True: ``central_epsilon`` holds for coins from the operating system alone."""
+        """True: ``central_epsilon`` holds only for coins from the operating system."""
         return True
 
     # ---- privacy -------------------------------------------------------------------------------------------
@@ -102,20 +108,24 @@ class CpSGD(DitheredCodec[float]):
     def central_epsilon(self, delta: float, workers: int) -> float:
         """The epsilon at which the sum of ``workers`` payloads is (epsilon, delta)-differentially private, or infinity.
 
-        One worker's gradient is replaced by any other. Theorem 1 with N = workers * m trials, p = 1/2, s = 1 (a level),
-        b = 1/3, c = 7 sqrt(2) / 4 and d = 2/3:
+        Neighbours differ in one worker's gradient. [cpSGD] Theorem 1 with N = workers * m trials, p = 1/2, s = 1 (a
+        step), b = 1/3, c = 7 sqrt(2) / 4 and d = 2/3:
 
             epsilon = D2 sqrt(2 ln(1.25/delta)) / (sqrt(N) / 2)
                       + (D2 c sqrt(ln(10/delta)) + D1 b) / (N/4 (1 - delta/10))
                       + (2/3 Doo ln(1.25/delta) + Doo d ln(20 dim/delta) ln(10/delta)) / (N/4),
 
         for N / 4 >= max(23 ln(10 dim/delta), 2 Doo), else infinity is returned. Half of ``delta`` is spent there, half
-        on the sensitivities D1, D2, Doo of rounded levels (``_sensitivities``). Holds for a server that adds payloads
-        up before it looks at them (secure aggregation, a trusted server), for all ``workers`` taking part with coins
-        of their own, and for one round: rounds compose.
+        on the sensitivities D1, D2, Doo of rounded levels (``_sensitivities``). It holds for a server that sees only
+        the sum (secure aggregation, or a trusted server), if all ``workers`` take part with coins of their own, and
+        for one round; rounds compose.
+
+        Args:
+            delta: above 0 and below 1.
+            workers: at least 1.
 
         Raises:
-            ValueError: delta outside (0, 1), or no workers.
+            ValueError: an argument outside these bounds.
         """
         if not 0 < delta < 1 or workers < 1:
             raise ValueError(
@@ -132,12 +142,12 @@ class CpSGD(DitheredCodec[float]):
         return gaussian + (skew + tail) / variance
 
     def _sensitivities(self, delta: float) -> tuple[float, float, float]:
-        """l1, l2 and l_inf distance of two clipped gradients' levels; the first two but for probability ``delta``.
+        """The l1, l2 and l_inf distance of two gradients' levels; the first two except with probability ``delta``.
 
-        Rounded with the same uniforms, coordinates a levels apart come out floor(a) or ceil(a) apart, with mean
-        a, and the a_i have l2 norm at most A = k - 1 and l1 norm at most sqrt(d) A. Bernstein's inequality for
-        both sums of rounding errors, whose variance is at most v = min(sqrt(d) A, d / 4), each with L = ln(2 /
-        delta). The paper's Theorem 3 is the same with rougher constants.
+        Rounded with the same uniforms, coordinates a steps apart come out floor(a) or ceil(a) apart, with mean a, and
+        the a_i have l2 norm at most A = k - 1 and l1 norm at most sqrt(d) A. Bernstein's inequality for both sums of
+        rounding errors, whose variance is at most v = min(sqrt(d) A, d / 4), each with L = ln(2 / delta). [cpSGD]
+        Theorem 3 is the same with larger constants.
         """
         apart = self.levels - 1
         total = math.sqrt(self.dim) * apart
@@ -149,39 +159,40 @@ class CpSGD(DitheredCodec[float]):
 
     def _grid(self, vector: GradientVector, values: Array) -> float:
         """The factor of clipping, which is not sent."""
-        (choice,) = self._bound.law(Length(vector.norm, vector.norm_bound))
-        return choice.scale
+        (outcome,) = self._bound.law(NormEstimate(vector.norm, vector.norm_bound))
+        return outcome.scale
 
-    def _onto(self, values: Array, grid: float) -> Array:
+    def _to_steps(self, values: Array, grid: float) -> Array:
         middle = (self.levels - 1) / 2
         return namespace(values).clip(values * (grid / self._step(grid)) + middle, 0.0, 2 * middle)
 
     def _step(self, grid: float) -> float:
         return 2 * self._bound.bound / (self.levels - 1)
 
-    def _quantize(self, vector: GradientVector, coins: Coins, shared: int) -> Levels:
+    def _quantize(self, vector: GradientVector, coins: Coins, shared: int) -> GridLevels:
         clip, levels = super()._quantize(vector, coins, shared)
         levels += like(fair_binomials(self.trials, self.dim, coins).astype(np.int32), levels)
-        return Levels(clip, levels)
+        return GridLevels(clip, levels)
 
-    def _law(self, vector: GradientVector, shared: int) -> Iterator[tuple[Levels, float]]:
-        y = self._onto(vector.exact, self._grid(vector, vector.values))
-        laws = [_convolved(value, self.levels, self.trials) for value in y.tolist()]
+    def _law(self, vector: GradientVector, shared: int) -> Iterator[tuple[GridLevels, float]]:
+        y = self._to_steps(vector.on_host, self._grid(vector, vector.values))
+        laws = [_law_of_symbol(value, self.levels, self.trials) for value in y.tolist()]
         for symbols in itertools.product(*(np.flatnonzero(law) for law in laws)):
             yield (
-                Levels(None, np.array(symbols)),
+                GridLevels(None, np.array(symbols)),
                 math.prod(law[s] for law, s in zip(laws, symbols, strict=True)),
             )
 
-    def _pack(self, symbols: Levels, out: BitWriter) -> None:
-        out.write(symbols.levels, (self.symbols - 1).bit_length())
+    def _pack(self, symbols: GridLevels, out: BitWriter) -> None:
+        out.write(symbols.levels, (self.symbol_count - 1).bit_length())
 
-    def _unpack(self, bits: BitReader) -> Levels:
-        return Levels(None, read_levels(bits, self.dim, self.symbols))
+    def _unpack(self, bits: BitReader) -> GridLevels:
+        return GridLevels(None, read_levels(bits, self.dim, self.symbol_count))
 
-    def _reconstruct(self, symbols: Levels, shared: int) -> F64:
-        doubled: I64 = 2 * symbols.levels - (self.levels - 1 + self.trials)  # exact, so that 0 decodes to 0
-        return on_grid(doubled, self._step(1.0) / 2)
+    def _reconstruct(self, symbols: GridLevels, shared: int) -> F64:
+        # Half steps are exact, so that 0 decodes to 0.
+        half_steps: I64 = 2 * symbols.levels - (self.levels - 1 + self.trials)
+        return from_steps(half_steps, self._step(1.0) / 2)
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
@@ -193,7 +204,7 @@ class CpSGD(DitheredCodec[float]):
         )
 
 
-def _convolved(y: float, levels: int, trials: int) -> F64:
+def _law_of_symbol(y: float, levels: int, trials: int) -> F64:
     """The law of one symbol: floor(y) or the next level, plus Binomial(trials, 1/2)."""
     binomial = np.array([math.comb(trials, k) / 2**trials for k in range(trials + 1)])
     low = math.floor(y)

@@ -1,4 +1,4 @@
-"""No compression: the baseline that every other codec is compared with."""
+"""No compression: the baseline for every other codec."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from gradwire.common.randomness import Coins
 @register
 @dataclass(frozen=True, kw_only=True)
 class Float32(Codec[F32]):
-    """The gradient itself, 32 bits a coordinate: exact for float32 input, rounded to nearest for float64.
+    """The gradient itself, 32 bits per coordinate: exact for float32 input, rounded to nearest for float64 ([IEEE754]).
+
+    Payload: the coordinates as float32. Variance 0, up to that rounding.
 
     >>> from gradwire.common.codecs import parse
     >>> codec = parse("float32", dim=3)
@@ -28,7 +30,7 @@ class Float32(Codec[F32]):
     """
 
     name = "float32"
-    source = "IEEE 754 binary32"
+    source = "[IEEE754] binary32"
 
     @property
     def nbits(self) -> int:
@@ -42,7 +44,8 @@ class Float32(Codec[F32]):
 
     def _quantize(self, vector: GradientVector, coins: Coins, shared: int) -> F32:
         xp = namespace(vector.values)
-        with np.errstate(over="ignore"):  # float64 is narrowed before it crosses to the host
+        # Narrowed on the device, so that half as many bytes are copied to the host.
+        with np.errstate(over="ignore"):
             narrow = to_host(xp.astype(vector.values, xp.float32, copy=False))
         if vector.values.dtype != xp.float32 and not np.isfinite(narrow).all():
             raise DomainError("the gradient holds values beyond float32: scale the loss down")
@@ -61,7 +64,7 @@ class Float32(Codec[F32]):
         return symbols.astype(np.float64)
 
     def _law(self, vector: GradientVector, shared: int) -> Iterator[tuple[F32, float]]:
-        yield vector.exact.astype(np.float32), 1.0
+        yield vector.on_host.astype(np.float32), 1.0
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

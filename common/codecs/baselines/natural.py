@@ -1,4 +1,4 @@
-"""Natural compression: every coordinate rounded to a power of two, so that a sign and an exponent are left."""
+"""Natural compression: every coordinate rounded to a power of two, and sent as a sign and an exponent."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64, I64, Array, namespace
 from gradwire.common.arrays.rounding import slabs, uniforms_like
 from gradwire.common.codecs import Codec, Example, register
-from gradwire.common.codecs.forms.dithered import empty_levels, to_float64
+from gradwire.common.codecs.forms.stochastic_rounding import empty_levels, to_float64
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import DomainError, PayloadError
 from gradwire.common.randomness import Coins
 
-WIDTH = 9  # bits of a symbol: the exponent's byte, and the sign above it
+WIDTH = 9  # bits per symbol: the exponent's byte, and the sign above it
 SIGN = 1 << 8
-BIAS = 127  # of binary32: exponent byte e > 0 stands for 2^(e - 127), 0 for the number 0
-TOP = 254  # 255 marks infinities
+BIAS = 127  # of binary32: exponent byte e > 0 is 2^(e - 127), byte 0 is the number 0
+TOP = 254  # the largest byte of a finite power; 255 is infinity
 LEAST = 2.0 ** (1 - BIAS)
 LARGEST = 2.0 ** (TOP - BIAS)
 
@@ -32,13 +32,13 @@ LARGEST = 2.0 ** (TOP - BIAS)
 class Natural(Codec[Array]):
     """sign(x_i) times one of the two powers of two around |x_i|, the upper one with probability |x_i| / lower - 1.
 
-    Horváth, Ho, Horváth, Sahu, Canini, Richtárik, "Natural compression", definition 1. Payload: 9 bits a coordinate,
-    the exponent's byte of binary32 below the sign. Below 2^-126 the neighbours are 0 and 2^-126 (the paper leaves
-    subnormal numbers out); beyond 2^127 there is no upper one, and the gradient is refused.
+    [Natural] Definition 1; theory 11. Below 2^-126 the neighbours are 0 and 2^-126 (subnormal numbers are left out
+    there); beyond 2^127 there is no upper one, and the gradient is refused.
 
-    Unbiased, exactly: the probabilities are multiples of 2^-52, and coins of 2^-53. Variance sum (|x_i| - a)(2a
-    - |x_i|), a the lower power of two: at most |x|^2 / 8, at |x_i| = 4a / 3 (the paper's Theorem 1), and min(d
-    2^-254, sqrt(d) |x| 2^-126) from coordinates below 2^-126.
+    Payload: 9 bits per coordinate, the exponent's byte of binary32 below the sign.
+    Unbiased, exactly: the probabilities are multiples of 2^-52, and coins of 2^-53. Variance sum (|x_i| - a)(2a -
+    |x_i|), a the lower power of two: at most |x|^2 / 8, at |x_i| = 4a / 3 (Theorem 1), and min(d 2^-254, sqrt(d) |x|
+    2^-126) from coordinates below 2^-126.
 
     >>> from gradwire.common.codecs import parse
     >>> natural = parse("natural", dim=3)
@@ -47,7 +47,7 @@ class Natural(Codec[Array]):
     """
 
     name = "natural"
-    source = "Natural compression (Horváth et al. 2019), Def. 1, Thm 1"
+    source = "[Natural] Def 1, Theorem 1"
     variance_is_bound = True
 
     @property
@@ -95,11 +95,11 @@ class Natural(Codec[Array]):
 
     def _law(self, vector: GradientVector, shared: int) -> Iterator[tuple[Array, float]]:
         _check_size(vector)
-        byte, upper = _neighbours(np.abs(vector.exact))
+        byte, upper = _neighbours(np.abs(vector.on_host))
         choices = [((0, 1 - p), (1, p)) if p > 0 else ((0, 1.0),) for p in upper.tolist()]
         for chosen in itertools.product(*choices):
             symbols = byte + [up for up, _ in chosen]
-            yield symbols + SIGN * ((vector.exact < 0) & (symbols > 0)), math.prod(p for _, p in chosen)
+            yield symbols + SIGN * ((vector.on_host < 0) & (symbols > 0)), math.prod(p for _, p in chosen)
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
@@ -110,14 +110,14 @@ class Natural(Codec[Array]):
         )
 
 
-# What a symbol decodes to; NaN for what no encoder writes: the byte of infinities, and a negative zero.
+# Symbol -> value; NaN for symbols that no encoder writes: the byte of infinities, and a negative zero.
 _POWERS = np.array([0.0, *(2.0 ** (byte - BIAS) for byte in range(1, TOP + 2))])
 _VALUES = np.concatenate([_POWERS, -_POWERS])
 _VALUES[[TOP + 1, SIGN, SIGN + TOP + 1]] = np.nan
 
 
 def _neighbours(magnitude: Array) -> tuple[Array, Array]:
-    """The exponent byte of the power of two (or 0) below each magnitude, int64, and the upper one's probability."""
+    """For magnitudes [n] the exponent byte of the power of two below (or 0), int64, and the upper one's probability."""
     xp = namespace(magnitude)
     bits = magnitude.view(xp.int64)
     byte = (bits >> 52) - (1023 - BIAS)

@@ -11,8 +11,8 @@ from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.blocks import block_sums
 from gradwire.common.arrays.compat import Array, namespace
 from gradwire.common.codecs import Example, register
-from gradwire.common.codecs.forms.dithered import read_magnitude
-from gradwire.common.codecs.forms.two_values import TwoValueCodec, TwoValues, to_float32
+from gradwire.common.codecs.forms.scales import nearest_float32, read_magnitude
+from gradwire.common.codecs.forms.two_values import TwoValueCodec, TwoValues
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import PayloadError
 
@@ -20,13 +20,13 @@ from gradwire.common.errors import PayloadError
 @register
 @dataclass(frozen=True, kw_only=True)
 class OneBit(TwoValueCodec):
-    """1-bit SGD: coordinates below 0 become their mean, and so do the others.
+    """Coordinates below 0 become their mean, and so do the others.
 
-    Seide, Fu, Droppo, Li, Yu, Interspeech 2014, for which error feedback was invented (see
-    ``worker.feedback``); there a weight matrix has two means a column, here the whole vector has two. Payload:
-    the mean of the non-negative coordinates and minus the mean of the negative ones as float32, then 1 bit a
+    [1bit]; theory 11. There a weight matrix has two means per column, here the whole vector has two. Use it with error
+    feedback (``worker/feedback.py``), which was introduced for it.
+
+    Payload: the mean of the non-negative coordinates and minus the mean of the negative ones as float32, then 1 bit per
     coordinate.
-
     Biased, without randomness: the squared error is |x|^2 - n m^2 - n' m'^2 for n, n' coordinates with means m, m'; at
     most |x|^2 (1 - 1/d), at one positive coordinate.
 
@@ -38,13 +38,13 @@ class OneBit(TwoValueCodec):
     """
 
     name = "onebit"
-    source = "1-bit SGD (Seide et al. 2014)"
+    source = "[1bit]"
 
     @property
     def nbits(self) -> int:
         return 64 + self.dim
 
-    def _choose(self, vector: GradientVector, shared: int) -> TwoValues:
+    def _round(self, vector: GradientVector, shared: int) -> TwoValues:
         xp = namespace(vector.values)
         negative = vector.values < 0
         count = int(xp.sum(xp.astype(negative, xp.int64)))
@@ -63,7 +63,7 @@ class OneBit(TwoValueCodec):
         negative: NDArray[Any] = bits.read(self.dim, 1)
         count = int(negative.sum())
         if (count == 0 and below) or (count == self.dim and above):
-            raise PayloadError("a mean is sent of no coordinates: the payload is corrupt")
+            raise PayloadError("the mean of no coordinates is not zero: the payload is corrupt")
         return TwoValues(above, -below, negative)
 
     @classmethod
@@ -76,8 +76,8 @@ class OneBit(TwoValueCodec):
 
 
 def _mean_magnitude(values: Array, count: int) -> float:
-    """The sum of magnitudes over ``count``, as a float32; sums in a fixed order, the same on every backend."""
+    """The sum of magnitudes over ``count``, as a float32; summed in a fixed order, the same on every backend."""
     if count == 0:
         return 0.0
     sums = block_sums(values)
-    return to_float32(sums.total / sums.slack / count)
+    return nearest_float32(sums.total / sums.slack / count)

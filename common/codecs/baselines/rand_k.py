@@ -1,4 +1,4 @@
-"""rand-k: random coordinates as they are; everybody knows which, so no index is sent."""
+"""rand-k: random coordinates as float32; they follow from the public seed, so no index is sent."""
 
 from __future__ import annotations
 
@@ -12,21 +12,27 @@ from gradwire.common.arrays.random_subset import random_subset
 from gradwire.common.arrays.update import Terms
 from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.deterministic import DeterministicCodec
-from gradwire.common.codecs.forms.kept import check_kept, keep, read_values
+from gradwire.common.codecs.forms.selected import read_values, select
 from gradwire.common.codecs.vector import GradientVector
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
 class RandK(DeterministicCodec[NDArray[np.float32]]):
-    """k coordinates, uniformly chosen by the public seed of the worker and round, times d / k; the others decode to 0.
+    """k coordinates, chosen uniformly by the public seed of the worker and round, times d / k; the others decode to 0.
 
-    Wangni, Wang, Liu, Zhang, NeurIPS 2018, with equal probabilities and a number that is fixed; Stich,
-    Cordonnier, Jaggi, NeurIPS 2018, definition 2.1, scaled to be unbiased. Payload: the k values as float32, 32
-    k bits.
+    [RandK] with equal probabilities and a fixed number of coordinates; [Memory] Definition 2.1, scaled to be unbiased;
+    theory 11.
 
+    Payload: the k values as float32, 32 k bits.
     Unbiased over the public seed, which must differ by worker and round (erratum V14); for a fixed seed there is no
     randomness. Variance (d / k - 1) |x|^2 for every x.
+
+    Args:
+        k: coordinates that are sent, 1 to d.
+
+    Raises:
+        SpecError: k outside these bounds.
 
     >>> from gradwire.common.codecs import parse
     >>> parse("rand_k(100)", dim=1000).nbits, parse("rand_k(100)", dim=1000).variance(2.0)
@@ -36,7 +42,7 @@ class RandK(DeterministicCodec[NDArray[np.float32]]):
     k: int
 
     name = "rand_k"
-    source = "Stich, Cordonnier, Jaggi 2018, Def. 2.1; Wangni et al. 2018"
+    source = "[RandK]; [Memory] Def 2.1"
     unbiased_given_shared = False
     variance_given_shared = False
     shared_randomness = True
@@ -44,7 +50,7 @@ class RandK(DeterministicCodec[NDArray[np.float32]]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        check_kept("rand_k", self.k, self.dim)
+        self._check_range("k", 1, self.dim, "coordinates")
 
     @property
     def nbits(self) -> int:
@@ -57,8 +63,8 @@ class RandK(DeterministicCodec[NDArray[np.float32]]):
         x = x.astype(np.float64)
         return (self.dim / self.k - 1) * float((x * x).sum())
 
-    def _choose(self, vector: GradientVector, shared: int) -> NDArray[np.float32]:
-        return keep(vector.values, self._coordinates(shared)).values
+    def _round(self, vector: GradientVector, shared: int) -> NDArray[np.float32]:
+        return select(vector.values, self._coordinates(shared)).values
 
     def _coordinates(self, shared: int) -> NDArray[np.int64]:
         return random_subset(self.dim, self.k, shared)

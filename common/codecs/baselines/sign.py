@@ -1,4 +1,4 @@
-"""signSGD: signs with one scale."""
+"""signSGD: the signs of all coordinates, and one scale."""
 
 from __future__ import annotations
 
@@ -6,20 +6,20 @@ from dataclasses import dataclass
 
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.codecs import Example, register
-from gradwire.common.codecs.forms.dithered import read_magnitude
-from gradwire.common.codecs.forms.two_values import TwoValueCodec, TwoValues, to_float32
+from gradwire.common.codecs.forms.scales import nearest_float32, read_magnitude
+from gradwire.common.codecs.forms.two_values import TwoValueCodec, TwoValues
 from gradwire.common.codecs.vector import GradientVector
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
 class Sign(TwoValueCodec):
-    """signSGD with the scale that makes signs nearest to the gradient: (|x|_1 / d) sign(x_i), where sign(0) = 1.
+    """(|x|_1 / d) sign(x_i), where sign(0) = 1: the scale with which signs are nearest to the gradient.
 
-    Bernstein, Wang, Azizzadenesheli, Anandkumar, ICML 2018; the scale of Karimireddy, Rebjock, Stich, Jaggi, ICML 2019,
-    who prove it a contraction (Lemma 8) and mend its bias by error feedback (see ``worker.feedback``). Payload: the
-    scale as a float32, then 1 bit a coordinate.
+    [signSGD], with the scale of [EF], where Lemma 8 proves a contraction and error feedback compensates the bias
+    (``worker/feedback.py``); theory 11.
 
+    Payload: the scale as a float32, then 1 bit per coordinate.
     Biased, without randomness: the squared error is |x|^2 - |x|_1^2 / d, at most |x|^2 (1 - 1/d), at one coordinate.
 
     >>> import numpy as np
@@ -30,15 +30,15 @@ class Sign(TwoValueCodec):
     """
 
     name = "sign"
-    source = "signSGD (Bernstein et al. 2018); scale: Karimireddy et al. 2019, Lemma 8"
+    source = "[signSGD]; scale: [EF] Lemma 8"
 
     @property
     def nbits(self) -> int:
         return 32 + self.dim
 
-    def _choose(self, vector: GradientVector, shared: int) -> TwoValues:
+    def _round(self, vector: GradientVector, shared: int) -> TwoValues:
         sums = vector.sums
-        scale = to_float32(sums.total / sums.slack / self.dim)
+        scale = nearest_float32(sums.total / sums.slack / self.dim)
         return TwoValues(scale, -scale, vector.values < 0)
 
     def _pack(self, symbols: TwoValues, out: BitWriter) -> None:

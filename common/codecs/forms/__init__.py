@@ -1,1 +1,1 @@
-"""What several codec families share: bases by the shape of their payload, gains, grids of levels."""
+"""Forms that several codec families share: bases by the kind of their payload, gains, grids of levels, scales."""

@@ -1,4 +1,4 @@
-"""Adaptive levels: each group of coordinates takes the least of a few ranges, each coordinate a level of that."""
+"""Adaptive levels: each group of coordinates takes the least of a few ranges, each coordinate a level of that range."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from gradwire.common.errors import PayloadError
 from gradwire.common.randomness import Coins
 
 
-class Adaptive(NamedTuple):
-    """Symbols of coordinates: the range of each group [groups], and the level of each coordinate [count]."""
+class AdaptiveSymbols(NamedTuple):
+    """The number of each group's range, [groups], and the level of each coordinate, [count]."""
 
     ranges: Array
     levels: Array
@@ -28,6 +28,12 @@ class AdaptiveLevels:
     """A quantizer of ``count`` out of ``size`` coordinates of a rotated unit vector (step 3 of RATQ, theory 2.3).
 
     The last range is 1: no coordinate of a unit vector is beyond it, so nothing overflows and every result is unbiased.
+
+    Attributes:
+        size: D, coordinates of the rotated vector.
+        count: coordinates that are quantized.
+        group: coordinates that share a range; the last group may be short.
+        uniform: the levels of a range.
     """
 
     size: int
@@ -37,12 +43,12 @@ class AdaptiveLevels:
 
     @cached_property
     def range_bits(self) -> int:
-        """log2 h: bits that name a range."""
+        """Bits of a range's number: log2 h."""
         return range_bits(self.size)
 
     @property
     def groups(self) -> int:
-        """How many groups there are; the last may be short."""
+        """The number of groups."""
         return -(-self.count // self.group)
 
     @cached_property
@@ -55,48 +61,48 @@ class AdaptiveLevels:
         """The ranges, increasing to 1."""
         return ranges(self.size, self.group, self.range_bits)
 
-    def draw(self, y: Array, factor: float, coins: Coins) -> Adaptive:
-        """Symbols of ``factor * y``, float array [count] on any backend."""
+    def draw(self, y: Array, factor: float, coins: Coins) -> AdaptiveSymbols:
+        """Symbols of ``factor * y``, float array [count] on any backend, with one uniform per coordinate."""
         xp = namespace(y)
         chosen, drawn = [], []
         for part in slabs(self.count, multiple=self.group):
             z = xp.astype(y[part], xp.float64) * factor
-            index = self._choose(z)
+            index = self._range_indices(z)
             chosen.append(index)
-            inside = z * self._spread(1 / self.ranges, index, z)
+            inside = z * self._per_coordinate(1 / self.ranges, index, z)
             drawn.append(self.uniform.draw(inside, uniforms_like(coins, z.shape[0], z)))
-        return Adaptive(xp.concat(chosen), xp.concat(drawn))
+        return AdaptiveSymbols(xp.concat(chosen), xp.concat(drawn))
 
-    def law(self, z: F64) -> Iterator[tuple[Adaptive, float]]:
+    def law(self, z: F64) -> Iterator[tuple[AdaptiveSymbols, float]]:
         """Every result of ``draw`` with its probability, for z [count] on the host."""
-        index = self._choose(z)
-        for levels, probability in self.uniform.law(z * self._spread(1 / self.ranges, index, z)):
-            yield Adaptive(index, levels), probability
+        index = self._range_indices(z)
+        for levels, probability in self.uniform.law(z * self._per_coordinate(1 / self.ranges, index, z)):
+            yield AdaptiveSymbols(index, levels), probability
 
-    def values(self, symbols: Adaptive) -> F64:
-        """The coordinates that symbols stand for: float64 [count], on the host."""
+    def values(self, symbols: AdaptiveSymbols) -> F64:
+        """The decoded coordinates: float64 [count], on the host."""
         values = self.uniform.values(symbols.levels)
         for part in slabs(self.count, multiple=self.group):
             groups = slice(part.start // self.group, -(-part.stop // self.group))
-            values[part] *= self._spread(self.ranges, symbols.ranges[groups], values[part])
+            values[part] *= self._per_coordinate(self.ranges, symbols.ranges[groups], values[part])
         return values
 
-    def noise(self, z: F64) -> F64:
+    def variances(self, z: F64) -> F64:
         """The variance of each coordinate of z [count]."""
-        reach = self._spread(self.ranges, self._choose(z), z)
-        noise: F64 = reach**2 * self.uniform.noise(z / reach)
-        return noise
+        reach = self._per_coordinate(self.ranges, self._range_indices(z), z)
+        variances: F64 = reach**2 * self.uniform.variances(z / reach)
+        return variances
 
-    def write(self, symbols: Adaptive, out: BitWriter) -> None:
+    def write(self, symbols: AdaptiveSymbols, out: BitWriter) -> None:
         """Append the ranges, then the levels."""
         out.write(symbols.ranges, self.range_bits)
         self.uniform.write(symbols.levels, out)
 
-    def read(self, bits: BitReader) -> Adaptive:
+    def read(self, bits: BitReader) -> AdaptiveSymbols:
         """Read symbols back.
 
         Raises:
-            PayloadError: a range or a level that there is not.
+            PayloadError: the number of no range, or the symbol of no level.
         """
         chosen = bits.read(self.groups, self.range_bits)
         highest = int(chosen.max(initial=0))
@@ -104,10 +110,10 @@ class AdaptiveLevels:
             raise PayloadError(
                 f"a range is {highest}, expected below {self.ranges.size}: the payload is corrupt"
             )
-        return Adaptive(chosen, self.uniform.read(bits, self.count))
+        return AdaptiveSymbols(chosen, self.uniform.read(bits, self.count))
 
-    def _choose(self, z: Array) -> Array:
-        """The least range that holds each group of z [n]: int64 [ceil(n / group)]."""
+    def _range_indices(self, z: Array) -> Array:
+        """The number of the least range that holds each group of z [n]: int64 [ceil(n / group)]."""
         xp = namespace(z)
         largest = xp.abs(z)
         if self.group > 1:
@@ -121,8 +127,8 @@ class AdaptiveLevels:
             index += largest > reach
         return index
 
-    def _spread(self, table: F64, index: Array, z: Array) -> Array:
-        """The entry of each group for each of its coordinates: [n], like z."""
+    def _per_coordinate(self, table: F64, index: Array, z: Array) -> Array:
+        """The table's entry for the range of each coordinate of z [n]: [n], on the backend of z."""
         entries = like(table, z)[index]
         if self.group == 1:
             return entries

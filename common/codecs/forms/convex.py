@@ -1,4 +1,4 @@
-"""Vectors as convex combinations of points, by linear programming; exact to rounding, not to a solver's tolerance."""
+"""Vectors as convex combinations of points by linear programming, exact to float64 and not to a solver's tolerance."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ import numpy as np
 from gradwire.common.arrays.compat import F64, I64
 from gradwire.common.errors import DomainError
 
-# A solver calls a weight of -1e-10 feasible. It is given weights that add up to SCALE, so that such an error is 2e-15.
+# The solver accepts a weight of -1e-10 as feasible. Its weights add up to SCALE, so that such an error is 2e-15.
 SCALE = 2.0**16
 TOLERANCE = 1e-10
-RESIDUAL = 1e-12  # relative to the longest point: beyond it a combination is refused
+RESIDUAL = 1e-12  # relative to the longest point; a combination with a larger one is refused
 
 
 class Combination(NamedTuple):
@@ -23,20 +23,30 @@ class Combination(NamedTuple):
 
 
 def gauge(points: F64, x: F64) -> Combination:
-    """The least total of weights with sum a_i c_i = x: the factor by which x exceeds the hull of the points.
+    """The non-negative weights a_i with the least sum among those with sum a_i c_i = x.
+
+    That sum is the gauge of x, the factor by which x exceeds the hull of the points.
 
     Args:
-        points: float64 [n, dim], whose hull has the origin inside.
+        points: float64 [n, dim], whose hull has the origin in its interior.
         x: float64 [dim], about as long as the points.
+
+    Raises:
+        DomainError: the solver fails, or its result is not accurate.
     """
     return _basic_solution(points.T, np.ones(points.shape[0]), x)
 
 
 def convex_combination(points: F64, costs: F64, x: F64) -> Combination:
-    """The weights that add up to 1, have sum a_i c_i = x, and the least sum a_i costs_i; x lies in the hull.
+    """The non-negative weights that add up to 1, have sum a_i c_i = x, and among those the least sum a_i costs_i.
+
+    Args:
+        points: float64 [n, dim].
+        costs: float64 [n].
+        x: float64 [dim], in the hull of the points.
 
     Raises:
-        DomainError: x lies outside the hull.
+        DomainError: x lies outside the hull, or the solver's result is not accurate.
     """
     rows = np.vstack([points.T, np.ones(points.shape[0])])
     found = _basic_solution(rows, costs, np.append(x, 1.0))
@@ -46,8 +56,8 @@ def convex_combination(points: F64, costs: F64, x: F64) -> Combination:
 def _basic_solution(rows: F64, costs: F64, right: F64) -> Combination:
     """A vertex of {a >= 0, rows a = right} that minimises costs·a.
 
-    HiGHS (its dual simplex) finds which weights are not zero; what they are is solved for again, in float64 with one
-    refinement, so that unbiasedness does not depend on a solver's tolerance.
+    The dual simplex of [HiGHS] finds which weights are not zero. Their values are then solved for in float64 with one
+    refinement, so that unbiasedness does not depend on the solver's tolerance.
     """
     from scipy.optimize import linprog
 

@@ -18,20 +18,22 @@ from gradwire.common.randomness import Coins
 
 @dataclass(frozen=True, kw_only=True)
 class DeterministicCodec(Codec[S]):
-    """``_choose`` takes the place of drawing; the one payload's error is all there is to a variance."""
+    """``_round`` takes the place of drawing; without a public seed the variance is the error of the one payload."""
 
     @abstractmethod
-    def _choose(self, vector: GradientVector, shared: int) -> S:
+    def _round(self, vector: GradientVector, shared: int) -> S:
         """The symbols of a valid gradient."""
 
     def _quantize(self, vector: GradientVector, coins: Coins, shared: int) -> S:
-        return self._choose(vector, shared)
+        return self._round(vector, shared)
 
     def _law(self, vector: GradientVector, shared: int) -> Iterator[tuple[S, float]]:
-        yield self._choose(vector, shared), 1.0
+        yield self._round(vector, shared), 1.0
 
     def variance_at(self, x: NDArray[np.floating]) -> float:
-        """|decode(encode(x)) - x|^2, bias and all."""
-        sent = self._reconstruct(self._choose(GradientVector.of(x, self.dim), 0), 0)
+        """|decode(encode(x)) - x|^2, bias included."""
+        if self.shared_randomness:
+            return super().variance_at(x)
+        sent = self._reconstruct(self._round(GradientVector.of(x, self.dim), 0), 0)
         error = as_dense(sent.gather() if isinstance(sent, Terms) else sent) - x
         return float((error * error).sum())

@@ -1,15 +1,15 @@
-"""Gains: how the length of a gradient crosses the wire, beside a shape from a unit ball.
+"""Gains: how the norm of a gradient is sent, beside a shape in a unit ball.
 
-``exact`` sends the norm itself as a float32 (32 bits). ``bound(B)`` sends nothing: gradients are clipped to
-the public bound B and quantized relative to it, which is what privacy needs (a data-dependent header has no
-finite epsilon, theory 1.3).
+``exact`` sends the norm as a float32 (32 bits). ``bound(B)`` sends nothing: gradients are clipped to the public bound B
+and quantized relative to it, as privacy requires, because a header that depends on the data has no finite epsilon
+(theory 1.3). ``aguq`` sends a random range and level.
 """
 
 from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cached_property
 from typing import ClassVar, NamedTuple
@@ -18,71 +18,84 @@ import numpy as np
 
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64
-from gradwire.common.errors import DomainError, PayloadError, SpecError
+from gradwire.common.codecs.forms.scales import FLOAT32_MAX, FLOAT32_TINY, round_up_float32
+from gradwire.common.codecs.vector import GradientVector
+from gradwire.common.errors import PayloadError, SpecError
 from gradwire.common.randomness import Coins
 from gradwire.common.registry import Registry
-from gradwire.common.spec import Spec, spelled
+from gradwire.common.spec import Spec, spec_of
 
-FLOAT32_MAX = float(np.finfo(np.float32).max)
-FLOAT32_TINY = float(np.finfo(np.float32).tiny)
-
-
-def round_up_float32(value: float) -> float:
-    """The least float32 that is not below ``value``.
-
-    Raises:
-        DomainError: the value is beyond float32.
-    """
-    if value > FLOAT32_MAX:
-        raise DomainError(f"the gradient's norm {value:.3g} is beyond float32: scale the loss down")
-    near = np.float32(value)
-    # As Python floats: NumPy would round ``value`` to float32 before it compares.
-    return float(near if float(near) >= value else np.nextafter(near, np.float32(np.inf)))
+# E|decode(encode(x)) - scale * x|^2 by the gain and the scale that a gradient is sent with.
+NoiseAt = Callable[[float, float], float]
 
 
-class Length(NamedTuple):
-    """How long a gradient is, in the norm of the shape's ball.
+class NormEstimate(NamedTuple):
+    """The norm of a gradient, in which the shape's ball is the unit ball.
 
     Attributes:
-        near: the length to within float32 sums; x / near lies in the shape's hull.
-        certain: a number that the length certainly does not exceed, a few parts in 10^5 above it at most.
+        value: the norm to the accuracy of float32 sums; x / value lies in the shape's hull.
+        upper_bound: at least the norm, and at most a few parts in 10^5 above it.
     """
 
-    near: float
-    certain: float
+    value: float
+    upper_bound: float
+
+    @classmethod
+    def l2(cls, vector: GradientVector, at_least: float) -> NormEstimate:
+        """The l2 norm of a gradient, raised to what keeps x / value in the hull."""
+        return cls(max(vector.norm, at_least), max(vector.norm_bound, at_least))
 
 
-class Choice(NamedTuple):
-    """One way to send a length: the decoder multiplies by ``gain``; the encoder quantizes ``scale * x / gain``."""
+class GainOutcome(NamedTuple):
+    """One way in which a norm is sent: the decoder multiplies by ``gain``, the encoder quantizes scale * x / gain."""
 
     gain: float
     scale: float
     probability: float
 
+    def into_ball(self, vector: GradientVector) -> GradientVector:
+        """The vector in the unit ball that is quantized."""
+        return vector.scaled(self.scale / self.gain if self.gain > 0 else 0.0)
+
+
+def mean_squared_error(outcomes: Iterable[GainOutcome], l2_norm: float, noise: NoiseAt) -> float:
+    """E|decode(encode(x)) - x|^2 of a gradient that is sent in one of these ways.
+
+    Given the outcome, decoded vectors have the mean scale * x, so clipping adds |(1 - scale) x|^2 to the noise.
+
+    Args:
+        outcomes: with probabilities that add up to 1.
+        l2_norm: |x|.
+        noise: E|decode(encode(x)) - scale * x|^2 by gain and scale.
+    """
+    return math.fsum(
+        o.probability * (noise(o.gain, o.scale) + ((1 - o.scale) * l2_norm) ** 2) for o in outcomes
+    )
+
 
 @dataclass(frozen=True)
 class Gain(ABC):
-    """One way to send a length."""
+    """One way to send a norm; ``nbits`` is its share of the payload, in bits."""
 
     name: ClassVar[str]
 
     @property
     @abstractmethod
     def nbits(self) -> int:
-        """Its share of the payload, in bits."""
+        """Exact length in bits."""
 
     @abstractmethod
-    def law(self, length: Length) -> tuple[Choice, ...]:
-        """The exact law of what a gradient of that length is sent with."""
+    def law(self, norm: NormEstimate) -> tuple[GainOutcome, ...]:
+        """The exact law of what a gradient of that norm is sent with."""
 
-    def choose(self, length: Length, coins: Coins) -> Choice:
-        """Draw from the law; coins are spent only where there is a choice."""
-        choices = self.law(length)
-        if len(choices) == 1:
-            return choices[0]
-        edges = np.cumsum([c.probability for c in choices])
+    def draw(self, norm: NormEstimate, coins: Coins) -> GainOutcome:
+        """Draw from the law; coins are used only where it has several outcomes."""
+        outcomes = self.law(norm)
+        if len(outcomes) == 1:
+            return outcomes[0]
+        edges = np.cumsum([o.probability for o in outcomes])
         at = np.searchsorted(edges[:-1], coins.uniforms(1)[0], side="right")
-        return choices[int(at)]
+        return outcomes[int(at)]
 
     @abstractmethod
     def write(self, gain: float, out: BitWriter) -> None:
@@ -90,35 +103,35 @@ class Gain(ABC):
 
     @abstractmethod
     def read(self, bits: BitReader) -> F64:
-        """Read a gain back: float64 [], or one a payload where the reader has a batch.
+        """Read a gain: float64 [], or one per payload where the reader holds a batch.
 
         Raises:
             PayloadError: a value that ``law`` never gives.
         """
 
-    def stated(self, length: float) -> tuple[Choice, ...]:
-        """The law of a length in closed forms: before it is rounded to what the wire holds."""
-        return self.law(Length(length, length))
+    def ideal_law(self, norm: float) -> tuple[GainOutcome, ...]:
+        """The law for closed forms: without the rounding to what the payload holds."""
+        return self.law(NormEstimate(norm, norm))
 
-    def average(self, length: float, error: Callable[[float, float], float]) -> float:
-        """The mean of ``error(gain, scale)`` over what a gradient of that length is sent with.
+    def error(self, norm: float, l2_norm: float, noise: NoiseAt) -> float:
+        """``mean_squared_error`` of a gradient with that norm, by ``ideal_law``: what families state."""
+        return mean_squared_error(self.ideal_law(norm), l2_norm, noise)
 
-        A family states E|decode(encode(x)) - x|^2 by it: given the choice, decoded vectors have the mean scale * x, so
-        ``error`` is the noise around that at this gain, plus |(1 - scale) x|^2.
+    def largest_error(self, shortest: float, longest: float, l2_norm: float, noise: NoiseAt) -> float:
+        """The largest ``error`` over an interval of norms: at its end, for noise that grows with the gain.
+
+        Args:
+            shortest: the least norm of a gradient with that l2 norm.
+            longest: the largest one.
+            l2_norm: |x|.
+            noise: E|decode(encode(x)) - scale * x|^2 by gain and scale.
         """
-        return math.fsum(c.probability * error(c.gain, c.scale) for c in self.stated(length))
-
-    def largest(self, shortest: float, longest: float, error: Callable[[float, float], float]) -> float:
-        """The largest ``average`` over an interval of lengths; at its end, for errors that grow with the gain.
-
-        What ``variance`` is stated by; an interval of one length is widened by rounding where that matters.
-        """
-        return self.average(longest, error)
+        return self.error(longest, l2_norm, noise)
 
     @cached_property
     def spec(self) -> Spec:
         """The canonical spec."""
-        return Spec(self.name, (), tuple(spelled(self).items()))
+        return spec_of(self)
 
 
 GAINS: Registry[Gain] = Registry("gain")
@@ -127,14 +140,14 @@ register_gain = GAINS.register
 
 @register_gain
 @dataclass(frozen=True)
-class Exact(Gain):
-    """The length as a float32, rounded up so that the shape stays in its ball: 32 bits, no clipping, no privacy."""
+class ExactGain(Gain):
+    """The norm as a float32, rounded up so that the shape stays in its ball: 32 bits, no clipping, no privacy."""
 
     name = "exact"
     nbits = 32
 
-    def law(self, length: Length) -> tuple[Choice, ...]:
-        return (Choice(round_up_float32(length.near), 1.0, 1.0),)
+    def law(self, norm: NormEstimate) -> tuple[GainOutcome, ...]:
+        return (GainOutcome(round_up_float32(norm.value), 1.0, 1.0),)
 
     def write(self, gain: float, out: BitWriter) -> None:
         out.write_float32(gain)
@@ -145,17 +158,20 @@ class Exact(Gain):
             raise PayloadError(f"the gain is {gain.min()}, expected a non-negative float32: it is corrupt")
         return gain
 
-    def stated(self, length: float) -> tuple[Choice, ...]:
-        return (Choice(length, 1.0, 1.0),)
+    def ideal_law(self, norm: float) -> tuple[GainOutcome, ...]:
+        return (GainOutcome(norm, 1.0, 1.0),)
 
 
 @register_gain
 @dataclass(frozen=True)
-class Bound(Gain):
-    """A public bound: longer gradients are clipped to it, and no bit about the length is sent.
+class BoundGain(Gain):
+    """A public bound: longer gradients are clipped to it, and nothing about the norm is sent.
 
-    Unbiased for the clipped gradient x * min(1, bound / |x|). Where float32 sums leave the length uncertain,
-    a gradient may be clipped up to one part in 30,000 below the bound, never above it.
+    Unbiased for the clipped gradient x * min(1, bound / |x|). Where float32 sums leave the norm uncertain, a gradient
+    may be clipped to up to one part in 30,000 below the bound, never above it.
+
+    Raises:
+        SpecError: the bound is not a positive normal float32.
     """
 
     bound: float
@@ -169,10 +185,9 @@ class Bound(Gain):
                 f"the bound is {self.bound}, expected a length that float32 holds: 1.2e-38 to 3.4e38"
             )
 
-    def law(self, length: Length) -> tuple[Choice, ...]:
-        return (
-            Choice(self.bound, min(1.0, self.bound / length.certain) if length.certain > 0 else 1.0, 1.0),
-        )
+    def law(self, norm: NormEstimate) -> tuple[GainOutcome, ...]:
+        scale = min(1.0, self.bound / norm.upper_bound) if norm.upper_bound > 0 else 1.0
+        return (GainOutcome(self.bound, scale, 1.0),)
 
     def write(self, gain: float, out: BitWriter) -> None:
         """Nothing: the bound is public."""
@@ -182,7 +197,7 @@ class Bound(Gain):
 
 
 def build_gain(spec: Spec) -> Gain:
-    """A gain from its spec: ``exact`` or ``bound(1.0)``.
+    """A gain from its spec: ``exact``, ``bound(1.0)`` or ``aguq(1.0, 1000)``.
 
     Raises:
         SpecError: unknown name or bad argument.

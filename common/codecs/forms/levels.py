@@ -1,4 +1,4 @@
-"""Uniform levels of an interval, as symbols of a payload: what coordinate-wise quantizers share."""
+"""Uniform levels of an interval, as symbols of a payload; shared by coordinate-wise quantizers."""
 
 from __future__ import annotations
 
@@ -9,18 +9,20 @@ import numpy as np
 
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64, I64, Array, namespace
-from gradwire.common.arrays.rounding import levels_law, slabs, stochastic_levels
-from gradwire.common.errors import PayloadError, SpecError
+from gradwire.common.arrays.rounding import levels_law, slabs, stochastic_levels, uniforms_like
+from gradwire.common.errors import PayloadError
+from gradwire.common.randomness import Coins
 
 MAX_LEVELS = 1 << 24
+ODD = "(odd makes zero a level: 3, 7, 15, …)"
 
 
 @dataclass(frozen=True)
 class UniformLevels:
     """The ``count`` points -1 + 2 l / (count - 1) of [-1, 1]: symbol l, in ceil(log2 count) bits.
 
-    With count = 2^b - 1, as [S] and [R] have it, zero is a level, so exact zeros cost no variance; the symbol left over
-    is the papers' mark of an overflow, which cannot happen here: no encoder writes it, and decoders refuse it.
+    With count = 2^b - 1, as in [S], zero is a level, so exact zeros add no variance. The symbol left over marks an
+    overflow in [R] (theory 2.2), which cannot happen here: no encoder writes it, and decoders refuse it.
 
     >>> UniformLevels(7).width, UniformLevels(7).values(np.array([0, 3, 6]))
     (3, array([-1.,  0.,  1.]))
@@ -28,22 +30,9 @@ class UniformLevels:
 
     count: int
 
-    @classmethod
-    def of(cls, count: int, where: str) -> UniformLevels:
-        """Check a parameter.
-
-        Raises:
-            SpecError: not 2 to 2**24 levels.
-        """
-        if not 2 <= count <= MAX_LEVELS:
-            raise SpecError(
-                f"{where} is {count}, expected 2 to {MAX_LEVELS} (odd makes zero a level: 3, 7, 15, …)"
-            )
-        return cls(count)
-
     @property
     def width(self) -> int:
-        """Bits of one symbol."""
+        """Bits per symbol."""
         return (self.count - 1).bit_length()
 
     @property
@@ -52,7 +41,7 @@ class UniformLevels:
         return 2 / (self.count - 1)
 
     def draw(self, z: Array, uniforms: Array) -> Array:
-        """Symbols int32 [n] of coordinates z in [-1, 1], float64 [n]: unbiased; beyond the interval, its end.
+        """Symbols int32 [n] of coordinates z, float64 [n]: unbiased in [-1, 1]; beyond it, its nearest end.
 
         Args:
             z: on any backend.
@@ -62,13 +51,22 @@ class UniformLevels:
         symbols += self._lowest
         return namespace(z).clip(symbols, 0, self.count - 1)
 
+    def draw_scaled(self, values: Array, factor: float, coins: Coins) -> Array:
+        """Symbols int32 [n] of ``factor * values``, float array [n] on any backend, with one uniform per coordinate."""
+        xp = namespace(values)
+        drawn = []
+        for part in slabs(values.shape[0]):
+            z = xp.astype(values[part], xp.float64) * factor
+            drawn.append(self.draw(z, uniforms_like(coins, z.shape[0], z)))
+        return xp.concat(drawn)
+
     def law(self, z: F64) -> Iterator[tuple[I64, float]]:
         """Every result of ``draw`` with its probability."""
         for levels, probability in levels_law(self._scaled(z)):
             yield np.clip(levels + self._lowest, 0, self.count - 1), probability
 
     def values(self, symbols: Array) -> F64:
-        """The levels that symbols stand for: float64 [n], on the host."""
+        """The levels of symbols [n]: float64 [n], on the host."""
         values = np.empty(symbols.shape[0])
         for part in slabs(values.size):
             here = values[part]
@@ -77,12 +75,12 @@ class UniformLevels:
             here /= self.count - 1
         return values
 
-    def noise(self, z: F64) -> F64:
+    def variances(self, z: F64) -> F64:
         """The variance of each coordinate: step^2 f (1 - f), f the fraction of a step above the level below."""
         scaled = self._scaled(np.clip(z, -1, 1))
         f = scaled - np.floor(scaled)
-        noise: F64 = self.step**2 * f * (1 - f)
-        return noise
+        variances: F64 = self.step**2 * f * (1 - f)
+        return variances
 
     def write(self, symbols: Array, out: BitWriter) -> None:
         """Append symbols [n], ``width`` bits each."""
@@ -92,7 +90,7 @@ class UniformLevels:
         """The next symbols: int32 [count].
 
         Raises:
-            PayloadError: one that stands for no level.
+            PayloadError: the symbol of no level.
         """
         symbols = np.empty(count, np.int32)
         for part in slabs(count, multiple=8):

@@ -3,55 +3,55 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from gradwire.common.codecs.forms.gain import NoiseAt
 from gradwire.common.codecs.forms.vertex import VertexCodec
 
-OfChoice = Callable[[float, float], float]  # of what a length is sent with: its gain and its scale
 
+def noise_of_draws(l2_norm: float, draws: int, second_moment: NoiseAt) -> NoiseAt:
+    """E|mean of the draws - scale * x|^2 for |x| = ``l2_norm``: (E|gain c|^2 - |scale * x|^2) / draws.
 
-def error_of(norm: float, draws: int, second_moment: OfChoice) -> OfChoice:
-    """E|decode(encode(x)) - x|^2 of gradients with this l2 norm, given E|gain c|^2 of one drawn vertex c.
-
-    The mean of the draws is scale * x; what clipping takes away is added.
+    Args:
+        l2_norm: |x|.
+        draws: independent vertices per payload.
+        second_moment: E|gain c|^2 of one drawn vertex c, by gain and scale.
     """
 
-    def error(gain: float, scale: float) -> float:
-        noise = max(0.0, second_moment(gain, scale) - (scale * norm) ** 2) / draws
-        return noise + ((1 - scale) * norm) ** 2
+    def noise(gain: float, scale: float) -> float:
+        return max(0.0, second_moment(gain, scale) - (scale * l2_norm) ** 2) / draws
 
-    return error
+    return noise
 
 
 @dataclass(frozen=True, kw_only=True)
 class SphereCodec(VertexCodec):
-    """Vertices that are all equally long: variance (gain^2 R^2 - |x|^2) / draws for every x (theory 1.1).
+    """Vertices of one length R: variance (gain^2 R^2 - |x|^2) / draws for every x (theory 1.1).
 
-    Their sum is zero in all families here.
+    The vertices of every family add up to zero.
     """
 
     @property
     @abstractmethod
-    def square(self) -> float:
-        """R^2, the square of a vertex' length for gain 1."""
+    def squared_radius(self) -> float:
+        """R^2, for gain 1."""
 
     @property
-    def squares(self) -> float:
-        return self.vertices * self.square
+    def sum_of_squares(self) -> float:
+        return self.vertices * self.squared_radius
 
     def second_moment(self, norm: float) -> float:
-        return self.square
+        return self.squared_radius
 
     def variance(self, norm: float = 1.0) -> float:
-        return self._gain.largest(norm, norm, self._error(norm))
+        return self._gain.largest_error(norm, norm, norm, self._noise(norm))
 
     def variance_at(self, x: NDArray[np.floating]) -> float:
         norm = float(np.linalg.norm(x.astype(np.float64)))
-        return self._gain.average(norm, self._error(norm))
+        return self._gain.error(norm, norm, self._noise(norm))
 
-    def _error(self, norm: float) -> OfChoice:
-        return error_of(norm, self.draws, lambda gain, scale: gain**2 * self.square)
+    def _noise(self, norm: float) -> NoiseAt:
+        return noise_of_draws(norm, self.draws, lambda gain, scale: gain**2 * self.squared_radius)

@@ -1,4 +1,4 @@
-"""The form of one-bit codecs: each coordinate has one of two values."""
+"""One-bit codecs: each coordinate decodes to one of two values."""
 
 from __future__ import annotations
 
@@ -9,11 +9,10 @@ import numpy as np
 
 from gradwire.common.arrays.compat import F64, Array
 from gradwire.common.codecs.forms.deterministic import DeterministicCodec
-from gradwire.common.codecs.forms.dithered import below_float32
 
 
 class TwoValues(NamedTuple):
-    """``negative`` (bool [n], on the gradient's device until packed) says which coordinates have the second value."""
+    """The two values, and which coordinates have the second: bool [n], on the gradient's device until packed."""
 
     positive_value: float
     negative_value: float
@@ -22,7 +21,7 @@ class TwoValues(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True)
 class TwoValueCodec(DeterministicCodec[TwoValues]):
-    """One bit per coordinate says which of two values it has."""
+    """One bit per coordinate selects one of two values; biased, with error at most |x|^2 (1 - 1/d)."""
 
     unbiased = False
 
@@ -33,12 +32,3 @@ class TwoValueCodec(DeterministicCodec[TwoValues]):
         two = np.array([symbols.positive_value, symbols.negative_value])
         values: F64 = two[np.asarray(symbols.negative, np.int8)]
         return values
-
-
-def to_float32(value: float) -> float:
-    """The nearest float32.
-
-    Raises:
-        DomainError: beyond float32.
-    """
-    return float(np.float32(below_float32(value)))

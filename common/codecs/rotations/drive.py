@@ -1,4 +1,4 @@
-"""DRIVE: EDEN at one bit per coordinate."""
+"""DRIVE: the signs of a rotated gradient, EDEN at one bit per coordinate."""
 
 from __future__ import annotations
 
@@ -11,11 +11,12 @@ from gradwire.common.codecs.rotations.eden import Eden
 @register
 @dataclass(frozen=True, kw_only=True)
 class Drive(Eden):
-    """DRIVE, which is ``eden(1)``: the signs of the rotated gradient, scaled by |x|^2 / |R x|_1.
+    """The signs of the rotated gradient, scaled by |x|^2 / |R x|_1: ``eden(1)``.
 
-    Vargaftik et al., NeurIPS 2021, with three rounds in place of their one. Payload: the scale as a float32, then D
-    bits. Unbiased over the rotation, with <x, estimate> = |x|^2 for every rotation; variance (pi / 2 - 1) |x|^2 for
-    large D.
+    [DRIVE], with three Hadamard rounds in place of one; theory 5.
+
+    Payload: the scale as a float32, then D bits.
+    Unbiased over the rotation, with <x, estimate> = |x|^2 for every rotation; variance (pi / 2 - 1) |x|^2 for large D.
 
     >>> from gradwire.common.codecs import parse
     >>> parse("drive", dim=1000).nbits
@@ -25,7 +26,7 @@ class Drive(Eden):
     bits: float = field(default=1.0, init=False, metadata={"spec": False})
 
     name = "drive"
-    source = "DRIVE (Vargaftik et al., NeurIPS 2021)"
+    source = "[DRIVE]"
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

@@ -1,4 +1,4 @@
-"""EDEN: a rotated gradient, every coordinate rounded to the levels that are best for a normal variable."""
+"""EDEN: a rotated gradient, each coordinate rounded to the best levels for a normal variable."""
 
 from __future__ import annotations
 
@@ -14,15 +14,15 @@ from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64, Array, like, namespace
 from gradwire.common.arrays.sums import signed_sum
 from gradwire.common.codecs import Example, register
-from gradwire.common.codecs.forms.direction import DirectionCodec, nearest_float32
-from gradwire.common.codecs.forms.dithered import FLOAT32_MAX, read_magnitude
+from gradwire.common.codecs.forms.random_rotation import RandomRotationCodec
+from gradwire.common.codecs.forms.scales import FLOAT32_MAX, nearest_float32, read_magnitude
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
 from gradwire.common.randomness import derived_seed
 
 MAX_BITS = 4
-# Lloyd-Max levels of a standard normal variable (Max 1960), the positive half, for 1 to 4 bits; none for 0 bits. Each
-# is the mean of the variable between the midpoints to its neighbours.
+# Lloyd-Max levels of a standard normal variable ([Max], [Lloyd]), the positive half, for 1 to 4 bits; none for 0 bits.
+# Each is the mean of the variable between the midpoints to its neighbours.
 LEVELS = (
     (0.0,),
     (0.797884560802865356,),
@@ -31,14 +31,14 @@ LEVELS = (
     (0.12839502985114701, 0.388048299490290197, 0.656759118532463381, 0.942340456486961371,
      1.25623119734717715, 1.61804638602188263, 2.06901722653138658, 2.73258957099516307),
 )  # fmt: skip
-# E of the squared level: one less the mean squared distance to the variable.
+# E of the squared level: 1 - the mean squared distance to the variable.
 ENERGY = (0.0, 0.636619772367581343, 0.882518152170670713, 0.96545223921149625, 0.990498991991808114)
 
 
-class Rounded(NamedTuple):
-    """``scale`` times the levels; ``codes``: of the finer coordinates, then of the others, on the gradient's device.
+class EdenSymbols(NamedTuple):
+    """The scale, and the codes of the finer and of the coarser coordinates, on the gradient's device until packed.
 
-    A code is the number of the level's magnitude, from 0, plus half their number for a negative one.
+    A code is the index of the level's magnitude, plus the number of magnitudes for a negative level.
     """
 
     scale: float
@@ -47,19 +47,25 @@ class Rounded(NamedTuple):
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Eden(DirectionCodec[Rounded]):
+class Eden(RandomRotationCodec[EdenSymbols]):
     """Rotate, round each coordinate to ``bits`` bits, and scale so that the estimate's component along x is x.
 
-    Vargaftik et al., NeurIPS 2021 (DRIVE, 1 bit) and ICML 2022 (EDEN), with three rounds in place of their one. Levels
-    Q are Lloyd-Max's for N(0, 1), applied to sqrt(D) y / |y|; the scale is |y|^2 / <y, Q(y)>. ``bits`` need not be
-    whole: of D coordinates n = round(frac(bits) D) have one bit more than the others. These are the n from a public
-    random one on, in a circle: that each coordinate is as likely as the others is all that matters. Below 1 bit the
-    others are not sent: the scale is that of all signs, the n are decoded D / n times as long.
+    [EDEN], and [DRIVE] at 1 bit, with three Hadamard rounds in place of one; theory 5. The levels Q are Lloyd-Max's for
+    N(0, 1), applied to sqrt(D) y / |y|; the scale is |y|^2 / <y, Q(y)>. Of D coordinates n = round(frac(bits) D) have
+    one bit more than the others. These are the n from a public random one on, cyclically: only the probability of each
+    coordinate matters. Below 1 bit the others are not sent: the scale is that of all signs, and the n are decoded D / n
+    times as long.
 
-    Payload: the scale as a float32, then D floor(bits) + n bits. Unbiased over the rotation (see ``DirectionCodec``),
-    with <x, estimate> = |x|^2 for every single rotation from 1 bit on. Variance (1 / e - 1) |x|^2, e the mean of E
-    Q(N)^2 over coordinates: (pi / 2) D / n - 1 below 1 bit, 0.571, 0.133, 0.0358, 0.0096 at 1, 2, 3 and 4 bits, for
-    large D.
+    Payload: the scale as a float32, then D floor(bits) + n bits.
+    Unbiased over the rotation (see ``RandomRotationCodec``), from 1 bit on with <x, estimate> = |x|^2 for every single
+    rotation. Variance (1 / e - 1) |x|^2, e the mean of E Q(N)^2 over coordinates: (pi / 2) D / n - 1 below 1 bit,
+    0.571, 0.133, 0.0358, 0.0096 at 1, 2, 3 and 4 bits, for large D.
+
+    Args:
+        bits: per coordinate, above 0 and at most 4; not necessarily an integer.
+
+    Raises:
+        SpecError: bits outside these bounds.
 
     >>> from gradwire.common.codecs import parse
     >>> parse("eden(2)", dim=65_536).nbits, round(parse("eden(0.25)", dim=65_536).variance(), 3)
@@ -69,29 +75,29 @@ class Eden(DirectionCodec[Rounded]):
     bits: float = 1.0
 
     name = "eden"
-    source = "EDEN (Vargaftik et al., ICML 2022)"
+    source = "[EDEN]"
     plan_templates = ("eden({share})",)
 
     def __post_init__(self) -> None:
         super().__post_init__()
         if not 0 < self.bits <= MAX_BITS:
             raise SpecError(
-                f"{self.name}: bits is {self.bits}, expected above 0, at most {MAX_BITS} a coordinate"
+                f"{self.name}: bits is {self.bits}, expected above 0, at most {MAX_BITS} per coordinate"
             )
 
     @property
     def _width(self) -> int:
-        """Bits of the coarser coordinates."""
+        """Bits per coarser coordinate."""
         return math.floor(self.bits)
 
     @property
     def _widths(self) -> tuple[int, int]:
-        """Bits of the finer coordinates and of the coarser."""
+        """Bits per finer coordinate, and per coarser one."""
         return math.ceil(self.bits), self._width
 
     @property
     def finer(self) -> int:
-        """n: how many coordinates have one bit more; at least one where the others have none."""
+        """The number n of coordinates with one bit more; at least 1 where the others have none."""
         count = round((self.bits - self._width) * self.size)
         return max(count, 1) if self._width == 0 else count
 
@@ -107,34 +113,34 @@ class Eden(DirectionCodec[Rounded]):
 
     # ---- encoding ------------------------------------------------------------------------------------------
 
-    def _choose(self, y: Array, vector: GradientVector, shared: int) -> Rounded:
+    def _round_rotated(self, y: Array, vector: GradientVector, shared: int) -> EdenSymbols:
         xp = namespace(y)
         y = xp.roll(y, -self._start(shared))
         unit = vector.sums.norm / math.sqrt(self.size)
-        finer = _round(y[: self.finer], self._widths[0], unit)
-        coarser = _round(y[self.finer :], max(1, self._width), unit)
+        finer = _round_to_levels(y[: self.finer], self._widths[0], unit)
+        coarser = _round_to_levels(y[self.finer :], max(1, self._width), unit)
         along = finer.along + coarser.along
         scale = vector.factor * (vector.sums.norm / along) * vector.sums.norm if along > 0 else 0.0
         kept = coarser.codes if self._width else coarser.codes[:0]
-        return Rounded(nearest_float32(scale), (finer.codes, kept))
+        return EdenSymbols(nearest_float32(scale), (finer.codes, kept))
 
-    def _pack(self, symbols: Rounded, out: BitWriter) -> None:
+    def _pack(self, symbols: EdenSymbols, out: BitWriter) -> None:
         out.write_float32(symbols.scale)
         for codes, width in zip(symbols.codes, self._widths, strict=True):
             out.write(codes, width)
 
     def _start(self, shared: int) -> int:
-        """The first of the finer coordinates: uniform, since the size is a power of two."""
+        """The first of the finer coordinates: uniform, because the size is a power of two."""
         return derived_seed(shared, "eden") % self.size
 
     # ---- decoding ------------------------------------------------------------------------------------------
 
-    def _unpack(self, bits: BitReader) -> Rounded:
+    def _unpack(self, bits: BitReader) -> EdenSymbols:
         scale = read_magnitude(bits, "the scale")
         finer = bits.read(self.finer, self._widths[0])
-        return Rounded(scale, (finer, bits.read(self.size - self.finer, self._width)))
+        return EdenSymbols(scale, (finer, bits.read(self.size - self.finer, self._width)))
 
-    def _rotated_estimate(self, symbols: Rounded, shared: int) -> F64:
+    def _rotated_estimate(self, symbols: EdenSymbols, shared: int) -> F64:
         scale = symbols.scale if self._width else symbols.scale * (self.size / self.finer)
         parts = [scale * _signed_levels(w)[c] for c, w in zip(symbols.codes, self._widths, strict=True)]
         y: F64 = np.roll(np.concatenate(parts), self._start(shared))
@@ -152,29 +158,29 @@ class Eden(DirectionCodec[Rounded]):
         )
 
 
-class _Part(NamedTuple):
+class _RoundedPart(NamedTuple):
     """Codes [n], and the inner product of the values with their levels."""
 
     codes: Array
     along: float
 
 
-def _round(y: Array, width: int, unit: float) -> _Part:
-    """Round values of mean square unit^2 to their nearest levels times unit, element by element."""
+def _round_to_levels(y: Array, width: int, unit: float) -> _RoundedPart:
+    """Round values [n] of mean square unit^2 to the nearest levels times unit, element by element."""
     xp = namespace(y)
     levels = np.array(LEVELS[width])
     magnitudes = xp.abs(y)
     codes = xp.zeros(y.shape, dtype=xp.int32, **({} if isinstance(y, np.ndarray) else {"device": y.device}))
     for middle in (levels[1:] + levels[:-1]) / 2:
-        # A float32, so that it means the same in either type; where that ends, nothing is above it.
+        # A float32, so that the comparison is the same in either type; at the largest, nothing is above it.
         codes += magnitudes > float(np.float32(min(middle * unit, FLOAT32_MAX)))
     along = signed_sum(magnitudes * like(levels, y)[xp.astype(codes, xp.int64)]) if y.shape[0] else 0.0
     codes += xp.astype(y < 0, xp.int32) * levels.size
-    return _Part(codes, along)
+    return _RoundedPart(codes, along)
 
 
 @cache
 def _signed_levels(width: int) -> NDArray[np.float64]:
-    """Code -> level."""
+    """The level of each code: float64 [2^width]."""
     positive = np.array(LEVELS[width])
     return np.concatenate([positive, -positive])

@@ -1,4 +1,4 @@
-"""The nearest vertices of a rotated gradient, one a block: most of what a few bits can say."""
+"""The nearest vertices of a rotated gradient, one per block."""
 
 from __future__ import annotations
 
@@ -12,37 +12,43 @@ from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64, I64, Array, like, namespace, to_host
 from gradwire.common.arrays.largest import largest_on_sphere
 from gradwire.common.codecs import Example, register
-from gradwire.common.codecs.forms.direction import DirectionCodec, nearest_float32
-from gradwire.common.codecs.forms.dithered import read_magnitude
+from gradwire.common.codecs.forms.random_rotation import RandomRotationCodec
+from gradwire.common.codecs.forms.scales import nearest_float32, read_magnitude
 from gradwire.common.codecs.vector import GradientVector
-from gradwire.common.errors import SpecError
 from gradwire.common.lossless.radix_code import decode_digits, encode_digits, radix_bits
 
 
-class Vertices(NamedTuple):
-    """``length``: the gradient's norm; ``shorter`` and ``longer``: int64 vertices of the blocks of m and of m + 1.
+class BlockVertices(NamedTuple):
+    """The gradient's norm, and int64 vertices of the blocks of m and of m + 1 coordinates.
 
     Vertex i of a block of m is its axis i, vertex m + i the opposite.
     """
 
-    length: float
+    norm: float
     shorter: I64
     longer: I64
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Nearest(DirectionCodec[Vertices]):
-    """Rotate, and send for each of ``blocks`` blocks which coordinate is largest in magnitude, and its sign.
+class Nearest(RandomRotationCodec[BlockVertices]):
+    """Rotate, and send for each of ``blocks`` blocks the index of the largest coordinate in magnitude, and its sign.
 
-    In a random basis the nearest vertex of a cross-polytope says far more than a random one: this closes the log d
-    that [V] section 8 leaves open (theory, section 5; Isik et al., NeurIPS 2023, RRSC, is its one-block relative).
-    The D rotated coordinates are cut into blocks of m = floor(D / blocks) or m + 1. Decoded: in each block the vertex
-    sent, times |x| E_m / sum of E^2 over blocks, where E_m is the mean of the largest of m |coordinates| of a random
-    unit vector in R^D.
+    In a random basis the nearest vertex of a cross-polytope carries far more information than a random one: this closes
+    the factor log d that [V] section 8 leaves open (theory 5; [RRSC] is its relative with one block). The D rotated
+    coordinates are cut into blocks of m = floor(D / blocks) or m + 1. Decoded: in each block the vertex sent, times |x|
+    E_m / sum of E^2 over blocks, where E_m is the mean of the largest of m |coordinates| of a random unit vector in
+    R^D.
 
-    Payload: |x| as a float32, then the vertices as one integer: ceil(sum of log2 2m over blocks) bits. Unbiased over
-    the rotation (see ``DirectionCodec``); variance (1 / sum of E^2 - 1) |x|^2 for every x, where d = D.
+    Payload: |x| as a float32, then the vertices as one integer: ceil(sum of log2 2m over blocks) bits.
+    Unbiased over the rotation (see ``RandomRotationCodec``); variance (1 / sum of E^2 - 1) |x|^2 for every x, where
+    d = D.
+
+    Args:
+        blocks: 1 to D.
+
+    Raises:
+        SpecError: blocks outside these bounds.
 
     >>> from gradwire.common.codecs import parse
     >>> nearest = parse("nearest(91)", dim=65_536)
@@ -53,23 +59,20 @@ class Nearest(DirectionCodec[Vertices]):
     blocks: int = 1
 
     name = "nearest"
-    source = "theory 5; against vqSGD 8; RRSC (Isik et al. 2023)"
+    source = "theory 5; [V] 8; [RRSC]"
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 1 <= self.blocks <= self.size:
-            raise SpecError(
-                f"{self.name}: blocks is {self.blocks}, expected 1 to {self.size} rotated coordinates"
-            )
+        self._check_range("blocks", 1, self.size, "rotated coordinates")
 
     @property
     def _block(self) -> int:
-        """m: coordinates of a shorter block."""
+        """The number m of coordinates of a shorter block."""
         return self.size // self.blocks
 
     @property
     def _longer(self) -> int:
-        """How many blocks have m + 1 coordinates: the last ones."""
+        """The number of blocks of m + 1 coordinates, which are the last ones."""
         return self.size % self.blocks
 
     @cached_property
@@ -82,7 +85,7 @@ class Nearest(DirectionCodec[Vertices]):
 
     @cached_property
     def _means(self) -> tuple[float, float]:
-        """E_m and E_{m + 1}."""
+        """The means E_m and E_{m + 1}; 0 for a size that no block has."""
         m = self._block
         longer = largest_on_sphere(1, m + 1, self.size) if self._longer else 0.0
         return largest_on_sphere(1, m, self.size), longer
@@ -97,21 +100,22 @@ class Nearest(DirectionCodec[Vertices]):
     def _relative_variance(self) -> float:
         return 1 / self._squares - 1
 
-    def _choose(self, y: Array, vector: GradientVector, shared: int) -> Vertices:
+    def _round_rotated(self, y: Array, vector: GradientVector, shared: int) -> BlockVertices:
         m, cut = self._block, (self.blocks - self._longer) * self._block
-        return Vertices(nearest_float32(vector.norm), _largest(y[:cut], m), _largest(y[cut:], m + 1))
+        shorter, longer = _nearest_vertices(y[:cut], m), _nearest_vertices(y[cut:], m + 1)
+        return BlockVertices(nearest_float32(vector.norm), shorter, longer)
 
-    def _pack(self, symbols: Vertices, out: BitWriter) -> None:
-        out.write_float32(symbols.length)
+    def _pack(self, symbols: BlockVertices, out: BitWriter) -> None:
+        out.write_float32(symbols.norm)
         out.write_int(encode_digits(symbols[1:], self._radices), radix_bits(self._radices))
 
-    def _unpack(self, bits: BitReader) -> Vertices:
-        length = read_magnitude(bits, "the norm")
-        return Vertices(length, *decode_digits(bits.read_int(radix_bits(self._radices)), self._radices))
+    def _unpack(self, bits: BitReader) -> BlockVertices:
+        norm = read_magnitude(bits, "the norm")
+        return BlockVertices(norm, *decode_digits(bits.read_int(radix_bits(self._radices)), self._radices))
 
-    def _rotated_estimate(self, symbols: Vertices, shared: int) -> F64:
+    def _rotated_estimate(self, symbols: BlockVertices, shared: int) -> F64:
         m, cut = self._block, (self.blocks - self._longer) * self._block
-        scale = symbols.length / self._squares
+        scale = symbols.norm / self._squares
         y = np.zeros(self.size)
         _place(y[:cut], symbols.shorter, m, scale * self._means[0])
         _place(y[cut:], symbols.longer, m + 1, scale * self._means[1])
@@ -127,7 +131,7 @@ class Nearest(DirectionCodec[Vertices]):
         )
 
 
-def _largest(y: Array, width: int) -> I64:
+def _nearest_vertices(y: Array, width: int) -> I64:
     """The vertex nearest to each row of ``width`` values: int64 [rows] on the host; the first axis among equals."""
     xp = namespace(y)
     rows = xp.reshape(y, (-1, width))
@@ -137,6 +141,6 @@ def _largest(y: Array, width: int) -> I64:
 
 
 def _place(y: F64, vertices: I64, width: int, value: float) -> None:
-    """Put ``value`` with the sign of its vertex into each row of ``width`` coordinates."""
+    """Write ``value`` with the sign of its vertex into each row of ``width`` coordinates."""
     axis = vertices % width
     y.reshape(-1, width)[np.arange(axis.size), axis] = np.where(vertices < width, value, -value)

@@ -1,4 +1,4 @@
-"""Private directions: which axis of a random basis is near the gradient, or any."""
+"""Private directions: an axis of a random basis that is near the gradient, or another one."""
 
 from __future__ import annotations
 
@@ -20,12 +20,11 @@ from gradwire.common.arrays.logarithms import exp_fraction
 from gradwire.common.arrays.rotation import Rotation
 from gradwire.common.arrays.sampling import draw_uniform
 from gradwire.common.codecs import Codec, Example, register
-from gradwire.common.codecs.baselines.top_k import largest
-from gradwire.common.codecs.forms.direction import random_rotation, rotated_size
-from gradwire.common.codecs.forms.gain import Bound
+from gradwire.common.codecs.forms.gain import BoundGain
+from gradwire.common.codecs.forms.random_rotation import random_rotation, rotated_size
+from gradwire.common.codecs.forms.selected import largest_coordinates
 from gradwire.common.codecs.forms.vertex import MAX_REPEATS
 from gradwire.common.codecs.vector import GradientVector
-from gradwire.common.codecs.wrappers.rotated import working_precision
 from gradwire.common.errors import PayloadError, SpecError
 from gradwire.common.privacy.mechanisms.base import MAX_EPSILON
 from gradwire.common.randomness import Coins, derived_seed
@@ -34,32 +33,34 @@ from gradwire.common.randomness import Coins, derived_seed
 @register
 @dataclass(frozen=True, kw_only=True)
 class PrivateTop(Codec[I64]):
-    """Rotate at random, in public; name one of the w signed axes nearest to the gradient, or another one (theory 6).
+    """Rotate by a public random rotation; report one of the w signed axes nearest to the gradient, or another one.
 
-    R is a rotation of R^D, D = 2^t >= 64, from the public seed of the worker and round. Of the 2n signed ones of its
-    first n axes, n = D by default, each of the w with the largest inner product with Rx is named with weight t =
-    e^epsilon, each other one with weight 1: private for every R, whatever x. Named is i; decoded R^T(±e_i) B / m, where
-    m = T_w (t - 1) / (w t + 2n - w) is the mean inner product with x / |x|, T_w that of the sum of the w largest of n
-    |coordinates| of a random unit vector in R^D. By default w is what makes m largest. PrivUnit (Bhowmick et al. 2018)
-    is the best there is at any epsilon; this is within a few per cent of it, for ceil(log2 2n) bits instead of 32 d.
-    With n = 1 it is one bit, the side of a random hyperplane. Relatives: RRSC (Isik et al. 2023).
+    R is a rotation of R^D, D = 2^t >= 64, from the public seed of the worker and round. Of the 2n signed axes ±e_i, i <
+    n, each of the w with the largest inner product with Rx is reported with weight t = e^epsilon, each other one with
+    weight 1. Decoded: R^T(±e_i) B / m, where m = T_w (t - 1) / (w t + 2n - w) is the mean inner product with x / |x|,
+    and T_w the mean of the sum of the w largest of n |coordinates| of a random unit vector in R^D (theory 6). A
+    gradient is clipped to the public l2 ``bound`` B; a shorter one counts as x B / |x| with probability (1 + |x| / B) /
+    2, else as its opposite, which has mean x.
 
-    A gradient is clipped to the public l2 ``bound`` B; a shorter one counts as x B / |x| with probability (1 + |x| / B)
-    / 2, else as its opposite, which has the right mean.
+    [PrivUnit] is optimal at every epsilon; this is within a few percent of it, for ceil(log2 2n) bits instead of 32 d.
+    With n = 1 it is the one-bit mechanism of [DJW], the side of a random hyperplane. [RRSC] is a relative.
+
+    Payload: ``repeats`` numbers of ceil(log2 2n) bits.
+    Unbiased over uniformly random rotations (on the rotations used see ``RandomRotationCodec``); for one public seed
+    the mean is not x. Variance (B^2 / m^2 - |x|^2) / repeats for every x, where d = D.
+    Epsilon holds for every R and x, whatever rounding does: rounding may change the set of favoured axes, but not their
+    weight. The weight is a 64-bit threshold, rounded so that a report has at most its part of epsilon, and at least
+    that minus (2^-31 - 2^-33).
 
     Args:
-        epsilon: of the whole payload, exactly; each of its ``repeats`` reports has an equal part of it.
-        w: signed axes that are favoured; by default the best number.
-        axes: n, of which one is named; by default all.
+        epsilon: of the whole payload, exactly; each of its reports has an equal part of it. At most 20 per report.
+        w: signed axes that are favoured, 1 to n; by default the number with the largest m.
+        axes: n, 1 to D; by default D.
         repeats: reports, each in a rotation of its own. More than one is better where epsilon is above about ln d.
+        bound: B.
 
-    Payload: ``repeats`` numbers of ceil(log2 2n) bits. Unbiased over uniformly random rotations: what three Hadamard
-    rounds (six below 1,024 coordinates) leave is at most 0.003 |x|, as measured, see ``DirectionCodec``; for one public
-    seed the mean is not x. Variance (B^2 / m^2 - |x|^2) / repeats for every x, where d = D.
-
-    Epsilon needs no real number to be right: rounding may change which axes are favoured, never with what weight. The
-    weight is a 64-bit threshold, rounded so that a report has at most its part of epsilon, and at least that less
-    2^-31 - 2^-33.
+    Raises:
+        SpecError: a parameter outside its bounds, or an epsilon that is too small for the threshold's resolution.
 
     >>> from gradwire.common.codecs import parse
     >>> top = parse("private_top(epsilon=4)", dim=1024)
@@ -74,32 +75,25 @@ class PrivateTop(Codec[I64]):
     bound: float = 1.0
 
     name = "private_top"
-    source = "theory 6; against PrivUnit (Bhowmick et al. 2018)"
+    source = "theory 6; [PrivUnit]; [DJW]; [RRSC]"
     shared_randomness = True
     unbiased_given_shared = False
     variance_given_shared = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        Bound(self.bound)  # says what is wrong with it
-        if not 1 <= self.repeats <= MAX_REPEATS:
-            raise SpecError(f"{self.name}: repeats is {self.repeats}, expected 1 to {MAX_REPEATS}")
+        BoundGain(self.bound)
+        self._check_range("repeats", 1, MAX_REPEATS)
         if not 0 < self.epsilon <= MAX_EPSILON * self.repeats:
             raise SpecError(
-                f"{self.name}: epsilon is {self.epsilon}, expected above 0 and at most {MAX_EPSILON:g} a report: "
+                f"{self.name}: epsilon is {self.epsilon}, expected above 0 and at most {MAX_EPSILON:g} per report: "
                 f"beyond that nothing is hidden"
             )
-        object.__setattr__(self, "axes", self.size if self.axes is None else self.axes)
-        if not 1 <= self._axes <= self.size:
-            raise SpecError(
-                f"{self.name}: axes is {self.axes}, expected 1 to {self.size} rotated coordinates"
-            )
-        object.__setattr__(self, "w", best_count(float(self._odds), self._axes) if self.w is None else self.w)
-        if not 1 <= self._favoured <= self._axes:
-            raise SpecError(
-                f"{self.name}: w is {self.w}, expected 1 to {self._axes}: one of each axis and its opposite"
-            )
-        if not self._near.is_fine:
+        self._settle(axes=self.size if self.axes is None else self.axes)
+        self._check_range("axes", 1, self.size, "rotated coordinates")
+        self._settle(w=best_count(float(self._odds), self._axes) if self.w is None else self.w)
+        self._check_range("w", 1, self._axes, "signed axes, one of each axis and its opposite")
+        if not self._is_favoured.is_fine:
             raise SpecError(
                 f"{self.name}: epsilon is {self.epsilon}, too small for w={self.w} of {2 * self._axes} axes"
             )
@@ -121,48 +115,49 @@ class PrivateTop(Codec[I64]):
 
     @cached_property
     def _odds(self) -> Fraction:
-        """The weight t, a little below e^epsilon."""
+        """The weight t, slightly below e^epsilon."""
         each = self.epsilon / self.repeats
         return exp_fraction(each - ROUNDING * min(1.0, each))
 
     @cached_property
-    def _near(self) -> Threshold:
-        """The coin that says whether a favoured axis is named."""
+    def _is_favoured(self) -> Threshold:
+        """The coin that decides whether a favoured axis is reported."""
         weight = self._favoured * self._odds
         return Threshold.below(weight / (weight + 2 * self._axes - self._favoured))
 
     @property
     def width(self) -> int:
-        """Bits of a report."""
+        """Bits per report."""
         return (2 * self._axes - 1).bit_length()
 
     @property
     def nbits(self) -> int:
         return self.repeats * self.width
 
-    # ---- what a report says of the gradient ------------------------------------------------------------------
+    # ---- moments of a report -------------------------------------------------------------------------------
 
     @cached_property
     def _mean(self) -> float:
-        """M: how far a named axis points along the gradient, on average."""
+        """The mean m of the inner product of a reported axis with x / |x|."""
         w, n = self._favoured, self._axes
         sum_ = largest_on_sphere(w, n, self.size)
-        return sum_ * (self._near.probability / w - self._near.complement / (2 * n - w))
+        return sum_ * (self._is_favoured.probability / w - self._is_favoured.complement / (2 * n - w))
 
     @cached_property
-    def _square(self) -> float:
-        """The mean square of that."""
+    def _mean_square(self) -> float:
+        """The mean square of that inner product."""
         w, n = self._favoured, self._axes
-        near = largest_squares_on_sphere(w, n, self.size)
-        far = 2 * n / self.size - near
-        return near * self._near.probability / w + far * self._near.complement / (2 * n - w)
+        favoured = largest_squares_on_sphere(w, n, self.size)
+        others = 2 * n / self.size - favoured
+        coin = self._is_favoured
+        return favoured * coin.probability / w + others * coin.complement / (2 * n - w)
 
     def variance(self, norm: float = 1.0) -> float:
-        """Of every x with that norm: of a report's unit vector, the part along x and its share of the part across."""
-        kept = min(norm, self.bound)
-        inside = self._square + (1 - self._square) * (self.dim - 1) / (self.size - 1)
-        noise = (self.bound / self._mean) ** 2 * inside - kept**2
-        return noise / self.repeats + (norm - kept) ** 2
+        """The same for every x with that norm: the part of a report along x, and its share of the part across."""
+        clipped = min(norm, self.bound)
+        inside = self._mean_square + (1 - self._mean_square) * (self.dim - 1) / (self.size - 1)
+        noise = (self.bound / self._mean) ** 2 * inside - clipped**2
+        return noise / self.repeats + (norm - clipped) ** 2
 
     def variance_at(self, x: NDArray[np.floating]) -> float:
         return self.variance(float(np.linalg.norm(x.astype(np.float64))))
@@ -172,30 +167,30 @@ class PrivateTop(Codec[I64]):
     def _rotation(self, shared: int, report: int) -> Rotation:
         return random_rotation(self.size, derived_seed(shared, "report", report) if report else shared)
 
-    def _nearest(self, y: Array) -> I64:
+    def _nearest_axes(self, y: Array) -> I64:
         """The w signed axes with the largest inner products with y [D], increasing; i for +e_i, n + i for -e_i."""
         y = y[: self._axes]
-        axes = largest(y, self._favoured)
+        axes = largest_coordinates(y, self._favoured)
         return np.sort(axes + self._axes * to_host(y[like(axes, y)] < 0))
 
     def _opposite(self, vertices: I64) -> I64:
         return np.sort((vertices + self._axes) % (2 * self._axes))
 
-    def _agrees(self, vector: GradientVector) -> float:
-        """How likely the gradient counts as itself and not as its opposite."""
+    def _probability_of_itself(self, vector: GradientVector) -> float:
+        """The probability that the gradient counts as itself and not as its opposite."""
         return min(1.0, 0.5 + 0.5 * vector.with_exact_sums().norm / self.bound)
 
     def _quantize(self, vector: GradientVector, coins: Coins, shared: int) -> I64:
-        values, agrees = working_precision(vector), self._agrees(vector)
+        values, as_itself = vector.working_values, self._probability_of_itself(vector)
         reports = np.empty(self.repeats, np.int64)
         for k in range(self.repeats):
-            nearest = self._nearest(self._rotation(shared, k).apply(values))
-            itself = bool(coins.uniforms(1)[0] < agrees)
-            reports[k] = self._named(nearest if itself else self._opposite(nearest), coins)
+            nearest = self._nearest_axes(self._rotation(shared, k).apply(values))
+            itself = bool(coins.uniforms(1)[0] < as_itself)
+            reports[k] = self._report(nearest if itself else self._opposite(nearest), coins)
         return reports
 
-    def _named(self, favoured: I64, coins: Coins) -> int:
-        if self._near.flip(1, coins)[0]:
+    def _report(self, favoured: I64, coins: Coins) -> int:
+        if self._is_favoured.flip(1, coins)[0]:
             return int(favoured[draw_uniform(favoured.size, 1, coins)[0]])
         other = int(draw_uniform(2 * self._axes - favoured.size, 1, coins)[0])
         return other + int(np.searchsorted(favoured - np.arange(favoured.size), other, side="right"))
@@ -206,12 +201,12 @@ class PrivateTop(Codec[I64]):
             yield np.array(reports), math.prod(law[i] for law, i in zip(laws, reports, strict=True))
 
     def _law_of_report(self, vector: GradientVector, shared: int, report: int) -> NDArray[np.float64]:
-        nearest = self._nearest(self._rotation(shared, report).apply(working_precision(vector)))
-        agrees, w, n = self._agrees(vector), self._favoured, self._axes
+        nearest = self._nearest_axes(self._rotation(shared, report).apply(vector.working_values))
+        as_itself, w, n = self._probability_of_itself(vector), self._favoured, self._axes
         total = np.zeros(2 * n)
-        for favoured, probability in ((nearest, agrees), (self._opposite(nearest), 1 - agrees)):
-            law = np.full(2 * n, self._near.complement / (2 * n - w))
-            law[favoured] = self._near.probability / w
+        for favoured, probability in ((nearest, as_itself), (self._opposite(nearest), 1 - as_itself)):
+            law = np.full(2 * n, self._is_favoured.complement / (2 * n - w))
+            law[favoured] = self._is_favoured.probability / w
             total += probability * law
         return total
 

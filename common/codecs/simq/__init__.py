@@ -1,1 +1,1 @@
-"""Quantizers of "Limits on Gradient Compression" (Mayekar, Tyagi 2020) and its companion RATQ."""
+"""Quantizers of [S], "Limits on Gradient Compression", and of its companion [R], RATQ."""

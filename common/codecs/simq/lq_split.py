@@ -1,4 +1,4 @@
-"""The split quantizer of SimQ's paper for gradients in an l_q ball, q above 2: a few large coordinates apart."""
+"""The split quantizer of [S] for gradients in an l_q ball, q above 2: large coordinates apart from the others."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from numpy.typing import NDArray
 
 from gradwire.common.arrays.bits import BitReader, BitWriter, pack
 from gradwire.common.arrays.compat import F64, I64, Array, namespace
-from gradwire.common.arrays.rounding import slabs, uniforms_like
+from gradwire.common.arrays.rounding import slabs
 from gradwire.common.codecs import Example, register
-from gradwire.common.codecs.forms.adaptive_levels import Adaptive
-from gradwire.common.codecs.forms.gain import Length
+from gradwire.common.codecs.forms.adaptive_levels import AdaptiveSymbols
+from gradwire.common.codecs.forms.gain import NormEstimate
 from gradwire.common.codecs.forms.levels import UniformLevels
 from gradwire.common.codecs.forms.shape import ShapeCodec
 from gradwire.common.codecs.simq.ratq import Ratq
@@ -28,33 +28,37 @@ from gradwire.common.randomness import Coins
 from gradwire.common.spec import Spec
 
 
-class Split(NamedTuple):
-    """Symbols: which coordinates are large (increasing), the levels of the others, and RATQ's symbols of the large."""
+class SplitSymbols(NamedTuple):
+    """The positions of the large coordinates, increasing; the levels of the small ones; RATQ's symbols of the large."""
 
     positions: I64
     small: Array
-    large: Adaptive | None
+    large: AdaptiveSymbols | None
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class LqSplit(ShapeCodec[Split]):
-    """Coordinates up to a threshold c by CUQ on [-c, c], the few beyond it by their positions and RATQ.
+class LqSplit(ShapeCodec[SplitSymbols]):
+    """Coordinates up to a threshold c by CUQ on [-c, c], those beyond it by their positions and RATQ.
 
     [S] section 5, equations 6 to 8, for p in [1, 2) and gradients in the l_q ball, 1/p + 1/q = 1; constants of theory
     2.4, with B the gain (the l_q norm as a float32, or a public bound): Delta_2 = max(1, ceil log2(1 + ln*(d / 3))),
-    Delta_1 = ceil log2(2 + sqrt(18 + 6 ln Delta_2) d^(1/2 - 1/q)), c = B (Delta_1 / d)^(1/q), fewer than d / Delta_1
-    coordinates beyond c, so at most d' = ceil(d / Delta_1) - 1 (erratum S4), none for q = inf. Small ones have log2(k +
-    1) = ceil log2(2 sqrt(2) Delta_1^(1/q) + 2) bits, large ones Delta_1, and B' = B d'^(1/2 - 1/q) bounds the l2 norm
-    of these.
+    Delta_1 = ceil log2(2 + sqrt(18 + 6 ln Delta_2) d^(1/2 - 1/q)), c = B (Delta_1 / d)^(1/q). Fewer than d / Delta_1
+    coordinates are beyond c, so at most d' = ceil(d / Delta_1) - 1 (erratum S4), none for q = inf. Small ones have
+    log2(k + 1) = ceil log2(2 sqrt(2) Delta_1^(1/q) + 2) bits, large ones Delta_1, and B' = B d'^(1/2 - 1/q) bounds the
+    l2 norm of the large part.
+
+    Payload: the gain, the positions, the small symbols, then RATQ's for d' coordinates.
+    Unbiased for every rotation; E|Q|_q^2 <= 12 B^2 ([S] Lemmas 5.1 and 5.2; errata S2 and S3). ``variance`` is an upper
+    bound in l2, averaged over the rotation.
 
     Args:
         p: 1 to below 2.
-        positions: ``mask``, d bits, as in the paper; or ``set`` or ``elias_fano``: always d' positions, in ceil log2
-            C(d, d') bits or in a tenth more, and no small symbols there; that saves near to one bit a coordinate.
+        positions: ``mask``, d bits, as in [S]; or ``set`` or ``elias_fano``: always d' positions, in ceil log2 C(d, d')
+            bits or a tenth more, and no small symbols there, which saves almost one bit per coordinate.
 
-    Payload: the gain, the positions, the small symbols, then RATQ's for d' coordinates. Unbiased for every rotation;
-        E|Q|_q^2 <= 12 B^2 (Lemmas 5.1 and 5.2; S2, S3). ``variance`` is that of l2, at most, over the rotation.
+    Raises:
+        SpecError: p outside these bounds, or an unknown code of positions.
 
     >>> from gradwire.common.codecs import parse
     >>> parse("lq_split(p=1.0)", dim=1000).nbits, parse("lq_split(p=1.5)", dim=1000).nbits
@@ -66,7 +70,7 @@ class LqSplit(ShapeCodec[Split]):
     gain: Spec = Spec("exact")
 
     name = "lq_split"
-    source = "SimQ 5, eq. 6-8 (S2, S3, S4)"
+    source = "[S] 5, eq 6 to 8 (S2, S3, S4)"
     variance_is_bound = True
 
     def __post_init__(self) -> None:
@@ -76,71 +80,84 @@ class LqSplit(ShapeCodec[Split]):
                 f"{self.name}: p is {self.p}, expected 1 to below 2 (from 2 on, [S] uses simq_plus)"
             )
         position_code(self.positions)
-        object.__setattr__(self, "shared_randomness", self.most > 0)
-        object.__setattr__(self, "variance_given_shared", self.most == 0)
+        self._settle(shared_randomness=self.max_large > 0, variance_given_shared=self.max_large == 0)
 
     @cached_property
     def _constants(self) -> SplitConstants:
         return SplitConstants(self.dim, self.p)
 
     @property
-    def most(self) -> int:
-        """d': how many coordinates may be large."""
-        return self._constants.most
+    def max_large(self) -> int:
+        """The largest number of large coordinates, d'."""
+        return self._constants.max_large
 
     @cached_property
     def _small(self) -> UniformLevels:
         return UniformLevels((1 << self._constants.small_bits) - 1)
 
     @cached_property
-    def _code(self) -> PositionCode:
-        return position_code(self.positions)(self.dim, self.most)
+    def _positions(self) -> PositionCode:
+        return position_code(self.positions)(self.dim, self.max_large)
 
     @cached_property
     def _large(self) -> Ratq:
-        return Ratq(dim=self.most, levels=(1 << self._constants.large_bits) - 1, gain=Spec("bound", (1.0,)))
+        levels = (1 << self._constants.large_bits) - 1
+        return Ratq(dim=self.max_large, levels=levels, gain=Spec("bound", (1.0,)))
 
     # ---- sizes and errors ----------------------------------------------------------------------------------
 
     @cached_property
     def _small_count(self) -> int:
-        return self.dim - self.most if self._code.exactly else self.dim
+        """The number of small symbols."""
+        return self.dim - self.max_large if self._positions.exactly else self.dim
 
     @cached_property
     def shape_nbits(self) -> int:
-        apart = self._code.nbits + self._large.shape_nbits if self.most else 0
-        return apart + self._small_count * self._small.width
+        large = self._positions.nbits + self._large.shape_nbits if self.max_large else 0
+        return large + self._small_count * self._small.width
 
     def variance(self, norm: float = 1.0) -> float:
         step = self._constants.threshold * self._small.step
-        large = self._constants.large_norm**2 * self._large.variance(0.0) if self.most else 0.0
+        large = self._constants.large_norm**2 * self._large.variance(0.0) if self.max_large else 0.0
 
-        def error(gain: float, scale: float) -> float:
+        def noise(gain: float, scale: float) -> float:
             flat = self.dim * (gain * step) ** 2 / 4
             small = min(flat, gain * step * math.sqrt(self.dim) * scale * norm)
-            return small + gain**2 * large + ((1 - scale) * norm) ** 2
+            return small + gain**2 * large
 
-        return self._gain.largest(norm * self.dim ** (1 / self._constants.q - 0.5), norm, error)
+        return self._gain.largest_error(norm * self.dim ** (1 / self._constants.q - 0.5), norm, norm, noise)
 
     def variance_at(self, x: NDArray[np.floating]) -> float:
-        if self.most:
+        if self.max_large:
             raise NotImplementedError(f"{self.name}: the variance of a vector depends on the rotation")
         v, c = x.astype(np.float64), self._constants.threshold
 
-        def error(gain: float, scale: float) -> float:
-            noise = (gain * c) ** 2 * float(self._small.noise(v * (scale / gain / c)).sum()) if gain else 0.0
-            return noise + (1 - scale) ** 2 * float(v @ v)
+        def noise(gain: float, scale: float) -> float:
+            if not gain:
+                return 0.0
+            return (gain * c) ** 2 * float(self._small.variances(v * (scale / gain / c)).sum())
 
-        return self._gain.average(float(np.abs(v).max()), error)
+        return self._gain.error(float(np.abs(v).max()), float(np.linalg.norm(v)), noise)
 
-    # ---- hooks ---------------------------------------------------------------------------------------------
+    # ---- encoding ------------------------------------------------------------------------------------------
 
-    def _length(self, vector: GradientVector) -> Length:
+    def _norm_estimate(self, vector: GradientVector) -> NormEstimate:
         norm = vector.linf if math.isinf(self._constants.q) else vector.lq(self._constants.q) * (1 + 1e-12)
-        return Length(norm, norm)
+        return NormEstimate(norm, norm)
+
+    def _draw_shape(self, unit: GradientVector, coins: Coins, shared: int) -> SplitSymbols:
+        xp, x = namespace(unit.values), unit.values
+        factor = unit.factor / self._constants.threshold
+        if not self.max_large:
+            return SplitSymbols(np.zeros(0, np.int64), self._small.draw_scaled(x, factor, coins), None)
+        is_large = self._is_large(unit)
+        rest = x[~is_large] if self._positions.exactly else xp.where(is_large, xp.zeros_like(x), x)
+        small = self._small.draw_scaled(rest, factor, coins)
+        large = self._large._draw_shape(self._large_part(unit, is_large), coins, shared)
+        return SplitSymbols(_nonzero_on_host(is_large), small, large)
 
     def _is_large(self, unit: GradientVector) -> Array:
-        """Which coordinates are sent as large ones: bool [dim], on the gradient's device."""
+        """The coordinates that are sent as large ones: bool [dim], on the gradient's device."""
         xp, x = namespace(unit.values), unit.values
         beyond = [
             xp.abs(xp.astype(x[part], xp.float64)) * unit.factor > self._constants.threshold
@@ -148,74 +165,60 @@ class LqSplit(ShapeCodec[Split]):
         ]
         large = xp.concat(beyond)
         positions = xp.nonzero(large)[0]
-        large[positions[self.most :]] = False  # rounding of the norm may let one pass too many
-        missing = self.most - positions.shape[0]
-        if self._code.exactly and missing > 0:
+        # Rounding of the norm may let one more coordinate pass than there can be.
+        large[positions[self.max_large :]] = False
+        missing = self.max_large - positions.shape[0]
+        if self._positions.exactly and missing > 0:
             large[xp.nonzero(~large)[0][:missing]] = True
         return large
 
-    def _draw(self, unit: GradientVector, coins: Coins, shared: int) -> Split:
-        xp, x = namespace(unit.values), unit.values
-        if not self.most:
-            return Split(np.zeros(0, np.int64), self._draw_small(x, unit.factor, coins), None)
-        is_large = self._is_large(unit)
-        rest = x[~is_large] if self._code.exactly else xp.where(is_large, xp.zeros_like(x), x)
-        small = self._draw_small(rest, unit.factor, coins)
-        large = self._large._draw(self._large_part(unit, is_large), coins, shared)
-        return Split(_positions(is_large), small, large)
-
-    def _draw_small(self, x: Array, factor: float, coins: Coins) -> Array:
-        xp, drawn = namespace(x), []
-        for part in slabs(x.shape[0]):
-            z = xp.astype(x[part], xp.float64) * (factor / self._constants.threshold)
-            drawn.append(self._small.draw(z, uniforms_like(coins, z.shape[0], z)))
-        return xp.concat(drawn)
-
     def _large_part(self, unit: GradientVector, is_large: Array) -> GradientVector:
-        """The large coordinates in order, then zeros: a vector of the l2 unit ball [most]."""
+        """The large coordinates in order, then zeros: a vector [max_large] of the l2 unit ball."""
         xp = namespace(unit.values)
         found = unit.values[is_large]
-        padded = xp.concat([found, xp.zeros_like(unit.values[: self.most - found.shape[0]])])
-        return GradientVector.of(padded, self.most).scaled(unit.factor / self._constants.large_norm)
+        padded = xp.concat([found, xp.zeros_like(unit.values[: self.max_large - found.shape[0]])])
+        return GradientVector.of(padded, self.max_large).scaled(unit.factor / self._constants.large_norm)
 
-    def _laws(self, unit: GradientVector, shared: int) -> Iterator[tuple[Split, float]]:
-        z = GradientVector.of(unit.exact, self.dim)
-        if not self.most:
-            yield from ((Split(np.zeros(0, np.int64), s, None), p) for s, p in self._small.law(z.values))
+    def _shape_law(self, unit: GradientVector, shared: int) -> Iterator[tuple[SplitSymbols, float]]:
+        z = GradientVector.of(unit.on_host, self.dim)
+        if not self.max_large:
+            none = np.zeros(0, np.int64)
+            yield from ((SplitSymbols(none, small, None), p) for small, p in self._small.law(z.values))
             return
         is_large = self._is_large(z)
-        rest = z.values[~is_large] if self._code.exactly else np.where(is_large, 0.0, z.values)
-        for large, p in self._large._laws(self._large_part(z, is_large), shared):
+        rest = z.values[~is_large] if self._positions.exactly else np.where(is_large, 0.0, z.values)
+        for large, p in self._large._shape_law(self._large_part(z, is_large), shared):
             for small, share in self._small.law(rest / self._constants.threshold):
-                yield Split(_positions(is_large), small, large), p * share
+                yield SplitSymbols(_nonzero_on_host(is_large), small, large), p * share
 
-    def _write(self, shape: Split, out: BitWriter) -> None:
+    def _write_shape(self, shape: SplitSymbols, out: BitWriter) -> None:
         if shape.large is not None:
-            self._code.write(shape.positions, out)
+            self._positions.write(shape.positions, out)
         self._small.write(shape.small, out)
         if shape.large is not None:
-            self._large._write(shape.large, out)
+            self._large._write_shape(shape.large, out)
 
-    def _read(self, bits: BitReader) -> Split:
-        if not self.most:
-            return Split(np.zeros(0, np.int64), self._small.read(bits, self.dim), None)
-        positions = self._code.read(bits)
+    # ---- decoding ------------------------------------------------------------------------------------------
+
+    def _read_shape(self, bits: BitReader) -> SplitSymbols:
+        if not self.max_large:
+            return SplitSymbols(np.zeros(0, np.int64), self._small.read(bits, self.dim), None)
+        positions = self._positions.read(bits)
         small = self._small.read(bits, self._small_count)
-        if not self._code.exactly and (small[positions] != self._small.count // 2).any():
+        if not self._positions.exactly and (small[positions] != self._small.count // 2).any():
             raise PayloadError(
                 "a large coordinate has a small part too, expected none: the payload is corrupt"
             )
-        return Split(positions, small, self._large._read(bits))
+        return SplitSymbols(positions, small, self._large._read_shape(bits))
 
-    def _vector(self, shape: Split, gain: float, shared: int) -> F64:
+    def _decode_shape(self, shape: SplitSymbols, gain: float, shared: int) -> F64:
         small = self._small.values(shape.small)
         small *= gain * self._constants.threshold
         if shape.large is None:
             return small
-        large = self._large._vector(shape.large, gain * self._constants.large_norm, shared)[
-            : shape.positions.size
-        ]
-        if not self._code.exactly:
+        large = self._large._decode_shape(shape.large, gain * self._constants.large_norm, shared)
+        large = large[: shape.positions.size]
+        if not self._positions.exactly:
             small[shape.positions] = large
             return small
         vector = np.empty(self.dim)
@@ -236,6 +239,6 @@ class LqSplit(ShapeCodec[Split]):
         )
 
 
-def _positions(is_large: Array) -> I64:
-    """Where a mask is true, on the host; what crosses is a bit a coordinate."""
-    return np.flatnonzero(np.unpackbits(pack(is_large, 1), count=is_large.shape[0], bitorder="little"))
+def _nonzero_on_host(mask: Array) -> I64:
+    """The indices at which a mask is true, on the host; one bit per coordinate is copied from the device."""
+    return np.flatnonzero(np.unpackbits(pack(mask, 1), count=mask.shape[0], bitorder="little"))

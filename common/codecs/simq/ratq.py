@@ -17,12 +17,12 @@ from gradwire.common.arrays.random_subset import random_subset
 from gradwire.common.arrays.rotation import Rotation
 from gradwire.common.arrays.tetration import range_bits
 from gradwire.common.codecs import Example, register
-from gradwire.common.codecs.forms.adaptive_levels import Adaptive, AdaptiveLevels
-from gradwire.common.codecs.forms.gain import Length
-from gradwire.common.codecs.forms.levels import UniformLevels
+from gradwire.common.codecs.forms.adaptive_levels import AdaptiveLevels, AdaptiveSymbols
+from gradwire.common.codecs.forms.gain import NormEstimate
+from gradwire.common.codecs.forms.levels import MAX_LEVELS, ODD, UniformLevels
+from gradwire.common.codecs.forms.random_rotation import MAX_ROUNDS
 from gradwire.common.codecs.forms.shape import ShapeCodec
 from gradwire.common.codecs.vector import GradientVector
-from gradwire.common.codecs.wrappers.rotated import MAX_ROUNDS, working_precision
 from gradwire.common.errors import SpecError
 from gradwire.common.randomness import Coins
 from gradwire.common.spec import Spec
@@ -30,27 +30,30 @@ from gradwire.common.spec import Spec
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Ratq(ShapeCodec[Adaptive]):
-    """Rotate; give each group of coordinates the least of a few ranges that holds it; round to uniform levels of that.
+class Ratq(ShapeCodec[AdaptiveSymbols]):
+    """Rotate, choose for each group of coordinates the least of a few ranges that holds it, round to uniform levels.
 
-    [S] equation 8 and Lemma 5.2 after [R]; the parameters are those of theory 2.3, where what [S] leaves open (erratum
-    S4) is settled: coordinates are padded to D = 2^t and rotated by ``rounds`` rounds of public random signs and a
-    Hadamard transform, groups of ``group`` have ranges M_i^2 = B^2 (3 e^{*i} + 2 ln group) / D capped at B, named by
-    log2 h = ceil log2(1 + ln*(D / 3)) bits, and B is the gain: the l2 norm as a float32, or a public bound.
+    [S] equation 8 and Lemma 5.2 after [R], with the parameters of theory 2.3 where [S] leaves them open (erratum S4):
+    coordinates are padded to D = 2^t and rotated by ``rounds`` rounds of public random signs and a Hadamard transform;
+    groups of ``group`` have ranges M_i^2 = B^2 (3 e^{*i} + 2 ln group) / D capped at B, numbered in log2 h =
+    ceil log2(1 + ln*(D / 3)) bits; B is the gain, the l2 norm as a float32 or a public bound.
+
+    Payload: the gain, ceil(count / group) log2 h bits of ranges, count * b bits of levels.
+    Unbiased for every rotation (and on average over the subset, where there is one), because the last range holds the
+    ball. Variance, averaged over the rotation, at most B^2 (9 + 3 ln group) / (levels - 1)^2 (proof in theory 2.3),
+    times dim / D for one round, because every row of the rotation spreads noise evenly over the padding too. With a
+    subset, D / count times that, and (D / count - 1) |x|^2 more.
 
     Args:
-        levels: 2^b - 1 for b bits; 0 is the papers' b = ceil log2(2 + sqrt(9 + 3 ln group)), that is 3 bits.
-        group: coordinates that share a range; 0 is the papers': max(1, log2 h), and 1 where not all are sent.
+        levels: 2^b - 1 for b bits; 0 is [R]'s b = ceil log2(2 + sqrt(9 + 3 ln group)), that is 3 bits.
+        group: coordinates that share a range; 0 is [R]'s max(1, log2 h), and 1 where not all coordinates are sent.
         rounds: of the rotation; one is enough, because the codec is unbiased for every rotation.
-        count: how many rotated coordinates are sent; none: all. Those are a public random subset, decoded D / count
-            times as long ([R]'s RCS, for fewer bits than coordinates).
+        count: rotated coordinates that are sent, by default all; they are a public random subset, decoded D / count
+            times as long (RCS of [R], for fewer bits than coordinates).
         budget: in place of ``count``, the largest payload in bits.
 
-    Payload: the gain, ceil(count / group) log2 h bits of ranges, count * b bits of levels. Unbiased for every rotation
-        (and averaged over the subset, where there is one): the last range holds the ball, nothing overflows. Variance,
-        averaged over the rotation: at most B^2 (9 + 3 ln group) / (levels - 1)^2 (a proof is in theory 2.3), times
-        dim / D for one round, because every row of it spreads noise evenly over padding too; with a subset, D / count
-        times that and (D / count - 1) |x|^2 more.
+    Raises:
+        SpecError: a parameter outside its bounds, both a count and a budget, or a budget below one coordinate.
 
     >>> from gradwire.common.codecs import parse
     >>> parse("ratq", dim=65_536).nbits, parse("ratq(budget=1000)", dim=65_536).nbits
@@ -65,39 +68,32 @@ class Ratq(ShapeCodec[Adaptive]):
     gain: Spec = Spec("exact")
 
     name = "ratq"
-    source = "SimQ 5, eq. 8 (RATQ; S4)"
+    source = "[S] 5, eq 8 (S4); [R]"
     plan_templates = ("ratq(count={n})", "ratq(levels={n})")
     shared_randomness = True
     variance_is_bound = True
-    variance_given_shared = False  # some rotations are worse than the average
+    # Some rotations are worse than the average.
+    variance_given_shared = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if not 1 <= self.rounds <= MAX_ROUNDS:
-            raise SpecError(f"{self.name}: rounds is {self.rounds}, expected 1 to {MAX_ROUNDS}")
+        self._check_range("rounds", 1, MAX_ROUNDS)
         if self.budget is not None:
-            self._spend(self.budget)
-        if not 1 <= self.kept <= self.size:
-            raise SpecError(
-                f"{self.name}: count is {self.count}, expected 1 to {self.size} rotated coordinates"
-            )
-        self._set(count=None if self.kept == self.size else self.kept)
-        self._set(group=self.group or (self._whole_group if self.count is None else 1))
-        if not 1 <= self.group <= self.size:
-            raise SpecError(f"{self.name}: group is {self.group}, expected 1 to {self.size} coordinates")
-        self._set(levels=self.levels or _levels_for(self.group))
-        object.__setattr__(self, "unbiased_given_shared", self.count is None)
-        UniformLevels.of(self.levels, f"{self.name}: levels")
+            self._apply_budget(self.budget)
+        if self.count is not None:
+            self._check_range("count", 1, self.size, "rotated coordinates")
+            self._settle(count=None if self.count == self.size else self.count)
+        self._settle(group=self.group or (self._default_group if self.count is None else 1))
+        self._check_range("group", 1, self.size, "coordinates")
+        self._settle(levels=self.levels or _default_levels(self.group))
+        self._check_range("levels", 2, MAX_LEVELS, ODD)
+        self._settle(unbiased_given_shared=self.count is None)
 
-    def _set(self, **values: int | None) -> None:
-        for name, value in values.items():
-            object.__setattr__(self, name, value)
-
-    def _spend(self, budget: int) -> None:
-        """Set ``count`` to what the budget pays for: all coordinates if it can, else as many as it can."""
+    def _apply_budget(self, budget: int) -> None:
+        """Replace ``budget`` by a ``count``: all coordinates if they fit, else as many as do."""
         if self.count is not None:
             raise SpecError(f"{self.name}: count and budget are given, expected one of them")
-        everything = self._quantizer_of(self.size, self.group or self._whole_group)
+        everything = self._quantizer_of(self.size, self.group or self._default_group)
         group = self.group or 1
         part = self._quantizer_of(1, group)
         left = budget - self._gain.nbits
@@ -105,7 +101,7 @@ class Ratq(ShapeCodec[Adaptive]):
         count = groups * group + max(0, rest - part.range_bits) // part.uniform.width
         if count < 1:
             raise SpecError(f"{self.name}: {budget} bits pay for no coordinate, expected more")
-        self._set(budget=None, count=None if everything.nbits <= left else count)
+        self._settle(budget=None, count=None if everything.nbits <= left else count)
 
     # ---- sizes ---------------------------------------------------------------------------------------------
 
@@ -115,8 +111,8 @@ class Ratq(ShapeCodec[Adaptive]):
         return next_power_of_two(self.dim)
 
     @property
-    def kept(self) -> int:
-        """How many rotated coordinates are sent."""
+    def sent_count(self) -> int:
+        """The number of rotated coordinates that are sent."""
         return self.size if self.count is None else self.count
 
     @property
@@ -124,78 +120,82 @@ class Ratq(ShapeCodec[Adaptive]):
         return self._quantizer.nbits
 
     @property
-    def _whole_group(self) -> int:
+    def _default_group(self) -> int:
         return max(1, range_bits(self.size))
 
     @cached_property
     def _quantizer(self) -> AdaptiveLevels:
-        return self._quantizer_of(self.kept, self.group)
+        return self._quantizer_of(self.sent_count, self.group)
 
     def _quantizer_of(self, count: int, group: int) -> AdaptiveLevels:
-        return AdaptiveLevels(self.size, count, group, UniformLevels(self.levels or _levels_for(group)))
+        levels = UniformLevels(self.levels or _default_levels(group))
+        return AdaptiveLevels(self.size, count, group, levels)
 
     # ---- variance ------------------------------------------------------------------------------------------
 
     def variance(self, norm: float = 1.0) -> float:
-        return self._gain.largest(
-            norm, norm, lambda gain, scale: self._noise(gain, scale * norm) + ((1 - scale) * norm) ** 2
-        )
+        return self._gain.largest_error(norm, norm, norm, lambda gain, scale: self._noise(gain, scale * norm))
 
     def _noise(self, gain: float, norm: float) -> float:
-        thinned = self.size / self.kept
-        # By the proof, and no more than if every range were the last.
+        stretch = self.size / self.sent_count
+        # By the proof, and not above what it would be with the last range everywhere.
         squares = min(9 + 3 * math.log(self.group), self.size)
-        rounding = self._row_noise * squares / (self.levels - 1) ** 2
-        return thinned * rounding * gain**2 + (thinned - 1) * norm**2
+        rounding = self._noise_kept * squares / (self.levels - 1) ** 2
+        return stretch * rounding * gain**2 + (stretch - 1) * norm**2
 
     @property
-    def _row_noise(self) -> float:
-        """How much of the noise of rotated coordinates is left when padding is undone."""
+    def _noise_kept(self) -> float:
+        """The share of the rotated coordinates' noise that is left when the padding is cut off."""
         return self.dim / self.size if self.rounds == 1 else 1.0
 
     def variance_given(self, x: NDArray[np.floating], shared: int) -> float:
-        """The exact E|decode(encode(x)) - x|^2 of a vector [dim] for one rotation: one round, all coordinates."""
+        """The exact E|decode(encode(x)) - x|^2 of a vector [dim] for one rotation: one round, all coordinates.
+
+        Raises:
+            NotImplementedError: several rounds, or a subset of the coordinates.
+        """
         if self.rounds != 1 or self.count is not None:
             raise NotImplementedError("a closed form is known for one round and all coordinates")
         y = self._rotation(shared).apply(x.astype(np.float64))
+        norm = float(np.linalg.norm(y))
 
-        def error(gain: float, scale: float) -> float:
-            noise = gain**2 * float(self._quantizer.noise(y * (scale / gain)).sum()) if gain else 0.0
-            return self._row_noise * noise + (1 - scale) ** 2 * float(y @ y)
+        def noise(gain: float, scale: float) -> float:
+            variances = self._quantizer.variances(y * (scale / gain)) if gain else np.zeros(1)
+            return self._noise_kept * gain**2 * float(variances.sum())
 
-        return self._gain.average(float(np.linalg.norm(y)), error)
+        return self._gain.error(norm, norm, noise)
 
     # ---- hooks ---------------------------------------------------------------------------------------------
 
-    def _length(self, vector: GradientVector) -> Length:
-        return Length(vector.norm_bound, vector.norm_bound)
+    def _norm_estimate(self, vector: GradientVector) -> NormEstimate:
+        return NormEstimate(vector.norm_bound, vector.norm_bound)
 
     def _rotation(self, shared: int) -> Rotation:
         return Rotation(self.dim, self.rounds, shared)
 
     def _subset(self, shared: int) -> I64:
-        return random_subset(self.size, self.kept, shared)
+        return random_subset(self.size, self.sent_count, shared)
 
     def _rotated(self, unit: GradientVector, shared: int) -> Array:
-        """The rotated coordinates that are sent [kept], before the unit's factor."""
-        y = self._rotation(shared).apply(working_precision(unit))
+        """The rotated coordinates that are sent [sent_count], before the unit's factor."""
+        y = self._rotation(shared).apply(unit.working_values)
         return y if self.count is None else y[like(self._subset(shared), y)]
 
-    def _draw(self, unit: GradientVector, coins: Coins, shared: int) -> Adaptive:
+    def _draw_shape(self, unit: GradientVector, coins: Coins, shared: int) -> AdaptiveSymbols:
         return self._quantizer.draw(self._rotated(unit, shared), unit.factor, coins)
 
-    def _laws(self, unit: GradientVector, shared: int) -> Iterator[tuple[Adaptive, float]]:
+    def _shape_law(self, unit: GradientVector, shared: int) -> Iterator[tuple[AdaptiveSymbols, float]]:
         return self._quantizer.law(to_host(self._rotated(unit, shared)) * unit.factor)
 
-    def _write(self, shape: Adaptive, out: BitWriter) -> None:
+    def _write_shape(self, shape: AdaptiveSymbols, out: BitWriter) -> None:
         self._quantizer.write(shape, out)
 
-    def _read(self, bits: BitReader) -> Adaptive:
+    def _read_shape(self, bits: BitReader) -> AdaptiveSymbols:
         return self._quantizer.read(bits)
 
-    def _vector(self, shape: Adaptive, gain: float, shared: int) -> F64:
+    def _decode_shape(self, shape: AdaptiveSymbols, gain: float, shared: int) -> F64:
         y = self._quantizer.values(shape)
-        y *= gain * (self.size / self.kept)
+        y *= gain * (self.size / self.sent_count)
         if self.count is not None:
             sent, y = y, np.zeros(self.size)
             y[self._subset(shared)] = sent
@@ -214,6 +214,6 @@ class Ratq(ShapeCodec[Adaptive]):
         )
 
 
-def _levels_for(group: int) -> int:
-    """The papers' k: log2(k + 1) = ceil log2(2 + sqrt(9 + 3 ln s))."""
+def _default_levels(group: int) -> int:
+    """[R]'s k: log2(k + 1) = ceil log2(2 + sqrt(9 + 3 ln s))."""
     return (1 << math.ceil(math.log2(2 + math.sqrt(9 + 3 * math.log(group))))) - 1

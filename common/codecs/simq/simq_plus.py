@@ -5,11 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from gradwire.common.codecs import Example, register
-from gradwire.common.codecs.forms.gain import Length
+from gradwire.common.codecs.forms.gain import NormEstimate
 from gradwire.common.codecs.simq.l1_ball_codec import L1BallCodec
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
@@ -19,12 +16,25 @@ from gradwire.common.spec import Spec
 @register
 @dataclass(frozen=True, kw_only=True)
 class SimQPlus(L1BallCodec):
-    """SimQ+ for gradients in an l_q ball, 1/p + 1/q = 1, p in [2, inf]: the mean of k independent SimQ draws.
+    """The mean of k independent SimQ draws for gradients in an l_q ball, 1/p + 1/q = 1, p in [2, inf].
 
-    The l1 ball has radius B' = B d^(1/p), where B bounds |x|_q ([S] section 4.2, equation 5, Theorem 4.2). k
-    is ``repeats``; 0 means the paper's k = d^(2/p), rounded down because Theorem 3.1 needs an integer
-    (erratum S7). Payload: the gain B, then k indices of ceil(log2(2d+1)) bits (the tuple code); the paper's own
-    is ``coding=type_signs``, the shortest ``coding=l1_ball``. Unbiased; variance (B' |x|_1 - |x|^2) / k (theory 2.1).
+    The l1 ball has radius B' = B d^(1/p), where the gain B bounds |x|_q ([S] section 4.2, equation 5, Theorem 4.2;
+    theory 2.1).
+
+    Payload: the gain, then k indices of ceil(log2(2d + 1)) bits; [S]'s own code is ``coding=type_signs``, the shortest
+    ``coding=l1_ball``.
+    Unbiased; variance (B' |x|_1 - |x|^2) / k.
+
+    Args:
+        repeats: k; 0 is [S]'s d^(2/p), rounded down because Theorem 3.1 needs an integer (erratum S7).
+        p: 2 to inf.
+
+    Raises:
+        SpecError: p below 2, or a parameter that ``VertexCodec`` refuses.
+
+    >>> from gradwire.common.codecs import parse
+    >>> parse("simq_plus(coding=l1_ball)", dim=65_536).nbits
+    166689
     """
 
     repeats: int = 0
@@ -32,7 +42,7 @@ class SimQPlus(L1BallCodec):
     gain: Spec = Spec("exact")
 
     name = "simq_plus"
-    source = "SimQ 4.2, Thm 4.2 (S7)"
+    source = "[S] 4.2, Theorem 4.2 (S7)"
 
     def __post_init__(self) -> None:
         if not self.p >= 2:
@@ -40,7 +50,7 @@ class SimQPlus(L1BallCodec):
                 f"simq_plus: p is {self.p}, expected 2 to inf (for p below 2, [S] uses a split quantizer)"
             )
         if self.repeats == 0:
-            object.__setattr__(self, "repeats", max(1, math.floor(self.dim ** (2 / self.p) + 1e-9)))
+            self._settle(repeats=max(1, math.floor(self.dim ** (2 / self.p) + 1e-9)))
         super().__post_init__()
 
     @property
@@ -52,21 +62,16 @@ class SimQPlus(L1BallCodec):
     def radius(self) -> float:
         return float(self.dim ** (1 / self.p))
 
-    def _norm(self, x: NDArray[np.floating]) -> float:
-        return float(np.linalg.norm(x, self.q))
-
     def _prepare(self, vector: GradientVector) -> GradientVector:
         flat = self.p == 2 and vector.l1_bound > self.radius * vector.norm
         return vector.with_exact_sums() if flat else vector
 
-    def _length(self, vector: GradientVector) -> Length:
+    def _norm_estimate(self, vector: GradientVector) -> NormEstimate:
         hull = vector.l1_bound / self.radius
-        if self.q == 1:
-            return Length(hull, hull)
         if self.q == 2:
-            return Length(max(vector.norm, hull), max(vector.norm_bound, hull))
-        norm = vector.lq(self.q)
-        return Length(max(norm, hull), max(norm, hull))
+            return NormEstimate.l2(vector, at_least=hull)
+        norm = hull if self.q == 1 else max(vector.lq(self.q), hull)
+        return NormEstimate(norm, norm)
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

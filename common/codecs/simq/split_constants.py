@@ -1,4 +1,4 @@
-"""The constants of the split quantizer of SimQ's paper, for gain 1."""
+"""The constants of the split quantizer of [S], for gain 1."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from gradwire.common.arrays.tetration import range_bits
 
 @dataclass(frozen=True)
 class SplitConstants:
-    """Equations 6 to 8 of [S], as theory 2.4 settles them (erratum S4), for ``dim`` coordinates and 1/p + 1/q = 1.
+    """[S] equations 6 to 8 with the choices of theory 2.4 (erratum S4), for ``dim`` coordinates and 1/p + 1/q = 1.
 
     Powers are rounded to float32: mathematics libraries may differ in the last digit of a float64.
 
     >>> at = SplitConstants(4096, 4 / 3)
-    >>> at.large_bits, at.small_bits, at.most
+    >>> at.large_bits, at.small_bits, at.max_large
     (6, 3, 682)
     """
 
@@ -32,7 +32,7 @@ class SplitConstants:
 
     @cached_property
     def large_bits(self) -> int:
-        """Delta_1 = ceil log2(2 + sqrt(18 + 6 ln Delta_2) d^(1/2 - 1/q)): bits of a large coordinate's level.
+        """Bits of a large coordinate's level: Delta_1 = ceil log2(2 + sqrt(18 + 6 ln Delta_2) d^(1/2 - 1/q)).
 
         Delta_2 = max(1, ceil log2(1 + ln*(d / 3))).
         """
@@ -41,20 +41,20 @@ class SplitConstants:
 
     @cached_property
     def small_bits(self) -> int:
-        """log2(k + 1) = ceil log2(2 sqrt(2) Delta_1^(1/q) + 2): bits of a small coordinate's level."""
+        """Bits of a small coordinate's level: log2(k + 1) = ceil log2(2 sqrt(2) Delta_1^(1/q) + 2)."""
         return math.ceil(math.log2(2 * math.sqrt(2) * self.large_bits ** (1 / self.q) + 2))
 
     @cached_property
     def threshold(self) -> float:
-        """The threshold c = (Delta_1 / d)^(1/q): larger coordinates than that are large."""
+        """The magnitude beyond which a coordinate is large: c = (Delta_1 / d)^(1/q)."""
         return float(np.float32(min(1.0, (self.large_bits / self.dim) ** (1 / self.q))))
 
     @cached_property
-    def most(self) -> int:
-        """How many coordinates may be large: fewer than d / Delta_1, d' = ceil(d / Delta_1) - 1; none for q = inf."""
+    def max_large(self) -> int:
+        """The largest number of large coordinates: d' = ceil(d / Delta_1) - 1; 0 for q = inf."""
         return 0 if math.isinf(self.q) else -(-self.dim // self.large_bits) - 1
 
     @cached_property
     def large_norm(self) -> float:
-        """B' = d'^(1/2 - 1/q): the largest l2 norm of so many coordinates."""
-        return float(np.float32(self.most ** (0.5 - 1 / self.q)))
+        """The largest l2 norm of so many coordinates: B' = d'^(1/2 - 1/q)."""
+        return float(np.float32(self.max_large ** (0.5 - 1 / self.q)))

@@ -1,1 +1,1 @@
-"""Point sets of vqSGD (Gandikota, Kane, Maity, Mazumdar 2020)."""
+"""Point sets of [V], vqSGD."""

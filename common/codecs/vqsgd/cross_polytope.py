@@ -1,4 +1,4 @@
-"""The cross-polytope point set of vqSGD, and what all sets share that are one in some orthonormal basis."""
+"""The cross-polytope point set of [V], and the form of all sets that are one in some orthonormal basis."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from gradwire.common.arrays.decisions import Threshold
 from gradwire.common.arrays.sampling import draw_coordinates, draw_uniform
 from gradwire.common.arrays.update import Terms
 from gradwire.common.codecs import Example, register
-from gradwire.common.codecs.forms.gain import Length
+from gradwire.common.codecs.forms.gain import NormEstimate
 from gradwire.common.codecs.forms.sphere import SphereCodec
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
@@ -26,42 +26,38 @@ MAX_SCALE = 2.0**32
 
 @dataclass(frozen=True, kw_only=True)
 class AxisCodec(SphereCodec):
-    """Vertices ±radius e_i along the ``axes`` of an orthonormal basis, which ``_prepare`` takes the gradient to.
+    """Vertices ±radius e_i along the ``axes`` of an orthonormal basis, to which ``_prepare`` transforms the gradient.
 
     With v the gradient over its gain in that basis and g = 1 - |v|_1 / radius, vertex sign(v_i) radius e_i has
     probability |v_i| / radius + g / 2n and its opposite g / 2n, n = ``axes``. Vertex i < n is +radius e_i, vertex
     n + i its opposite. A ``stretch`` above 1 of the least radius, sqrt(n), is a mixture: the law for that radius with
-    probability 1 / stretch, else any vertex alike (theory 1.2).
+    probability 1 / stretch, else every vertex alike (theory 1.2).
     """
 
     @property
     def axes(self) -> int:
-        """The number of axes."""
+        """The number n of axes."""
         return self.dim
 
     @property
     def stretch(self) -> float:
-        """By how much the vertices are longer than they must be for their hull to hold the unit ball."""
+        """The radius over the least one whose hull holds the unit ball."""
         return 1.0
 
     @property
     def radius(self) -> float:
-        """How long the vertices are for gain 1."""
+        """The length of the vertices, for gain 1."""
         return self.stretch * math.sqrt(self.axes)
 
     @property
     def vertices(self) -> int:
         return 2 * self.axes
 
-    def _prepare(self, vector: GradientVector) -> GradientVector:
-        """For a nearly flat vector float32 sums may put the l1 norm above its largest value, sqrt(n) |x|: sum again."""
-        flat = vector.l1_bound > math.sqrt(self.axes) * vector.norm
-        return vector.with_exact_sums() if flat else vector
-
     def masses(self, size: int) -> Masses:
-        """With w vertices, no two opposite, and u = sqrt(w): flat on their axes most likely, flat against them least.
+        """The extremes for w vertices, no two opposite, at vectors that are flat on their axes, along or against them.
 
-        Most u / r + (1 - u / r) w / 2n, least (1 - sqrt(n) / r) w / 2n; for w > n from the vertices that are left out.
+        With u = sqrt(w) the most is u / r + (1 - u / r) w / 2n, the least (1 - sqrt(n) / r) w / 2n (theory 1.1); for
+        w > n they follow from the vertices left out.
         """
         n, radius = self.axes, self.radius
         if size > n:
@@ -71,9 +67,13 @@ class AxisCodec(SphereCodec):
         most = 1.0 if reach == 1 else reach + (1 - reach) * share
         return Masses((((1 - 1 / self.stretch) * share, most),), tight=self.dim == n)
 
-    def _length(self, vector: GradientVector) -> Length:
-        hull = vector.l1_bound / math.sqrt(self.axes)
-        return Length(max(vector.norm, hull), max(vector.norm_bound, hull))
+    def _prepare(self, vector: GradientVector) -> GradientVector:
+        """With exact sums where float32 sums of a nearly flat vector put its l1 norm above sqrt(n) |x|."""
+        flat = vector.l1_bound > math.sqrt(self.axes) * vector.norm
+        return vector.with_exact_sums() if flat else vector
+
+    def _norm_estimate(self, vector: GradientVector) -> NormEstimate:
+        return NormEstimate.l2(vector, at_least=vector.l1_bound / math.sqrt(self.axes))
 
     def _draw(self, vector: GradientVector, count: int, coins: Coins) -> I64:
         if vector.factor == 0:
@@ -89,7 +89,7 @@ class AxisCodec(SphereCodec):
 
     @cached_property
     def _informed(self) -> Threshold:
-        """The coin, 1 / stretch, that takes the law for the least radius."""
+        """The coin with probability 1 / stretch that a draw follows the law for the least radius."""
         return Threshold.below(1 / Fraction(self.stretch))
 
     def _terms(self, vertices: I64, weights: F64) -> Terms:
@@ -105,19 +105,21 @@ class AxisCodec(SphereCodec):
 @register
 @dataclass(frozen=True, kw_only=True)
 class CrossPolytope(AxisCodec):
-    """Vertices ±scale sqrt(d) e_i; x/gain is their mean, drawn ``repeats`` times.
+    """Vertices ±scale sqrt(d) e_i; x / gain is their mean, drawn ``repeats`` times.
 
-    With v = x / gain, r = scale sqrt(d) and g = 1 - |v|_1 / r, vertex sign(v_i) r e_i has probability |v_i| / r + g /
-    2d and its opposite g / 2d ([V] section 5.3.1, equations 7 and 8; in equation 4, v_i for i > d means v_{i-d}:
-    erratum V8). A ``scale`` above 1 makes every vertex possible for every gradient, which privacy needs, and costs
+    With v = x / gain, r = scale sqrt(d) and g = 1 - |v|_1 / r, vertex sign(v_i) r e_i has probability |v_i| / r +
+    g / 2d and its opposite g / 2d ([V] section 5.3.1, equation 4; there v_i for i > d means v_{i-d}, erratum V8;
+    theory 1.1). A ``scale`` above 1 makes every vertex possible for every gradient, which privacy needs, and costs
     variance. Vertex i < d is +r e_i, vertex d + i its opposite.
 
-    Under a public bound a draw then has epsilon = ln(1 + 2d A / (scale - 1)), A = (1 - 1/2d) / sqrt(d) + 1/2d (theory
-    1.1; [V] Prop. 15 has scale 2: ln(2 sqrt(d) + 2 - 1 / sqrt(d)), erratum V2). ``private(rr(epsilon),
-    cross_polytope)`` is the same law, with the scale that gives that epsilon.
+    Payload: gain, then ``repeats`` indices of ceil(log2 2d) bits.
+    Unbiased; variance (gain^2 scale^2 d - |x|^2) / repeats for every x, because all vertices have one length.
+    Under a public bound a draw has epsilon = ln(1 + 2d A / (scale - 1)), A = (1 - 1/2d) / sqrt(d) + 1/2d (theory 1.1;
+    [V] Proposition 15 has scale 2: ln(2 sqrt(d) + 2 - 1 / sqrt(d)), erratum V2). ``private(rr(epsilon),
+    cross_polytope)`` has the same law, with the scale that gives that epsilon (theory 1.2).
 
-    Payload: gain, then ``repeats`` indices of ceil(log2 2d) bits. Unbiased; variance (gain^2 scale^2 d - |x|^2) /
-        repeats for every x, because all vertices are equally long (theory 1.1).
+    Raises:
+        SpecError: a scale outside 1 to 2**32.
 
     >>> from gradwire.common.codecs import parse
     >>> parse("cross_polytope(repeats=100)", dim=795_010).nbits
@@ -127,7 +129,7 @@ class CrossPolytope(AxisCodec):
     scale: float = 1.0
 
     name = "cross_polytope"
-    source = "vqSGD 5.3.1, Prop. 10 and 15 (V8)"
+    source = "[V] 5.3.1, Prop 10, Prop 15 (V2, V8)"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -139,7 +141,7 @@ class CrossPolytope(AxisCodec):
         return self.scale
 
     @property
-    def square(self) -> float:
+    def squared_radius(self) -> float:
         return self.scale**2 * self.dim
 
     @classmethod

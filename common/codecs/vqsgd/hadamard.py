@@ -1,4 +1,4 @@
-"""The Hadamard point set of vqSGD: as many points as a simplex has, all equally long, every one always possible."""
+"""The Hadamard point set of [V]: as many points as a simplex has, all of one length, none ever impossible."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gradwire.common.arrays.hadamard import hadamard_transform, next_power_of_tw
 from gradwire.common.arrays.sampling import draw_coordinates, draw_uniform
 from gradwire.common.arrays.update import Terms, Vector, as_dense
 from gradwire.common.codecs import Example, register
-from gradwire.common.codecs.forms.gain import Length
+from gradwire.common.codecs.forms.gain import NormEstimate
 from gradwire.common.codecs.forms.sphere import SphereCodec
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
@@ -33,18 +33,20 @@ class Hadamard(SphereCodec):
 
     With v = x / gain and r = kappa sqrt(d), row i has probability (1 + h_i·v / r) / n ([V] section 6, equation 8, which
     has kappa = 2 and n = d + 1; columns beyond d carry zeros and cost no variance, only bits). By Cauchy and Schwarz
-    no probability is negative, for kappa above 1 none is zero, and their odds are at most (kappa + 1) / (kappa - 1)
-    (erratum V1: ln 3 for kappa = 2, where [V] says ln(1 + sqrt 2)).
+    no probability is negative, and for kappa above 1 none is zero (theory 1.1).
 
     Drawn without a transform: coordinate j with probability |v_j| / r, then one of the n / 2 rows whose entry j has the
-    sign of v_j; with the probability that is left (|v|_1 <= sqrt(d)), any row: that is the law for kappa = 1, which is
-    drawn with probability 1 / kappa, else any row. Decoding any number of payloads costs one transform, O(n log n).
+    sign of v_j; with the rest of the probability (|v|_1 <= sqrt(d)) any row. That is the law for kappa = 1; it is used
+    with probability 1 / kappa, else any row is drawn. Decoding any number of payloads costs one transform, O(n log n).
 
-    Under a public bound a draw has epsilon = ln((kappa + 1) / (kappa - 1)), so kappa = coth(epsilon / 2) gives any:
-    ``private(rr(epsilon), hadamard(1))`` is that set.
+    Payload: gain, then ``repeats`` indices of p = ceil(log2(d + 1)) bits.
+    Unbiased; variance (gain^2 kappa^2 d^2 - |x|^2) / repeats for every x.
+    Under a public bound a draw has epsilon = ln((kappa + 1) / (kappa - 1)) (ln 3 for kappa = 2, where [V] Proposition
+    14 has ln(1 + sqrt 2): erratum V1). So kappa = coth(epsilon / 2) gives any epsilon: ``private(rr(epsilon),
+    hadamard(1))`` is that set.
 
-    Payload: gain, then ``repeats`` indices of p = ceil(log2(d + 1)) bits. Unbiased; variance (gain^2 kappa^2 d^2 -
-    |x|^2) / repeats for every x (theory 1.1).
+    Raises:
+        SpecError: a kappa outside 1 to 2**32.
 
     >>> from gradwire.common.codecs import parse
     >>> parse("hadamard(kappa=2)", dim=1023).nbits
@@ -54,7 +56,7 @@ class Hadamard(SphereCodec):
     kappa: float = field(default=2.0, metadata={"first": True})
 
     name = "hadamard"
-    source = "vqSGD 6, Prop. 14 (V1)"
+    source = "[V] 6, Prop 14 (V1)"
     private_dim = 1 << 24
 
     def __post_init__(self) -> None:
@@ -78,7 +80,7 @@ class Hadamard(SphereCodec):
         return self.kappa * math.sqrt(self.dim)
 
     @property
-    def square(self) -> float:
+    def squared_radius(self) -> float:
         return (self.kappa * self.dim) ** 2
 
     def synthesise(self, total: Vector) -> Vector:
@@ -86,12 +88,12 @@ class Hadamard(SphereCodec):
         return rows[1 : self.dim + 1]  # type: ignore[no-any-return]
 
     def _prepare(self, vector: GradientVector) -> GradientVector:
-        """For kappa = 1 and a nearly flat vector float32 sums may leave no room: sum again."""
+        """With exact sums where float32 sums of a nearly flat vector put its l1 norm above sqrt(d) |x|."""
         flat = vector.l1_bound > math.sqrt(self.dim) * vector.norm
         return vector.with_exact_sums() if flat else vector
 
     def masses(self, size: int) -> Masses:
-        """(1 ± 1 / kappa) / n for a row; for more rows, that many times as much at most, or what the others leave."""
+        """(1 ± 1 / kappa) / n for a row; for more rows, at most that times their number, or the rest of the others."""
         n = self.vertices
         if 2 * size > n:
             ((least, most),) = self.masses(n - size).ranges
@@ -99,9 +101,8 @@ class Hadamard(SphereCodec):
         least, most = size * (1 - 1 / self.kappa) / n, min(1.0, size * (1 + 1 / self.kappa) / n)
         return Masses(((least, most),), tight=size == 1)
 
-    def _length(self, vector: GradientVector) -> Length:
-        hull = vector.l1_bound / math.sqrt(self.dim)
-        return Length(max(vector.norm, hull), max(vector.norm_bound, hull))
+    def _norm_estimate(self, vector: GradientVector) -> NormEstimate:
+        return NormEstimate.l2(vector, at_least=vector.l1_bound / math.sqrt(self.dim))
 
     def _draw(self, vector: GradientVector, count: int, coins: Coins) -> I64:
         row = draw_uniform(self.vertices, count, coins)
@@ -113,12 +114,12 @@ class Hadamard(SphereCodec):
         wrong = _is_negative(row, column) != drawn.negative
         if self.kappa > 1:
             wrong &= self._informed.flip(count, coins)
-        # Without one bit of the column another row, one to one, and the sign in the column flips.
+        # Flipping the column's lowest bit in the row pairs the rows one to one, and flips the sign in the column.
         return row ^ np.where(wrong, column & -column, 0)
 
     @cached_property
     def _informed(self) -> Threshold:
-        """The coin, 1 / kappa, that takes the law for kappa = 1."""
+        """The coin with probability 1 / kappa that a draw follows the law for kappa = 1."""
         return Threshold.below(1 / Fraction(self.kappa))
 
     def _terms(self, vertices: I64, weights: F64) -> Terms:

@@ -1,4 +1,4 @@
-"""The first-order Reed-Muller point set of vqSGD, and what all point sets of ±1 code words share."""
+"""The first-order Reed-Muller point set of [V], and the form of all point sets of ±1 code words."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from gradwire.common.codecs.vqsgd.cross_polytope import AxisCodec
 
 
 @dataclass(frozen=True, kw_only=True)
-class SignCodec(AxisCodec):
+class HadamardRowsCodec(AxisCodec):
     """Vertices ±(H_ij for the columns j in ``columns``), rows i of the Sylvester-Hadamard matrix H of size n.
 
-    Every such set is a cross-polytope: with x put at its columns of R^n, zeros elsewhere, and w = H x / sqrt(n), the
-    vertices are ±sqrt(n) e_i in the basis of w. Columns that carry no coordinate cost no variance: what a vertex says
-    of them is dropped, and what is left is dim numbers ±1. Vertex i < n is row i, vertex n + i its complement.
+    Every such set is a cross-polytope (theory 1.1): with x at its columns of R^n, zeros elsewhere, and w = H x /
+    sqrt(n), the vertices are ±sqrt(n) e_i in the basis of w. Columns that carry no coordinate cost no variance: their
+    entries are dropped, which leaves dim numbers ±1. Vertex i < n is row i, vertex n + i its complement.
 
-    A server adds up weights of rows, and transforms once for all workers. Encoding transforms in float64, so the law is
-    exact to 2^-50 and float32 gradients of any range pass; 8 n bytes of memory, on the gradient's device.
+    A server adds weights of rows, and transforms once for all workers. Encoding transforms in float64, so the law is
+    exact to 2^-50 and float32 gradients of any range pass; it takes 8 n bytes of memory, on the gradient's device.
     """
 
     @property
@@ -44,7 +44,7 @@ class SignCodec(AxisCodec):
         return self.axes
 
     @property
-    def square(self) -> float:
+    def squared_radius(self) -> float:
         return float(self.dim)
 
     def synthesise(self, total: Vector) -> Vector:
@@ -52,7 +52,8 @@ class SignCodec(AxisCodec):
         return hadamard_transform(rows.astype(np.float64), in_place=True)[self.columns]  # type: ignore[no-any-return]
 
     def _prepare(self, vector: GradientVector) -> GradientVector:
-        shift = -(-(self.axes.bit_length() - 1) // 2)  # 2^shift >= sqrt(n): the transform's norm stays finite
+        # 2^shift >= sqrt(n), so that the transform's norm stays finite.
+        shift = -(-(self.axes.bit_length() - 1) // 2)
         spread = self._spread(vector.values, 2.0**-shift)
         rows = hadamard_transform(spread, in_place=not is_tensor(spread))
         factor = vector.factor * (2.0**shift / math.sqrt(self.axes))
@@ -79,17 +80,18 @@ class SignCodec(AxisCodec):
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class ReedMuller(SignCodec):
+class ReedMuller(HadamardRowsCodec):
     """The words of the first-order Reed-Muller code RM(1, p) as ±1: rows of [H; -H], cut off after d coordinates.
 
     n = 2^p is the least power of two that is not below d, and x is padded with zeros to R^n. With w = H x / (gain n)
-    and g = 1 - |w|_1, row i with the sign of w_i has probability |w_i| + g / 2n, its complement g / 2n. ([V] section
-    5.2, Proposition 9, proves that weights exist and gives none: erratum V7; these are theory 1.1's.) |w|_1 <= sqrt(n)
-    |w|_2 = |x| / gain, so g is never negative.
+    and g = 1 - |w|_1, row i with the sign of w_i has probability |w_i| + g / 2n, its complement g / 2n ([V] section
+    5.2, Proposition 9, proves that weights exist and gives none, erratum V7; these are those of theory 1.1). |w|_1 <=
+    sqrt(n) |w|_2 = |x| / gain, so g is never negative.
 
-    Payload: gain, then ``repeats`` indices of 1 + p bits, which is ceil(log2 2d). Unbiased; variance (gain^2 d - |x|^2)
-    / repeats for every x: the same bits and variance as ``cross_polytope``, but no vertex is sparse, so the error is
-    spread evenly over the coordinates. Encoding and decoding cost a transform, O(n log n).
+    Payload: gain, then ``repeats`` indices of 1 + p bits, which is ceil(log2 2d).
+    Unbiased; variance (gain^2 d - |x|^2) / repeats for every x. Bits and variance are those of ``cross_polytope``, but
+    no vertex is sparse, so the error is spread evenly over the coordinates. Encoding and decoding cost a transform,
+    O(n log n).
 
     >>> from gradwire.common.codecs import parse
     >>> parse("reed_muller(repeats=100)", dim=795_010).nbits
@@ -97,7 +99,7 @@ class ReedMuller(SignCodec):
     """
 
     name = "reed_muller"
-    source = "vqSGD 5.2, Prop. 9 (V7)"
+    source = "[V] 5.2, Prop 9 (V7)"
 
     @property
     def axes(self) -> int:

@@ -1,1 +1,1 @@
-"""Codecs around another codec: a rotation, a subsample, a mechanism, a separately quantized gain."""
+"""Codecs around another codec: a rotation, a subset of coordinates, a mechanism, a separately quantized gain."""

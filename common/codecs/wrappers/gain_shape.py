@@ -1,4 +1,4 @@
-"""Gain-shape quantizers: any codec that has a gain, with another one."""
+"""Gain-shape quantizers: any codec that has a gain, with another gain."""
 
 from __future__ import annotations
 
@@ -13,26 +13,34 @@ from numpy.typing import NDArray
 from gradwire.common.arrays.compat import F64
 from gradwire.common.arrays.update import Terms, Vector
 from gradwire.common.codecs import AnyCodec, Example, parse, register
-from gradwire.common.codecs.forms.aguq import Aguq
-from gradwire.common.codecs.forms.composite import Wrapper
+from gradwire.common.codecs.forms.aguq import AguqGain
 from gradwire.common.codecs.forms.gain import build_gain
+from gradwire.common.codecs.forms.gain_codec import with_gain, without_gain
+from gradwire.common.codecs.forms.wrapper import WrapperCodec
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
 from gradwire.common.randomness import Coins
-from gradwire.common.spec import Spec, parameter_fields, spelled
+from gradwire.common.spec import Spec, parameter_fields
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class GainShape(Wrapper[Any]):
+class GainShape(WrapperCodec[Any]):
     """The codec ``shape`` with this ``gain``: Q_g(|x|) Q_s(x / |x|), drawn independently, |x| in the norm of its ball.
 
-    For oracles of which only the mean square is bounded, E |x|^2 <= B^2, with the gain ``aguq(B, rounds)`` ([S] section
-    7): A-RATQ of [R] with ``ratq``, and its like for l_p balls with ``simq_plus``. An optimizer's error is then at most
-    D (alpha / sqrt(T) + beta), beta the bias of lengths beyond the gain's range (theory 2.3).
+    For gradients of which only the mean square is bounded, E |x|^2 <= B^2, with the gain ``aguq(B, rounds)``: A-RATQ of
+    [R] with ``ratq``, and the same for l_p balls with ``simq_plus`` ([S] section 7). An optimizer's error is then at
+    most D (alpha / sqrt(T) + beta), beta the bias of norms beyond the gain's range (theory 2.3).
 
-    Payload, guarantees and decoder are those of the shape's codec with its parameter ``gain`` set; only the spelling
-    tells them apart.
+    Payload, guarantees and decoder are those of the shape's codec with its parameter ``gain`` set; only the spec
+    differs.
+
+    Args:
+        gain: ``exact``, ``bound(B)`` or ``aguq(B, rounds)``.
+        shape: a codec that has a gain, without it.
+
+    Raises:
+        SpecError: an unknown gain, or a codec without one.
 
     >>> from gradwire.common.codecs import parse
     >>> parse("gain_shape(aguq(1.0, 1000), ratq)", dim=1024).nbits - parse("ratq(gain=bound(1.0))", dim=1024).nbits
@@ -43,31 +51,27 @@ class GainShape(Wrapper[Any]):
     shape: Spec
 
     name = "gain_shape"
-    source = "SimQ 7; A-RATQ"
+    source = "[S] 7; [R] (A-RATQ)"
     plan_templates = (
         "gain_shape(aguq(1.0, 1000000), simq_plus(repeats={n}))",
         "gain_shape(aguq(1.0, 1000000), ratq)",
     )
 
-    def _resolve(self) -> None:
+    def _make_canonical(self) -> None:
         built = parse(self.shape, self.dim)
         if "gain" not in [field.name for field in parameter_fields(type(built))] or built.name == self.name:
             raise SpecError(
                 f"{self.name}: {built.name} has no gain to set, expected a codec that has, as ratq or simq"
             )
-        parameters = spelled(built)
-        del parameters["gain"]
-        object.__setattr__(self, "shape", Spec(built.name, (), tuple(parameters.items())))
-        object.__setattr__(self, "gain", build_gain(self.gain).spec)
+        self._settle(shape=without_gain(built), gain=build_gain(self.gain).spec)
 
     @cached_property
     def _inner(self) -> AnyCodec:
-        shape = self.shape
-        return parse(Spec(shape.name, shape.args, (*shape.kwargs, ("gain", self.gain))), self.dim)
+        return parse(with_gain(self.shape, self.gain), self.dim)
 
     @property
     def variance_is_bound(self) -> bool:
-        return self._inner.variance_is_bound or self.gain.name == Aguq.name
+        return self._inner.variance_is_bound or self.gain.name == AguqGain.name
 
     @property
     def batches(self) -> bool:

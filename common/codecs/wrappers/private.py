@@ -1,4 +1,4 @@
-"""A mechanism on the vertices that a point set draws: differential privacy for any of them."""
+"""Differential privacy for any point set: a mechanism on the vertices that it draws."""
 
 from __future__ import annotations
 
@@ -16,43 +16,49 @@ from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64
 from gradwire.common.arrays.update import Terms, Vector, as_dense, concatenate
 from gradwire.common.codecs import AnyCodec, Codec, Example, codecs, parse, register
-from gradwire.common.codecs.forms.gain import Bound
+from gradwire.common.codecs.forms.gain import BoundGain
+from gradwire.common.codecs.forms.gain_codec import with_gain, without_gain
 from gradwire.common.codecs.forms.sphere import SphereCodec
-from gradwire.common.codecs.forms.vertex import VertexCodec, _shape
+from gradwire.common.codecs.forms.vertex import VertexCodec
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
 from gradwire.common.privacy.mechanisms import Mechanism, Moments, Response, build_mechanism
 from gradwire.common.privacy.mechanisms.base import Reports
 from gradwire.common.randomness import Coins
-from gradwire.common.spec import Spec, parameter_fields, spelled
+from gradwire.common.spec import Spec, parameter_fields
 
 
-class Reported(NamedTuple):
-    """What a payload says: one report a draw; ``weight`` [] is the bound, a batch puts an axis before both."""
+class BoundedReports(NamedTuple):
+    """The symbols of a payload: the bound [] and one report per draw; a batch has a leading axis in both."""
 
-    weight: F64 | np.float64
+    bound: F64 | np.float64
     reports: Reports
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Private(Codec[Reported]):
-    """Vertices of the point set ``codec``, drawn under the public ``bound``, through ``mechanism`` one by one.
+class Private(Codec[BoundedReports]):
+    """Vertices of the point set ``codec`` under the public ``bound``, each reported through ``mechanism``.
 
-    A gradient is clipped to the bound, in the l2 norm or the set's own, a vertex c is drawn by secret coins, and the
-    mechanism reports on it. With p and q the probabilities that a report names the true vertex and another, and S the
-    sum of all vertices, a report decodes to bound (sum of the vertices named - q S) / (p - q) (theory 1.2).
+    A gradient is clipped to the bound, in the l2 norm or the norm of the point set, a vertex c is drawn by secret
+    coins, and the mechanism reports on it. With p and q the probabilities that a report names the true vertex and a
+    given other one, and S the sum of all vertices, a report decodes to bound (sum of the vertices named - q S) /
+    (p - q) ([V] section 6; theory 1.2).
+
+    Payload: ``repeats`` reports; of ``rr`` in the set's coding, else K bits each (K vertices), or ceil(log2 C(K, w)).
+    Unbiased for the clipped gradient; variance that of a report (theory 1.2; errata V3 and V4) over ``repeats``, plus
+    the square of what clipping removes. ``epsilon`` is ``repeats`` times that of a report, exactly: all of them may be
+    equal.
 
     Args:
         mechanism: ``rr(epsilon)``, ``rappor(epsilon)``, ``oue(epsilon)`` or ``subset_selection(epsilon, w)``; epsilon
             is that of one report.
-        codec: a point set, with its parameters but for the gain: lengths that depend on data have no finite epsilon
-            (theory 1.3), nor has systematic sampling, nor a payload whose length depends on data.
-        bound: what gradients are clipped to.
+        codec: a point set with its parameters, without a gain: norms that depend on the data have no finite epsilon
+            (theory 1.3), nor have systematic draws, nor payloads whose length depends on the data.
+        bound: the norm to which gradients are clipped.
 
-    Payload: ``repeats`` reports; of ``rr`` in the set's coding, else K bits each (K vertices), or ceil(log2 C(K, w)).
-        Unbiased for the clipped gradient. Variance that of a report, closed form, over ``repeats``, and the square of
-        what clipping takes. ``epsilon`` is ``repeats`` times that of a report, exactly: all of them may say the same.
+    Raises:
+        SpecError: a codec that is no such point set, or a mechanism that cannot have this epsilon on it.
 
     >>> from gradwire.common.codecs import parse
     >>> codec = parse("private(rr(epsilon=4), cross_polytope(repeats=10), bound=1.0)", dim=128)
@@ -65,7 +71,7 @@ class Private(Codec[Reported]):
     bound: float = 1.0
 
     name = "private"
-    source = "vqSGD 6.1 and 6.2 (V3, V4); theory 1.2"
+    source = "[V] 6.1, 6.2 (V3, V4); theory 1.2"
     plan_templates = (
         *(
             f"private(rr(epsilon={{epsilon/{k}}}), cross_polytope(repeats={k}))"
@@ -81,54 +87,50 @@ class Private(Codec[Reported]):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        Bound(self.bound)  # says what is wrong with it
-        object.__setattr__(self, "codec", self._checked())
+        BoundGain(self.bound)
+        self._settle(codec=self._point_set())
         if self.dim > self._inner.private_dim:
             raise SpecError(
                 f"{self.name}: dim is {self.dim}, at most {self._inner.private_dim} coordinates of {self._inner.name} "
-                f"have a law that rounding leaves as private as stated: take private_top"
+                f"have a law that is as private as stated after rounding: choose private_top"
             )
         mechanism = build_mechanism(self.mechanism).resolved(self._inner.vertices)
         self._settle(mechanism=mechanism.spec)
-        _ = self._response  # refuses a mechanism that does not match the point set
+        # Fitted now, so that a mechanism that does not match the point set is refused here.
+        _ = self._response
 
-    def _checked(self) -> Spec:
-        """The canonical spec of the point set, without its gain.
+    def _point_set(self) -> Spec:
+        """The canonical spec of the point set, without a gain.
 
         Raises:
-            SpecError: no point set, or one whose payloads give their gradient away.
+            SpecError: it is no point set, or its payloads reveal the gradient.
         """
-        set_ = parse(self.codec, self.dim)
-        if not set_.fixed_length:
-            raise self._refusal(
-                set_, "the length of its payload depends on the gradient, which gives it away"
-            )
-        if not isinstance(set_, VertexCodec):
-            raise self._refusal(set_, "private by itself" if set_.private else "it draws no vertices")
-        if not set_.independent_draws:
-            raise self._refusal(set_, "systematic draws make some counts impossible, so no epsilon holds")
-        positional = [f.name for f in parameter_fields(type(set_))]
+        found = parse(self.codec, self.dim)
+        if not found.fixed_length:
+            raise self._refusal(found, "the length of its payload depends on the gradient and reveals it")
+        if not isinstance(found, VertexCodec):
+            raise self._refusal(found, "private by itself" if found.private else "it draws no vertices")
+        if not found.independent_draws:
+            raise self._refusal(found, "systematic draws make some counts impossible, so no epsilon holds")
+        positional = [f.name for f in parameter_fields(type(found))]
         given = {*positional[: len(self.codec.args)], *(key for key, _ in self.codec.kwargs)}
-        if "gain" in given and set_.gain != Bound(self.bound).spec:
+        if "gain" in given and found.gain != BoundGain(self.bound).spec:
             raise SpecError(
-                f"{self.name}: gain={set_.gain} of {set_.name} has no place here, a length that depends on the "
-                f"gradient gives it away: drop it, {self.name}(…, bound=B) clips to a public bound"
+                f"{self.name}: gain={found.gain} of {found.name} is not allowed here, because a norm that depends on "
+                f"the gradient reveals it: leave it out, {self.name}(…, bound=B) clips to a public bound"
             )
-        parameters = spelled(set_)
-        del parameters["gain"]
-        return Spec(set_.name, (), tuple(parameters.items()))
+        return without_gain(found)
 
     def _refusal(self, found: AnyCodec, why: str) -> SpecError:
         known = sorted(n for n, c in codecs().items() if issubclass(c, VertexCodec) and c.independent_draws)
         return SpecError(
-            f"{self.name}: {found.name} has no place here ({why}): expected one of {', '.join(known)}; "
-            f"wrappers go outside, as in rotated(3, {self.name}(…))"
+            f"{self.name}: {found.name} is not allowed here ({why}): expected one of {', '.join(known)}; "
+            f"write wrappers outside, as in rotated(3, {self.name}(…))"
         )
 
     @cached_property
     def _inner(self) -> VertexCodec:
-        gain = ("gain", Bound(self.bound).spec)
-        inner = parse(Spec(self.codec.name, self.codec.args, (*self.codec.kwargs, gain)), self.dim)
+        inner = parse(with_gain(self.codec, BoundGain(self.bound).spec), self.dim)
         assert isinstance(inner, VertexCodec)
         return inner
 
@@ -141,7 +143,7 @@ class Private(Codec[Reported]):
 
     @property
     def draws(self) -> int:
-        """How many reports a payload holds."""
+        """The number of reports in a payload."""
         return self._inner.draws
 
     @cached_property
@@ -173,87 +175,94 @@ class Private(Codec[Reported]):
 
     @property
     def variance_is_bound(self) -> bool:
-        return self._inner.variance_is_bound or self._inner.centre is not None
+        return self._inner.variance_is_bound or self._inner.vertex_sum is not None
 
     def variance(self, norm: float = 1.0) -> float:
-        """That of the point set, and what the mechanism adds at the worst second moment and direction."""
-        kept = min(norm, self.bound) / self.bound
-        most = self._inner.second_moment(kept)
-        least = most if isinstance(self._inner, SphereCodec) else kept**2
-        along = math.sqrt(self._total) * kept
+        """The variance of the point set, plus the mechanism's at the worst second moment and direction."""
+        clipped = min(norm, self.bound) / self.bound
+        most = self._inner.second_moment(clipped)
+        least = most if isinstance(self._inner, SphereCodec) else clipped**2
+        along = math.sqrt(self._squared_sum) * clipped
         added = (self._noise(vertex, sign * along, vertex) for vertex in (least, most) for sign in (1, -1))
         return self._inner.variance(norm) + max(added)
 
     def variance_at(self, x: NDArray[np.floating]) -> float:
         v = x.astype(np.float64)
         vector = self._inner._prepare(GradientVector.of(v, self.dim))
-        (choice,) = self._inner._gain.law(self._inner._length(vector))
-        unit = v * (choice.scale / choice.gain)
+        (outcome,) = self._inner._gain_outcomes(vector)
+        unit = v * (outcome.scale / outcome.gain)
         square = float(unit @ unit)
         along = 0.0 if self._sum is None else float(self._sum @ unit)
-        noise = self._noise(self._one.variance_at(unit) + square, along, square)
-        return noise + (1 - choice.scale) ** 2 * float(v @ v)
+        noise = self._noise(self._single_draw.variance_at(unit) + square, along, square)
+        return noise + (1 - outcome.scale) ** 2 * float(v @ v)
 
     def _noise(self, vertex: float, along: float, square: float) -> float:
-        """Of reports on vectors with |v|^2 = ``square``; with E|c|^2 in its place, what is added to the set's own."""
-        moments = Moments(vertex, self._inner.squares, self._total, along, square)
+        """The variance of reports on vectors v, over ``draws``.
+
+        Args:
+            vertex: E|c|^2 of a drawn vertex c, for bound 1.
+            along: v·S, S the sum of all vertices.
+            square: |v|^2; with E|c|^2 in its place the result is what the mechanism adds to the set's own variance.
+        """
+        moments = Moments(vertex, self._inner.sum_of_squares, self._squared_sum, along, square)
         return self.bound**2 * self._response.variance(moments) / self.draws
 
     @cached_property
-    def _one(self) -> AnyCodec:
+    def _single_draw(self) -> AnyCodec:
         """The point set with one draw and bound 1."""
-        one = tuple((name, 1 if name == "repeats" else value) for name, value in self.codec.kwargs)
-        return parse(Spec(self.codec.name, (), (*one, ("gain", Bound(1.0).spec))), self.dim)
+        single = tuple((name, 1 if name == "repeats" else value) for name, value in self.codec.kwargs)
+        return parse(with_gain(Spec(self.codec.name, (), single), BoundGain(1.0).spec), self.dim)
 
     @cached_property
     def _sum(self) -> NDArray[np.floating] | None:
         """The sum S of all vertices for bound 1, float64 [dim]; None where it is zero."""
-        centre = self._inner.centre
-        return None if centre is None else as_dense(self._inner.synthesise(centre.gather()))
+        vertex_sum = self._inner.vertex_sum
+        return None if vertex_sum is None else as_dense(self._inner.synthesise(vertex_sum.gather()))
 
     @cached_property
-    def _total(self) -> float:
+    def _squared_sum(self) -> float:
         """|S|^2."""
         return 0.0 if self._sum is None else float(self._sum @ self._sum)
 
     # ---- payloads ------------------------------------------------------------------------------------------
 
-    def _quantize(self, vector: GradientVector, coins: Coins, shared: int) -> Reported:
+    def _quantize(self, vector: GradientVector, coins: Coins, shared: int) -> BoundedReports:
         drawn = self._inner._quantize(vector, coins, shared)
-        return Reported(drawn.gain, self._response.respond(drawn.vertices, coins))
+        return BoundedReports(drawn.gain, self._response.respond(drawn.vertices, coins))
 
-    def _pack(self, symbols: Reported, out: BitWriter) -> None:
+    def _pack(self, symbols: BoundedReports, out: BitWriter) -> None:
         if self._response.names_one:
             self._inner._coding.write(self._response.named(symbols.reports), out)
         else:
             self._response.write(symbols.reports, out)
 
-    def _unpack(self, bits: BitReader) -> Reported:
+    def _unpack(self, bits: BitReader) -> BoundedReports:
         one = self._response.names_one
         reports = self._inner._coding.read(bits) if one else self._response.read(bits, self.draws)
-        return Reported(np.float64(self.bound), reports)
+        return BoundedReports(np.float64(self.bound), reports)
 
-    def _apply_weights(self, symbols: Reported, weights: F64) -> Reported:
-        return symbols._replace(weight=symbols.weight * weights)
+    def _apply_weights(self, symbols: BoundedReports, weights: F64) -> BoundedReports:
+        return symbols._replace(bound=symbols.bound * weights)
 
-    def _reconstruct(self, symbols: Reported, shared: int) -> Terms:
+    def _reconstruct(self, symbols: BoundedReports, shared: int) -> Terms:
         named = self._response.named(symbols.reports)
-        share = symbols.weight / (self.draws * self._response.signal)
+        share = symbols.bound / (self.draws * self._response.signal)
         weights = np.repeat(np.atleast_1d(share), named.size // np.size(share))
         terms = self._inner._terms(named, weights)
-        centre = self._inner.centre
-        if centre is None:
+        vertex_sum = self._inner.vertex_sum
+        if vertex_sum is None:
             return terms
-        drift = -self._response.other / self._response.signal * float(np.sum(symbols.weight))
-        return concatenate([terms, Terms(centre.size, centre.indices, centre.weights * drift)])
+        drift = -self._response.other / self._response.signal * float(np.sum(symbols.bound))
+        return concatenate([terms, Terms(vertex_sum.size, vertex_sum.indices, vertex_sum.weights * drift)])
 
-    def _law(self, vector: GradientVector, shared: int) -> Iterator[tuple[Reported, float]]:
+    def _law(self, vector: GradientVector, shared: int) -> Iterator[tuple[BoundedReports, float]]:
         vector = self._inner._prepare(vector)
-        (choice,) = self._inner._gain.law(self._inner._length(vector))
-        one = list(self._response.law(self._inner._probabilities(_shape(vector, choice).exact)))
+        (outcome,) = self._inner._gain_outcomes(vector)
+        vertex_law = self._inner._probabilities(outcome.into_ball(vector).on_host)
+        one = list(self._response.law(vertex_law))
         for several in itertools.product(one, repeat=self.draws):
             reports = np.array([report for report, _ in several])
-            yield Reported(np.float64(choice.gain), reports), math.prod(p for _, p in several)
+            yield BoundedReports(np.float64(outcome.gain), reports), math.prod(p for _, p in several)
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:

@@ -1,4 +1,4 @@
-"""Coordinate subsampling by shared randomness, in front of any codec."""
+"""A public random subset of the coordinates, in front of any codec."""
 
 from __future__ import annotations
 
@@ -14,34 +14,38 @@ from gradwire.common.arrays.compat import I64, like
 from gradwire.common.arrays.random_subset import random_subset
 from gradwire.common.arrays.update import Terms
 from gradwire.common.codecs import Example, parse, register
-from gradwire.common.codecs.forms.composite import Composite
+from gradwire.common.codecs.forms.wrapper import TransformCodec
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
 from gradwire.common.randomness import Coins
 from gradwire.common.spec import Spec
 
-FRACTION = 0.1  # unless the spec says how many coordinates
-SPARSE = 16  # below one coordinate in so many, a list of indices and weights is the smaller index domain
+DEFAULT_FRACTION = 0.1
+SPARSE = 16  # at most one coordinate in so many is added as index and weight instead of a dense vector
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Subsample(Composite[Any]):
+class Subsample(TransformCodec[Any]):
     """``inner``, applied to a public random subset of the coordinates; decoded dim / count times as long, others zero.
 
-    [S] section 7 names it for any precision below the dimension; [R] has it as RCS. The subset T is uniform among those
-    of its size and follows from the public seed of the worker and round, which must differ by worker and round (erratum
-    V14); no index is sent.
+    [S] section 7 mentions it for any precision below the dimension; RCS of [R] (theory 2.3). The subset T is uniform
+    among those of its size and follows from the public seed of the worker and round, which must differ by worker and
+    round (erratum V14); no index is sent.
+
+    Payload: the inner codec's for ``count`` coordinates.
+    Unbiased over the public seed where the inner codec is unbiased. Variance (1 / mu - 1) |x|^2 + E V(x_T) / mu^2, with
+    mu = count / dim and V that of the inner codec; for V(x) = v |x|^2 that is (1 + v) |x|^2 / mu - |x|^2.
 
     Args:
-        fraction: share of the coordinates, 0 to 1; count = round(fraction * dim), at least 1. By default a tenth.
+        fraction: share of the coordinates, above 0, at most 1; count = round(fraction * dim), at least 1. By default
+            0.1.
         inner: the codec for x restricted to T.
-        count: in place of ``fraction``, how many coordinates.
-        budget: in place of both, the largest payload in bits: as many coordinates as it pays for.
+        count: in place of ``fraction``, the number of coordinates.
+        budget: in place of both, the largest payload in bits: as many coordinates as fit.
 
-    Payload: the inner codec's for ``count`` coordinates. Unbiased over the public seed where the inner codec is. With
-        mu = count / dim and V the inner variance, E|decode(encode(x)) - x|^2 = (1 / mu - 1) |x|^2 + E V(x_T) / mu^2;
-        for V(x) = v |x|^2 that is (1 + v) |x|^2 / mu - |x|^2.
+    Raises:
+        SpecError: several of fraction, count and budget, one outside its bounds, or a budget below one coordinate.
 
     >>> from gradwire.common.codecs import parse
     >>> parse("subsample(0.1, cuq(levels=7))", dim=1000).nbits
@@ -54,7 +58,7 @@ class Subsample(Composite[Any]):
     budget: int | None = None
 
     name = "subsample"
-    source = "SimQ 7; RCS of RATQ"
+    source = "[S] 7; [R] (RCS)"
     plan_templates = (
         "subsample(inner=ratq, count={n})",
         "subsample(inner=rotated(1, cuq(levels=3)), count={n})",
@@ -65,25 +69,23 @@ class Subsample(Composite[Any]):
         if len(given) > 1:
             raise SpecError(f"{self.name}: {' and '.join(given)} are given, expected one of them")
         if not given:
-            object.__setattr__(self, "fraction", FRACTION)
+            self._settle(fraction=DEFAULT_FRACTION)
         super().__post_init__()
 
-    def _resolve(self) -> None:
+    def _make_canonical(self) -> None:
         if self.fraction is not None:
             if not 0 < self.fraction <= 1:
                 raise SpecError(f"{self.name}: fraction is {self.fraction}, expected above 0, at most 1")
-            object.__setattr__(self, "count", max(1, round(self.fraction * self.dim)))
+            self._settle(count=max(1, round(self.fraction * self.dim)))
         elif self.budget is not None:
-            object.__setattr__(self, "count", self._affordable(self.budget))
-        if self.count is None or not 1 <= self.count <= self.dim:
-            raise SpecError(f"{self.name}: count is {self.count}, expected 1 to {self.dim} coordinates")
-        # One spelling for one codec: which coordinates are sent depends on their number alone.
-        object.__setattr__(self, "fraction", None)
-        object.__setattr__(self, "budget", None)
-        super()._resolve()
+            self._settle(count=self._count_within(self.budget))
+        self._check_range("count", 1, self.dim, "coordinates")
+        # One spelling for one codec: the subset depends on the number of coordinates alone.
+        self._settle(fraction=None, budget=None)
+        super()._make_canonical()
 
-    def _affordable(self, budget: int) -> int:
-        """The most coordinates whose payload fits, by bisection: payloads grow with the number of coordinates."""
+    def _count_within(self, budget: int) -> int:
+        """The largest number of coordinates whose payload fits, by bisection: payloads grow with that number."""
         low, high = 0, self.dim
         while low < high:
             middle = (low + high + 1) // 2
@@ -101,28 +103,29 @@ class Subsample(Composite[Any]):
         return self.count
 
     def _flags(self) -> dict[str, bool]:
-        kept = super()._flags()
+        inner = super()._flags()
         everything = self.inner_dim == self.dim
-        return kept | {
+        return inner | {
             "shared_randomness": True,
-            "unbiased_given_shared": everything and kept["unbiased_given_shared"],
-            "variance_given_shared": everything and kept["variance_given_shared"],
-            "index_domain": kept["index_domain"] or SPARSE * self.inner_dim <= self.dim,
+            "unbiased_given_shared": everything and inner["unbiased_given_shared"],
+            "variance_given_shared": everything and inner["variance_given_shared"],
+            "index_domain": inner["index_domain"] or SPARSE * self.inner_dim <= self.dim,
         }
 
     @property
     def _stretch(self) -> float:
-        """1 / mu."""
+        """The factor 1 / mu of decoded coordinates."""
         return self.dim / self.inner_dim
 
     def variance(self, norm: float = 1.0) -> float:
-        """|x_T|^2 has the mean mu |x|^2, and V is concave in it or, where a gain clips, convex."""
+        """By the mean mu |x|^2 of |x_T|^2, in which V is concave or, where a gain clips, convex."""
         mu, inner = 1 / self._stretch, self._inner.variance
         noise = self._stretch**2 * max(inner(math.sqrt(mu) * norm), (1 - mu) * inner(0.0) + mu * inner(norm))
         left_out = (self._stretch - 1) * norm**2
         if self.unbiased:
             return left_out + noise
-        return (math.sqrt(left_out) + math.sqrt(noise)) ** 2  # errors may then point one way
+        # The two errors may then point the same way.
+        return (math.sqrt(left_out) + math.sqrt(noise)) ** 2
 
     def _subset(self, shared: int) -> I64:
         return random_subset(self.dim, self.inner_dim, shared)

@@ -26,7 +26,7 @@ from gradwire.common.errors import SpecError
 from gradwire.common.privacy.mechanisms.masses import Masses
 from gradwire.common.randomness import Coins
 from gradwire.common.registry import Registry
-from gradwire.common.spec import Spec, spelled
+from gradwire.common.spec import Spec, spec_of
 
 MAX_EPSILON = 20.0  # e^20 is half a billion: odds beyond that hide nothing
 
@@ -171,7 +171,7 @@ class Mechanism(ABC):
     @cached_property
     def spec(self) -> Spec:
         """The canonical spec."""
-        return Spec(self.name, (), tuple(spelled(self).items()))
+        return spec_of(self)
 
     def too_coarse(self) -> SpecError:
         return SpecError(

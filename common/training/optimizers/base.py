@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from gradwire.common.arrays.update import Vector
 from gradwire.common.registry import Registry
-from gradwire.common.spec import Spec, canonical, parse_spec, spelled
+from gradwire.common.spec import Spec, parse_spec, spec_of
 
 F32: TypeAlias = NDArray[np.float32]
 State: TypeAlias = dict[str, F32]  # named float32 arrays [dim], part of every snapshot
@@ -53,7 +53,7 @@ class Optimizer(ABC):
     @property
     def spec(self) -> str:
         """The canonical spelling."""
-        return canonical(self.name, spelled(self))
+        return str(spec_of(self))
 
 
 _REGISTRY: Registry[Optimizer] = Registry("optimizer")

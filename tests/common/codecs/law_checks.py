@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.common.codecs import AnyCodec
-from gradwire.common.codecs.forms.gain import FLOAT32_TINY, round_up_float32
+from gradwire.common.codecs.forms.scales import FLOAT32_TINY, round_up_float32
 from gradwire.common.codecs.payloads import unpack_checked
 from gradwire.common.spec import Spec
 from tests.common.codecs.checks import check_padding, is_inside

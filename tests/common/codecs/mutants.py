@@ -17,13 +17,12 @@ from gradwire.common.arrays.update import Terms
 from gradwire.common.codecs import Accumulator
 from gradwire.common.codecs.baselines.float32 import Float32
 from gradwire.common.codecs.baselines.sign import Sign
-from gradwire.common.codecs.forms.gain import Bound, Choice, Exact
+from gradwire.common.codecs.forms.gain import BoundGain, ExactGain, GainOutcome
 from gradwire.common.codecs.forms.vertex import Draws
 from gradwire.common.codecs.simq.simq import SimQ
 from gradwire.common.codecs.vqsgd.cross_polytope import CrossPolytope
 from gradwire.common.codecs.wrappers.private import Private
 from gradwire.common.errors import PayloadError
-from gradwire.common.privacy.mechanisms import build_mechanism
 from tests.common.codecs.coins import ReplayCoins
 from tests.common.codecs.toys import PrivateToy
 
@@ -95,11 +94,11 @@ class NotDivided(CrossPolytope):
         return self._terms(symbols.vertices, symbols.gain)
 
 
-class GainDown(Exact):
-    def law(self, length: Any) -> tuple[Choice, ...]:
-        near = np.float32(length.near)
-        down = near if float(near) <= length.near else np.nextafter(near, np.float32(0))
-        return (Choice(float(down), 1.0, 1.0),)
+class GainDown(ExactGain):
+    def law(self, norm: Any) -> tuple[GainOutcome, ...]:
+        near = np.float32(norm.value)
+        down = near if float(near) <= norm.value else np.nextafter(near, np.float32(0))
+        return (GainOutcome(float(down), 1.0, 1.0),)
 
 
 class GainRoundedDown(CrossPolytope):
@@ -110,9 +109,9 @@ class L1GainRoundedDown(SimQ):
     _gain = GainDown()  # type: ignore[assignment]
 
 
-class NotClipped(Bound):
-    def law(self, length: Any) -> tuple[Choice, ...]:
-        return (Choice(self.bound, 1.0, 1.0),)
+class NotClipped(BoundGain):
+    def law(self, norm: Any) -> tuple[GainOutcome, ...]:
+        return (GainOutcome(self.bound, 1.0, 1.0),)
 
 
 class ForgetsToClip(CrossPolytope):
@@ -163,19 +162,16 @@ class LooseEpsilonOfReports(Private):
 class FalseEpsilonOfReports(Private):
     """Odds 1 % beyond what is stated: epsilon rounded to two digits on the way to a table."""
 
-    @property
-    def _response(self) -> Any:  # type: ignore[override]
-        mechanism = build_mechanism(self.mechanism)
+    def _fitted(self, mechanism: Any) -> Any:
         freer = replace(mechanism, epsilon=1.01 * mechanism.epsilon)
-        return replace(self._fitted(freer), epsilon=mechanism.epsilon)
+        return replace(super()._fitted(freer), epsilon=mechanism.epsilon)
 
 
 class NoReports(Private):
     """The vertex itself, where the mechanism was to report on it."""
 
-    @property
-    def _response(self) -> Any:  # type: ignore[override]
-        return replace(self._fitted(build_mechanism(self.mechanism)), informed=Threshold(WORDS))
+    def _fitted(self, mechanism: Any) -> Any:
+        return replace(super()._fitted(mechanism), informed=Threshold(WORDS))
 
 
 class NotDebiased(Private):
@@ -196,7 +192,7 @@ class HalfPrecision(Float32):
         return super()._quantize(vector, coins, shared).astype(np.float16).astype(np.float32)
 
     def _law(self, vector: Any, shared: int) -> Any:
-        yield vector.exact.astype(np.float16).astype(np.float32), 1.0
+        yield vector.on_host.astype(np.float16).astype(np.float32), 1.0
 
 
 class AnyIndex(CrossPolytope):

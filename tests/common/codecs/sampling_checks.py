@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.common.codecs import AnyCodec
-from gradwire.common.codecs.forms.vertex import VertexCodec, _shape
+from gradwire.common.codecs.forms.vertex import VertexCodec
 from gradwire.common.codecs.vector import GradientVector
 from tests.common.codecs.chance import Chance, Vote, check_counts
 from tests.common.codecs.coins import CountedCoins, coins
@@ -52,8 +52,13 @@ def check_payloads(codec: AnyCodec, x: F64, chance: Chance, samples: int = 1500)
 def vertex_law(codec: VertexCodec, x: F64) -> F64:
     """The law of one draw, which the tests of exact laws have checked at small dimensions."""
     vector = codec._prepare(GradientVector.of(x, codec.dim))
-    choices = codec._gain.law(codec._length(vector))
-    return np.sum([c.probability * codec._probabilities(_shape(vector, c).exact) for c in choices], axis=0)
+    return np.sum(
+        [
+            outcome.probability * codec._probabilities(outcome.into_ball(vector).on_host)
+            for outcome in codec._gain_outcomes(vector)
+        ],
+        axis=0,
+    )
 
 
 def draw_vertices(codec: VertexCodec, x: F64, count: int, rng: np.random.Generator) -> NDArray[np.int64]:

@@ -208,7 +208,7 @@ def test_scales_of_large_vectors() -> None:
 def test_means_of_nothing_are_refused() -> None:
     codec = parse("onebit", 8)
     for above, below, bits in ((1.0, 1.0, 0x00), (1.0, 0.5, 0xFF)):
-        with pytest.raises(PayloadError, match="a mean is sent of no coordinates"):
+        with pytest.raises(PayloadError, match="the mean of no coordinates is not zero"):
             codec.validate(struct.pack("<2f", above, below) + bytes([bits]))
     for means in ((-1.0, 1.0), (1.0, -0.0), (math.nan, 1.0), (1.0, math.inf)):
         with pytest.raises(PayloadError, match=r"^onebit: "):

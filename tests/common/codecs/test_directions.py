@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 from gradwire.common.arrays.largest import largest_on_sphere
 from gradwire.common.arrays.rotation import Rotation
 from gradwire.common.codecs import AnyCodec, parse
-from gradwire.common.codecs.forms import direction
-from gradwire.common.codecs.forms.direction import DirectionCodec, random_rotation
+from gradwire.common.codecs.forms import random_rotation as rotation_module
+from gradwire.common.codecs.forms.random_rotation import RandomRotationCodec, random_rotation
 from gradwire.common.codecs.payloads import unpack_checked
 from gradwire.common.codecs.rotations.eden import ENERGY, LEVELS
 from gradwire.common.errors import DomainError, PayloadError, SpecError
@@ -167,7 +167,7 @@ SPARSE = {
 def test_mean_over_seeds(spec: str, dim: int, shape: str) -> None:
     """The mean over 400 seeds, the same in every run, is x but for what 267 of that variance leave."""
     codec = parse(spec, dim)
-    assert isinstance(codec, DirectionCodec)
+    assert isinstance(codec, RandomRotationCodec)
     x = SPARSE[shape](dim) / np.linalg.norm(SPARSE[shape](dim))
     mean = np.mean([estimate(codec, x, seed) for seed in range(400)], axis=0) - x
     assert np.linalg.norm(mean) <= 1.5 * math.sqrt(codec.variance() / 600) + 0.01
@@ -176,7 +176,7 @@ def test_mean_over_seeds(spec: str, dim: int, shape: str) -> None:
 def test_too_few_rounds_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     codec = parse("nearest(1)", 1024)
     x = np.eye(1024)[7]
-    monkeypatch.setattr(direction, "Rotation", lambda dim, rounds, seed: Rotation(dim, 1, seed))
+    monkeypatch.setattr(rotation_module, "Rotation", lambda dim, rounds, seed: Rotation(dim, 1, seed))
     along = np.mean([estimate(codec, x, k) @ x for k in range(400)])
     assert (
         along < 0.5
@@ -205,11 +205,11 @@ def test_the_best_rotation_is_named(dim: int) -> None:
             y = random_rotation(codec.size, own).apply(x)
             sums.append(np.sort(np.abs(y))[-9:].sum())
         symbols = unpack_checked(codec, codec.encode(x, ReplayCoins(), shared=seed))
-        assert symbols.attempt == int(np.argmax(sums))
+        assert symbols.rotation == int(np.argmax(sums))
         assert symbols.length == pytest.approx(x @ x * codec._mean / max(sums), rel=1e-6)
-        named.add(symbols.attempt)
+        named.add(symbols.rotation)
     assert named == set(range(5))
-    assert unpack_checked(codec, codec.encode(np.zeros(dim), ReplayCoins(), shared=1)).attempt == 0
+    assert unpack_checked(codec, codec.encode(np.zeros(dim), ReplayCoins(), shared=1)).rotation == 0
 
 
 def test_one_rotation_is_spelled_as_before() -> None:

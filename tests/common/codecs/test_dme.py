@@ -13,7 +13,7 @@ from gradwire.common.arrays.bits import BitWriter
 from gradwire.common.arrays.rotation import Rotation
 from gradwire.common.codecs import parse
 from gradwire.common.codecs.baselines.dme import Interval
-from gradwire.common.codecs.forms.dithered import Levels
+from gradwire.common.codecs.forms.stochastic_rounding import GridLevels
 from gradwire.common.codecs.payloads import unpack_checked
 from gradwire.common.errors import DomainError, PayloadError, SpecError
 from tests.common.codecs import checks, law_checks
@@ -243,7 +243,7 @@ def test_no_two_payloads_say_the_same() -> None:
 def test_histogram_is_left_out_of_the_last_count() -> None:
     """k - 1 counts are enough."""
     codec, out = parse("dme(levels=3, entropy_coded=true)", 4), BitWriter()
-    codec._pack(Levels(Interval(0.0, 1.0), np.array([2, 2, 0, 2])), out)
+    codec._pack(GridLevels(Interval(0.0, 1.0), np.array([2, 2, 0, 2])), out)
     assert out.nbits == 64 + 2 * 3 + 4 and unpack_checked(codec, out.tobytes()).levels.tolist() == [
         2,
         2,

@@ -71,7 +71,7 @@ def test_epsilon_of_what_is_really_drawn(dim: int, epsilon: float) -> None:
     highest = Fraction(0)
     for x in (np.eye(dim)[0], np.eye(dim)[0] * 1e30, np.eye(dim)[0] + 1e-9):
         vector = inner._prepare(GradientVector.of(x, dim))
-        (choice,) = inner._gain.law(inner._length(vector))
+        (choice,) = inner._gain.law(inner._norm_estimate(vector))
         scaled = vector.scaled(choice.scale / choice.gain)
         drawn = law_of_draws(scaled, max(math.sqrt(dim) / scaled.factor, scaled.sums.total))
         rest = 1 - sum(drawn)  # any of 2d vertices, exactly alike

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.codecs import parse
-from gradwire.common.codecs.forms.aguq import Aguq
-from gradwire.common.codecs.forms.gain import GAINS, Exact, Length, build_gain, register_gain
+from gradwire.common.codecs.forms.aguq import AguqGain
+from gradwire.common.codecs.forms.gain import GAINS, ExactGain, NormEstimate, build_gain, register_gain
 from gradwire.common.errors import PayloadError, SpecError
 from gradwire.common.spec import Spec, parse_spec
 from tests.common.codecs import checks
@@ -22,9 +22,9 @@ from tests.common.codecs.vectors import heavy, ramp
 HORIZONS = [1, 2, 3, 16, 17, 1000, 10**6]
 
 
-def law(gain: Aguq, length: float) -> list[tuple[float, float]]:
+def law(gain: AguqGain, length: float) -> list[tuple[float, float]]:
     """(sent gain, probability)."""
-    return [(c.gain, c.probability) for c in gain.law(Length(length, length))]
+    return [(c.gain, c.probability) for c in gain.law(NormEstimate(length, length))]
 
 
 # ---- the gain ----------------------------------------------------------------------------------------------
@@ -35,14 +35,14 @@ def test_bits(horizon: int, bits: int) -> None:
     """ceil log2 h + log2(k + 1), h = 1 + ceil log_2 T, log2(k + 1) = ceil log2(2 + sqrt(1 + 2 (h - 1)) / 2)."""
     h = 1 + math.ceil(math.log2(horizon))
     assert math.ceil(math.log2(h)) + math.ceil(math.log2(2 + math.sqrt(1 + 2 * (h - 1)) / 2)) == bits
-    assert Aguq(1.0, horizon).nbits == bits
+    assert AguqGain(1.0, horizon).nbits == bits
     assert parse(f"gain_shape(aguq(1.0, {horizon}), simq)", 10).nbits == bits + 5
 
 
 @given(length=st.floats(0, 40), horizon=st.sampled_from(HORIZONS), bound=st.sampled_from([1.0, 0.3, 7.0]))
 def test_law(length: float, horizon: int, bound: float) -> None:
     """The least M_j = B 2^(j/2) that holds the length, and the two of its levels around the length."""
-    gain, h = Aguq(bound, horizon), 1 + math.ceil(math.log2(horizon))
+    gain, h = AguqGain(bound, horizon), 1 + math.ceil(math.log2(horizon))
     k = 2 ** math.ceil(math.log2(2 + math.sqrt(1 + 2 * (h - 1)) / 2)) - 1
     seen = law(gain, length)
     assert math.fsum(p for _, p in seen) == pytest.approx(1, abs=1e-12)
@@ -65,7 +65,7 @@ def test_moments(horizon: int) -> None:
 
     Over two-point laws, which are extreme: at zero, and at a length with probability B^2 / g^2 at most.
     """
-    gain = Aguq(1.0, horizon)
+    gain = AguqGain(1.0, horizon)
     h = 1 + math.ceil(math.log2(horizon))
     k = 2 ** math.ceil(math.log2(2 + math.sqrt(1 + 2 * (h - 1)) / 2)) - 1
     bound = 1 + (1 + 2 * (h - 1)) / (4 * (k - 1) ** 2)
@@ -82,9 +82,9 @@ def test_moments(horizon: int) -> None:
 @pytest.mark.parametrize("horizon", HORIZONS)
 def test_every_code_is_read_or_refused(horizon: int) -> None:
     """Codes that the law gives come back as the same gain; all others are refused, also in a batch."""
-    gain = Aguq(0.7, horizon)
+    gain = AguqGain(0.7, horizon)
     sent = {g for length in np.geomspace(1e-4, 2 * gain.reach, 20_000) for g, _ in law(gain, float(length))}
-    sent |= {g for length in gain._values[:, -1] for g, _ in law(gain, float(length))}
+    sent |= {g for length in gain._table[:, -1] for g, _ in law(gain, float(length))}
     written = {}
     for g in sent:
         out = BitWriter()
@@ -106,7 +106,7 @@ def test_every_code_is_read_or_refused(horizon: int) -> None:
 
 
 def test_zero_and_beyond() -> None:
-    gain = Aguq(1.0, 16)
+    gain = AguqGain(1.0, 16)
     assert gain.reach == 4.0
     assert law(gain, 0.0) == [(0.0, 1.0)] == law(gain, 4.000001) == law(gain, 1e300) == law(gain, 1e-320)
     assert law(gain, 4.0) == [(4.0, 1.0)]
@@ -133,7 +133,7 @@ def test_parameters_of_aguq(text: str, message: str) -> None:
 
 def test_gains_are_registered_once() -> None:
     with pytest.raises(SpecError, match="two gains are called 'exact'"):
-        register_gain(Exact)
+        register_gain(ExactGain)
     assert set(GAINS) >= {"exact", "bound", "aguq"}
     assert build_gain(parse_spec("aguq(2, 10)")).spec == Spec("aguq", (), (("bound", 2.0), ("horizon", 10)))
 
@@ -161,7 +161,7 @@ def test_gain_and_shape_are_independent() -> None:
     codec = parse("gain_shape(aguq(1.0, 100), simq_plus(repeats=2))", 3)
     unit = parse("simq_plus(repeats=2, gain=bound(1.0))", 3)
     seen, length = law_of(codec, x), float(np.linalg.norm(x))
-    gains = sum(p * g**2 for g, p in law(Aguq(1.0, 100), length))
+    gains = sum(p * g**2 for g, p in law(AguqGain(1.0, 100), length))
     shape = law_of(unit, x / length * (1 - 1e-12))
     shapes = shape.probabilities @ (shape.points**2).sum(axis=1)
     assert seen.probabilities @ (seen.points**2).sum(axis=1) == pytest.approx(gains * shapes, rel=1e-9)

@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradwire.common.codecs import AnyCodec, parse
-from gradwire.common.codecs.forms.gain import round_up_float32
+from gradwire.common.codecs.forms.scales import round_up_float32
 from gradwire.common.errors import DomainError, SpecError
 from tests.common.codecs import checks, law_checks, oracles
 from tests.common.codecs.examples import every_enumerable_codec, shared_seeds

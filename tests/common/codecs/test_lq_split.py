@@ -170,7 +170,7 @@ def test_parameters(arguments: str, message: str) -> None:
 
 def test_what_no_encoder_writes_is_refused() -> None:
     codec = parse("lq_split(p=1.5)", 60)
-    most = codec.most
+    most = codec.max_large
     payload = checks.encode(codec, np.where(np.arange(60) < 3, 1.0, 0.001))
     positions = unpack_checked(codec, payload).shape.positions
     assert positions.tolist() == [0, 1, 2]

@@ -243,7 +243,7 @@ def test_rows_do_not_matter_only_the_code() -> None:
         ("linear_code(hamming)", 3, "7 or 15"),
         ("linear_code(golay)", 25, "23 or 24"),
         ("linear_code(golai)", 23, "did you mean golay"),
-        ('linear_code("f8")', 4, "has not 1 hexadecimal digits"),
+        ('linear_code("f8")', 4, "does not have 1 hexadecimal digits"),
         ('linear_code("A8/64/1C")', 6, "lower-case"),
         ('linear_code("a9/64/1c")', 6, "bits beyond coordinate 5"),
         ("linear_code", 2**20 + 1, "use reed_muller"),

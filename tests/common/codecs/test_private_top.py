@@ -164,11 +164,11 @@ def test_bias_of_hadamard_rounds() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ("0", "epsilon is 0.0, expected above 0 and at most 20 a report"),
+        ("0", "epsilon is 0.0, expected above 0 and at most 20 per report"),
         ("-1", "epsilon is -1.0, expected above 0"),
         ("nan", "epsilon is nan, expected above 0"),
         ("inf", "epsilon is inf, expected above 0"),
-        ("21", "epsilon is 21.0, expected above 0 and at most 20 a report: beyond that nothing is hidden"),
+        ("21", "epsilon is 21.0, expected above 0 and at most 20 per report: beyond that nothing is hidden"),
         ("1, w=0", "w is 0, expected 1 to 128"),
         ("1, w=129", "w is 129, expected 1 to 128: one of each axis and its opposite"),
         ("1, w=3, axes=2", "w is 3, expected 1 to 2"),

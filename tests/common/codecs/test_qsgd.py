@@ -13,7 +13,7 @@ import pytest
 from gradwire.common.arrays.bits import BitWriter
 from gradwire.common.arrays.update import Sparse, Terms
 from gradwire.common.codecs import AnyCodec, parse
-from gradwire.common.codecs.forms.dithered import Levels
+from gradwire.common.codecs.forms.stochastic_rounding import GridLevels
 from gradwire.common.codecs.payloads import unpack_checked
 from gradwire.common.errors import DomainError, PayloadError, SpecError
 from tests.common.codecs import checks
@@ -241,7 +241,7 @@ def test_longer_than_any_encoder_makes(coding: str) -> None:
     """All levels at the top: the stream is sound, but no vector has so much of its norm in every coordinate."""
     codec = parse(f"qsgd(levels=64, coding={coding})", 500)
     out = BitWriter()
-    codec._pack(Levels(1.0, np.full(500, -64)), out)
+    codec._pack(GridLevels(1.0, np.full(500, -64)), out)
     with pytest.raises(PayloadError, match="expected"):
         codec.validate(out.tobytes())
 

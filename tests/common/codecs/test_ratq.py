@@ -174,7 +174,7 @@ def test_ranges_need_the_rotation() -> None:
     x = sparse(1024, 20) / math.sqrt(20)
     plain = AdaptiveLevels(1024, 1024, 2, UniformLevels(7))
     rng = np.random.default_rng(0)
-    without = np.mean([plain.noise(rng.permutation(x)).sum() for _ in range(50)])
+    without = np.mean([plain.variances(rng.permutation(x)).sum() for _ in range(50)])
     codec = parse("ratq", 1024)
     rotated = np.mean([codec.variance_given(x, seed) for seed in range(10)])
     assert without > codec.variance(1.0) > 3 * rotated
@@ -222,7 +222,7 @@ def test_subsets_of_rotated_coordinates(spec: str, monkeypatch: pytest.MonkeyPat
         means.append(np.array(list(laws.values())) @ points)
         errors.append(sum(p * np.sum((z - x) ** 2) for z, p in zip(points, laws.values(), strict=True)))
         y = Rotation(4, 1, 11).apply(x) / np.linalg.norm(x)
-        rounding += codec._quantizer.noise(y[list(subset)]).sum() * (x @ x) / 3
+        rounding += codec._quantizer.variances(y[list(subset)]).sum() * (x @ x) / 3
     assert np.mean(means, axis=0) == pytest.approx(x, abs=1e-12)
     # The gain is a float32 a little above |x|, and noise is convex in it between levels: 10^-5 is room for that.
     assert np.mean(errors) == pytest.approx((4 / 3) * rounding + (4 / 3 - 1) * (x @ x), rel=1e-5)

@@ -18,7 +18,7 @@ from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64
 from gradwire.common.arrays.update import Terms
 from gradwire.common.codecs import Codec, Example
-from gradwire.common.codecs.forms.gain import Length
+from gradwire.common.codecs.forms.gain import NormEstimate
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.codecs.vqsgd.cross_polytope import CrossPolytope
 from gradwire.common.errors import DomainError, PayloadError
@@ -40,8 +40,8 @@ class PrivateToy(CrossPolytope):
         return self.draws * math.log(2 * math.sqrt(d) + 2 - 1 / math.sqrt(d)) * (1 + 1e-12)
 
     @property
-    def square(self) -> float:
-        return self.STRETCH**2 * super().square
+    def squared_radius(self) -> float:
+        return self.STRETCH**2 * super().squared_radius
 
     def _draw(self, vector: GradientVector, count: int, coins: Coins) -> NDArray[np.int64]:
         return super()._draw(vector.scaled(1 / self.STRETCH), count, coins)
@@ -52,8 +52,8 @@ class PrivateToy(CrossPolytope):
     def _terms(self, vertices: NDArray[np.int64], weight: float) -> Terms:
         return super()._terms(vertices, self.STRETCH * weight)
 
-    def _length(self, vector: GradientVector) -> Length:
-        return super()._length(vector)
+    def _norm_estimate(self, vector: GradientVector) -> NormEstimate:
+        return super()._norm_estimate(vector)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,9 +89,9 @@ class _Coordinatewise(Codec[Any]):
         return np.array(drawn)
 
     def _inside(self, vector: GradientVector) -> F64:
-        if np.abs(vector.exact).max() > 1:
+        if np.abs(vector.on_host).max() > 1:
             raise DomainError(f"{self.name}: a coordinate is beyond 1, expected -1 to 1")
-        return vector.exact
+        return vector.on_host
 
 
 @dataclass(frozen=True, kw_only=True)

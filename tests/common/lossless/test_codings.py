@@ -204,7 +204,7 @@ def test_elias_fano_reads_batches() -> None:
 def test_signed_codings_are_simqs_alone(name: str) -> None:
     assert parse(f"simq(coding={name})", 4).nbits and parse(f"simq_plus(coding={name})", 4).nbits
     for other in (f"cross_polytope(coding={name})", f"simplex(coding={name})"):
-        with pytest.raises(SpecError, match="take multiset"):
+        with pytest.raises(SpecError, match="choose multiset"):
             parse(other, 4)
     with pytest.raises(AssertionError, match="both signs"):
         written(CODINGS[name](7, 2), np.array([1, 4]))

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from gradwire.common.errors import SpecError, TaskError
-from gradwire.common.spec import canonical, parse_spec, spelled
+from gradwire.common.spec import parse_spec, spec_of
 from gradwire.worker.tasks import TaskKind, build_task, parse_task, register_task, task_kinds
 from gradwire.worker.tasks.checked import CheckedTask
 from gradwire.worker.tasks.kinds.synthetic import SyntheticKind
@@ -58,7 +58,7 @@ def test_every_kind_has_an_example() -> None:
 def test_canonical_spelling_round_trip(text: str) -> None:
     kind = parse_task(text)
     assert kind.name == parse_spec(text).name
-    assert parse_task(canonical(kind.name, spelled(kind))) == kind
+    assert parse_task(str(spec_of(kind))) == kind
 
 
 def test_unknown_task() -> None:

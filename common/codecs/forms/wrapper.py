@@ -1,4 +1,4 @@
-"""Codecs around a codec: the inner one's symbols travel in the same bit stream, without padding between."""
+"""Codecs around a codec: the inner symbols are written to the same bit stream, without padding between them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from gradwire.common.codecs.registry import parse
 from gradwire.common.randomness import derived_seed
 from gradwire.common.spec import Spec, parse_spec
 
-FLAGS = (
+INHERITED_FLAGS = (
     "fixed_length",
     "unbiased",
     "unbiased_given_shared",
@@ -26,30 +26,29 @@ FLAGS = (
 )
 
 
-class Wrapper(Codec[S]):
-    """A codec whose payloads are those of another one, ``_inner``, and give away as much.
+class WrapperCodec(Codec[S]):
+    """A codec whose payloads are those of another one, ``_inner``, with the same guarantees.
 
-    Families are dataclasses; whatever guarantee they do not keep they override, a flag in ``_flags``.
+    Families are dataclasses. They override a guarantee that they do not keep; a class attribute, in ``_flags``.
     """
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._resolve()
-        for flag, value in self._flags().items():
-            object.__setattr__(self, flag, value)
+        self._make_canonical()
+        self._settle(**self._flags())
 
     @abstractmethod
-    def _resolve(self) -> None:
-        """Settle the parameters, so that equal codecs have equal ones."""
+    def _make_canonical(self) -> None:
+        """Replace parameters by their canonical values, so that equal codecs have equal parameters."""
 
     @property
     @abstractmethod
     def _inner(self) -> AnyCodec:
-        """The codec inside, which follows from the settled parameters."""
+        """The codec inside, which follows from the canonical parameters."""
 
     def _flags(self) -> dict[str, bool]:
-        """Class attributes of a codec that for this one follow from the inner codec."""
-        return {flag: getattr(self._inner, flag) for flag in FLAGS}
+        """Class attributes of ``Codec`` that follow from the inner codec."""
+        return {flag: getattr(self._inner, flag) for flag in INHERITED_FLAGS}
 
     @property
     def nbits(self) -> int:
@@ -79,18 +78,18 @@ class Wrapper(Codec[S]):
         return symbols
 
 
-class Composite(Wrapper[S]):
-    """A map of the gradient in front of a codec ``inner``, whose guarantees it takes over where it keeps them.
+class TransformCodec(WrapperCodec[S]):
+    """A linear map of the gradient in front of a codec ``inner``, with its guarantees where the map keeps them.
 
-    Families declare ``inner: Spec`` among their parameters, and say how the inner gradient is made (``_quantize``,
-    ``_law``) and undone (``_reconstruct``).
+    Families have a field ``inner: Spec``, and implement how the inner gradient is made (``_quantize``, ``_law``) and
+    the map undone (``_reconstruct``).
     """
 
-    inner: Spec  # no field here: this class is no dataclass
+    inner: Spec  # no field here: this class is not a dataclass
 
-    def _resolve(self) -> None:
-        """Spell ``inner`` canonically; families first settle what its dimension depends on."""
-        object.__setattr__(self, "inner", parse_spec(self._inner.spec))
+    def _make_canonical(self) -> None:
+        """Make the spelling of ``inner`` canonical; families first resolve the parameters that set its dimension."""
+        self._settle(inner=parse_spec(self._inner.spec))
 
     @cached_property
     def _inner(self) -> AnyCodec:
@@ -106,11 +105,11 @@ class Composite(Wrapper[S]):
         return True
 
     def _inner_seed(self, shared: int) -> int:
-        """The public seed of the inner codec: none of its streams is one of ours."""
+        """The public seed of the inner codec, from which no random number of the outer one is derived."""
         return derived_seed(shared, "inner")
 
     def _inner_estimate(self, symbols: S, shared: int) -> Terms | NDArray[np.float64]:
-        """What the inner codec makes of its symbols, synthesised; terms stay terms where that is the identity."""
+        """The inner codec's estimate, synthesised; terms stay terms where ``synthesise`` is the identity."""
         total = self._inner._reconstruct(symbols, self._inner_seed(shared))
         if type(self._inner).synthesise is Codec.synthesise:
             return total
