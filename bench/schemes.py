@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from gradwire.common.codecs import AnyCodec
-from gradwire.deploy.planning.fitting import largest
+from gradwire.deploy.planning.fitting import largest_within
 
 DIM = 65_536
 BUDGETS = (100, 1_000, 10_000, 100_000)  # bits, 32 of them a norm where there is one
@@ -48,7 +48,7 @@ class Scheme:
 
     def within(self, bits: int, dim: int) -> AnyCodec | None:
         """The largest codec whose payload has at most that many bits."""
-        return largest(self.spec, dim, bits, most=self.most)
+        return largest_within(self.spec, dim, bits, max_size=self.most)
 
     def stated(self, bits: int) -> dict[str, Stated]:
         """Theory's numbers by vector; none where it has none."""

@@ -29,7 +29,7 @@ def signed_sum(x: Array) -> float:
 
 
 def _folded(x: Array) -> NDArray[Any]:
-    """Sums of the columns of whole rows, on the host: [LANES]."""
+    """Sums of the columns of whole rows, on the host: ``LANES`` numbers."""
     xp = namespace(x)
     rows = xp.reshape(x, (-1, LANES))
     while rows.shape[0] > 1:

@@ -17,7 +17,7 @@ from gradwire.common.privacy.accounting import epsilon_for, pure, tightest
 from gradwire.common.randomness import SystemCoins
 from gradwire.common.spec import Spec
 from gradwire.deploy.planning.bounds import variance_lower_bound
-from gradwire.deploy.planning.fitting import fitted
+from gradwire.deploy.planning.fitting import codecs_within
 from gradwire.deploy.planning.spelling import shortest_spec
 
 TIMED = 3  # calls, of which the fastest counts
@@ -56,7 +56,7 @@ def candidates(wanted: Wanted) -> list[dict[str, Any]]:
 def _rows(wanted: Wanted) -> Iterator[dict[str, Any]]:
     for family, cls in sorted(codecs().items()):
         best: dict[str, tuple[float, AnyCodec]] = {}
-        for codec in fitted(cls, wanted.dim, wanted.bits, wanted.epsilon_per_push):
+        for codec in codecs_within(cls, wanted.dim, wanted.bits, wanted.epsilon_per_push):
             variance, kind = _variance(codec), getattr(codec, "mechanism", Spec(family)).name
             if variance is not None and variance < best.get(kind, (math.inf,))[0]:
                 best[kind] = variance, codec

@@ -1,8 +1,8 @@
-"""The largest codecs of a family within a budget of bits, and of epsilon.
+"""The codecs of a family that use a budget of bits, and of epsilon, best: for planning and for comparisons.
 
-A family is planned from templates: specs in which ``{n}`` stands for a whole number from 1, ``{odd}`` for 2n + 1,
-``{share}`` for n / dim, ``{epsilon}`` for what a payload may spend and ``{epsilon/4}`` for a part of it. A class names
-its own as ``plan_templates``; else they follow from its parameters, so that a new codec joins without another edit.
+A family is planned from templates: specs in which ``{n}`` stands for an integer from 1 on, ``{odd}`` for 2n + 1,
+``{share}`` for n / dim, ``{epsilon}`` for the epsilon of a payload and ``{epsilon/4}`` for a part of it. A class lists
+its own as ``plan_templates``; without them they follow from its parameters, so that a new codec needs no edit here.
 """
 
 from __future__ import annotations
@@ -12,25 +12,27 @@ from collections.abc import Iterator
 from functools import partial
 from typing import Any
 
-from gradwire.common.codecs import AnyCodec, Codec
-from gradwire.common.codecs.registry import parse
+from gradwire.common.codecs import AnyCodec, Codec, parse
 from gradwire.common.errors import GradwireError
 from gradwire.common.lossless.codings.base import CODINGS
 from gradwire.common.spec import parameter_fields
 
-# Parameters that make payloads longer and errors smaller.
-SIZES = ("repeats", "levels", "k", "blocks", "count")
-MOST = 1 << 24
-# Repeats planned with at most, per coordinate, or 1024 in all: encoding takes time in proportion to them.
-DRAWS = 32
+# Parameters that make payloads longer and errors smaller; the first that a family has is varied.
+SIZE_PARAMETERS = ("repeats", "levels", "k", "blocks", "count")
+MAX_SIZE = 1 << 24
+# Repeats cost encoding time: at most so many per coordinate, or LEAST_MAX_REPEATS in all, are planned.
+REPEATS_PER_COORDINATE = 32
+LEAST_MAX_REPEATS = 1024
+PLANNED_REPEATS = (2, 4, 8, 16, 64, 256)
+EPSILON_SLACK = 1e-10  # of an epsilon that was asked for, for rounding in the one that a codec states
 _EPSILON = re.compile(r"\{epsilon(?:/(\d+))?\}")
-_ROUNDING = 1e-10  # of an epsilon that was asked for, in the one that a codec states
-_CANNOT = (GradwireError, NotImplementedError, OverflowError, MemoryError)
+_REFUSALS = (GradwireError, NotImplementedError, OverflowError, MemoryError)
 
 
 def templates(cls: type[Codec[Any]]) -> Iterator[str]:
-    """A family's own templates; else its bare name, and that with its size to choose, in each coding it may take."""
-    own: tuple[str, ...] = vars(cls).get("plan_templates", ())  # a subclass is another family
+    """A family's own templates; without any its bare name, and its size as ``{n}``, in each coding that it has."""
+    # Only those of the class itself: a subclass is another family.
+    own: tuple[str, ...] = vars(cls).get("plan_templates", ())
     if own:
         yield from own
         return
@@ -39,75 +41,83 @@ def templates(cls: type[Codec[Any]]) -> Iterator[str]:
     if "epsilon" in names:
         yield f"{cls.name}(epsilon={{epsilon}})"
         if "repeats" in names:
-            yield from (f"{cls.name}(epsilon={{epsilon}}, repeats={k})" for k in (2, 4, 8, 16, 64, 256))
-    size = next((name for name in SIZES if name in names), None)
+            yield from (f"{cls.name}(epsilon={{epsilon}}, repeats={k})" for k in PLANNED_REPEATS)
+    size = next((name for name in SIZE_PARAMETERS if name in names), None)
     if size is not None:
-        yield f"{cls.name}({size}={{n}})"
-        if "gain" in names:
-            yield f"{cls.name}({size}={{n}}, gain=bound(1.0))"  # private with it are those that are by themselves
-        if size == "levels":
-            yield f"{cls.name}(levels={{odd}})"  # zero is a level: it costs no variance
-        if "coding" in names:
-            yield from (
-                f"{cls.name}({size}={{n}}, coding={coding})" for coding in CODINGS if coding != "tuple"
-            )
+        yield from _templates_of_size(cls.name, size, names)
 
 
-def _part(epsilon: float, asked: re.Match[str]) -> str:
-    return repr(float(epsilon) / int(asked[1] or 1))
+def _templates_of_size(family: str, size: str, names: list[str]) -> Iterator[str]:
+    yield f"{family}({size}={{n}})"
+    if "gain" in names:
+        # Point sets that are private by themselves are so only under a public bound.
+        yield f"{family}({size}={{n}}, gain=bound(1.0))"
+    if size == "levels":
+        # An odd number has zero among the levels, which saves variance.
+        yield f"{family}(levels={{odd}})"
+    if "coding" in names:
+        yield from (f"{family}({size}={{n}}, coding={coding})" for coding in CODINGS if coding != "tuple")
 
 
-def fitted(cls: type[Codec[Any]], dim: int, bits: int, epsilon: float | None = None) -> Iterator[AnyCodec]:
-    """The codecs of a family for a budget: of each template the one with the longest payload that fits.
+def codecs_within(
+    cls: type[Codec[Any]], dim: int, bits: int, epsilon: float | None = None
+) -> Iterator[AnyCodec]:
+    """For each template of a family the codec with the longest payload within a budget.
 
     Args:
-        dim: coordinates.
-        bits: of a payload at most.
-        epsilon: what a payload may spend at most; None where it need not be private.
+        cls: a registered codec class.
+        dim: coordinates of a gradient.
+        bits: largest payload in bits.
+        epsilon: largest epsilon of a payload; None where it need not be private.
     """
     for template in templates(cls):
         if _EPSILON.search(template):
             if epsilon is None:
                 continue
-            template = _EPSILON.sub(partial(_part, epsilon), template)
-        most = max(1024, DRAWS * dim) if "repeats" in template else MOST
-        codec = largest(template, dim, bits, most=most, epsilon=epsilon)
+            template = _EPSILON.sub(partial(_part_of, epsilon), template)
+        repeats = max(LEAST_MAX_REPEATS, REPEATS_PER_COORDINATE * dim)
+        max_size = repeats if "repeats" in template else MAX_SIZE
+        codec = largest_within(template, dim, bits, max_size=max_size, epsilon=epsilon)
         if codec is not None:
             yield codec
 
 
-def largest(
-    template: str, dim: int, bits: int, *, most: int = MOST, epsilon: float | None = None
+def largest_within(
+    template: str, dim: int, bits: int, *, max_size: int = MAX_SIZE, epsilon: float | None = None
 ) -> AnyCodec | None:
-    """The codec of a template with the largest n that fits; None where none does.
+    """The codec of a template with the largest n within a budget; None where none is.
 
-    Payloads grow with n, and so do epsilons; an n that the codec refuses counts as too large.
+    By bisection: payloads and epsilons grow with n. An n that the codec refuses counts as too large.
 
     Args:
-        template: a spec with places for n.
-        dim: coordinates.
-        bits: of a payload at most.
-        most: the largest n that is tried.
-        epsilon: of a payload at most; None where it need not be private.
+        template: a spec with ``{n}``, ``{odd}`` or ``{share}``, or without.
+        dim: coordinates of a gradient.
+        bits: largest payload in bits.
+        max_size: largest n.
+        epsilon: largest epsilon of a payload; None for any.
     """
 
     def codec_at(n: int) -> AnyCodec | None:
-        return _fitting(template.format(n=n, odd=2 * n + 1, share=n / dim), dim, bits, epsilon)
+        return _within(template.format(n=n, odd=2 * n + 1, share=n / dim), dim, bits, epsilon)
 
     if "{" not in template:
         return codec_at(1)
-    low, high = 0, most
+    low, high = 0, max_size
     while low < high:
         middle = (low + high + 1) // 2
         low, high = (middle, high) if codec_at(middle) is not None else (low, middle - 1)
-    # The least sizes may be refused: one level is none.
+    # The least n may be refused: there is no quantizer with one level.
     return codec_at(low) if low else next(filter(None, map(codec_at, (3, 2))), None)
 
 
-def _fitting(spec: str, dim: int, bits: int, epsilon: float | None) -> AnyCodec | None:
+def _part_of(epsilon: float, placeholder: re.Match[str]) -> str:
+    return repr(float(epsilon) / int(placeholder[1] or 1))
+
+
+def _within(spec: str, dim: int, bits: int, epsilon: float | None) -> AnyCodec | None:
     try:
         codec = parse(spec, dim)
-        fits = codec.nbits <= bits and (epsilon is None or codec.epsilon <= epsilon * (1 + _ROUNDING))
-    except _CANNOT:
+        fits = codec.nbits <= bits and (epsilon is None or codec.epsilon <= epsilon * (1 + EPSILON_SLACK))
+    except _REFUSALS:
         return None
     return codec if fits else None

@@ -1,4 +1,4 @@
-"""Specs in their shortest form."""
+"""The shortest spelling of a codec's spec."""
 
 from __future__ import annotations
 
@@ -12,35 +12,39 @@ from gradwire.common.spec import Spec, parse_spec
 
 
 def shortest_spec(codec: AnyCodec) -> str:
-    """A codec's spec without the arguments that change nothing, at any depth.
+    """A codec's spec without the arguments that are defaults, at any depth; it parses to an equal codec.
 
     >>> shortest_spec(parse("rotated(rounds=3, inner=cross_polytope(repeats=100, coding=tuple))", 1000))
     'rotated(rounds=3, inner=cross_polytope(repeats=100))'
     """
 
-    def same(spec: Spec) -> bool:
+    def is_equal(spec: Spec) -> bool:
         try:
             return parse(spec, codec.dim) == codec
         except GradwireError:
             return False
 
-    spec = parse_spec(codec.spec)
-    return str(_shortened(spec, same))
+    return str(_shortened(parse_spec(codec.spec), is_equal))
 
 
-def _shortened(spec: Spec, same: Callable[[Spec], bool]) -> Spec:
-    """Drop one argument after the other, those inside an argument that has to stay included."""
+def _shortened(spec: Spec, is_equal: Callable[[Spec], bool]) -> Spec:
+    """Drop one argument after the other; shorten those that have to stay and are specs themselves."""
     kept = dict(spec.kwargs)
     for name, value in spec.kwargs:
         without = {key: item for key, item in kept.items() if key != name}
-        if same(Spec(spec.name, spec.args, tuple(without.items()))):
+        if is_equal(_with_arguments(spec, without)):
             kept = without
         elif isinstance(value, Spec):
-            kept[name] = _shortened(value, partial(_same_with, same, spec, kept, name))
-    return Spec(spec.name, spec.args, tuple(kept.items()))
+            kept[name] = _shortened(value, partial(_is_equal_with, is_equal, spec, kept, name))
+    return _with_arguments(spec, kept)
 
 
-def _same_with(
-    same: Callable[[Spec], bool], spec: Spec, kept: dict[str, Any], name: str, inner: Spec
+def _is_equal_with(
+    is_equal: Callable[[Spec], bool], outer: Spec, kept: dict[str, Any], name: str, inner: Spec
 ) -> bool:
-    return same(Spec(spec.name, spec.args, tuple({**kept, name: inner}.items())))
+    """Whether the outer spec is still equal with ``inner`` as its argument ``name``."""
+    return is_equal(_with_arguments(outer, {**kept, name: inner}))
+
+
+def _with_arguments(spec: Spec, arguments: dict[str, Any]) -> Spec:
+    return Spec(spec.name, spec.args, tuple(arguments.items()))

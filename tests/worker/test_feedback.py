@@ -82,7 +82,7 @@ def test_codec_must_contract(spec: str) -> None:
 
 
 def test_sign_needs_feedback_to_converge() -> None:
-    """Karimireddy et al. 2019, counterexample 2: on |w1 + w2| / 2 + |w1 - w2| plain signs never leave w1 + w2 = 2."""
+    """[EF] counterexample 2: on |w1 + w2| / 2 + |w1 - w2| plain signs never leave w1 + w2 = 2."""
 
     def descend(memory: ErrorFeedback | None) -> float:
         codec, w = parse("sign", 2), np.array([1.5, 0.5])

@@ -9,7 +9,7 @@ from gradwire.common.randomness import SeededCoins
 
 
 def word_list(count: int, start: int = 0) -> NDArray[np.uint64]:
-    """SplitMix64 (Steele, Lea, Flood 2014) of the counters start + 1, …: any language can write the list down again."""
+    """SplitMix64 [SplitMix] of the counters start + 1, …: any language can write the list down again."""
     with np.errstate(over="ignore"):
         z = np.arange(start + 1, start + count + 1, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
         z = (z ^ (z >> np.uint64(30))) * np.uint64(0xBF58476D1CE4E5B9)

@@ -48,12 +48,12 @@ def choose_bits(n: int, k: int) -> int:
 
 
 def multiset(symbols: int, draws: int) -> int:
-    """ceil log2 C(|C| + s - 1, s): how often each symbol was drawn (theory, section 3)."""
+    """ceil log2 C(|C| + s - 1, s): how often each symbol was drawn (theory 3)."""
     return choose_bits(symbols + draws - 1, draws)
 
 
 def delannoy(d: int, k: int) -> int:
-    """ceil log2 of sum_j C(d, j) C(k, j) 2^j: integer points of the l1 ball of radius k (theory, section 2.1)."""
+    """ceil log2 of sum_j C(d, j) C(k, j) 2^j: integer points of the l1 ball of radius k (theory 2.1)."""
     if min(d, k) <= 2000:
         return ceil_log2(sum(math.comb(d, j) * math.comb(k, j) << j for j in range(min(d, k) + 1)))
     j = np.arange(min(d, k) + 1)

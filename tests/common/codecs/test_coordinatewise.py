@@ -51,7 +51,7 @@ def marginals(spec: str, x: np.ndarray) -> list[dict[float, float]]:
 
 @pytest.mark.parametrize("x", VECTORS)
 def test_terngrad_law(x: np.ndarray) -> None:
-    """P(b = 1) = |x_i| / max |x| (equations 1 and 3); the vectors here are float32, and so is their maximum."""
+    """P(b = 1) = |x_i| / max |x| ([TernGrad] equations 1 and 3); the vectors are float32, and so is their maximum."""
     s = float(np.abs(x).max())
     for value, law in zip(x.tolist(), marginals("terngrad", x), strict=True):
         p = abs(value) / s if s else 0.0
@@ -83,7 +83,7 @@ def test_terngrad_worst_vector(dim: int) -> None:
 
 
 def powers_around(value: float) -> dict[float, Fraction]:
-    """Definition 1, by exact arithmetic; below 2^-126 the neighbours are 0 and that."""
+    """[Natural] Definition 1, by exact arithmetic; below 2^-126 the neighbours are 0 and that."""
     size, sign = Fraction(abs(value)), -1.0 if value < 0 else 1.0
     if size == 0:
         return {0.0: Fraction(1)}

@@ -152,7 +152,7 @@ def test_clipping_keeps_the_direction() -> None:
 
 
 def theorem_1(n: int, p: float, s: float, dim: int, delta: float, d1: float, d2: float, doo: float) -> float:
-    """Equation 7 for any p, with b_p, c_p and d_p (equations 17, 12 and 16)."""
+    """[cpSGD] equation 7 for any p, with b_p, c_p and d_p (equations 17, 12 and 16)."""
     b = 2 / 3 * (p**2 + (1 - p) ** 2) + 1 - 2 * p
     c = math.sqrt(2) * (3 * p**3 + 3 * (1 - p) ** 3 + 2 * p**2 + 2 * (1 - p) ** 2)
     d = 4 / 3 * (p**2 + (1 - p) ** 2)

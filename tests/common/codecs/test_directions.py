@@ -101,7 +101,7 @@ def test_parameters(spec: str) -> None:
     ],
 )
 def test_near_the_lower_bound(spec: str, bits: int, ratio: float, theory: float) -> None:
-    """Theory, section 5, d = 65,536, header included: measured on two vectors, stated, and at most so many bounds."""
+    """Theory 5, d = 65,536, header included: measured on two vectors, stated, and at most so many bounds."""
     codec = parse(spec, D)
     assert codec.nbits <= bits
     assert codec.variance() == pytest.approx(theory, rel=0.04)

@@ -60,7 +60,7 @@ def test_law_of_the_paper(spec: str, x: np.ndarray) -> None:
 
 
 def noise(x: np.ndarray, k: int, low: float, high: float) -> float:
-    """Lemma 2 and its like for k levels: sum (B(r + 1) - x)(x - B(r))."""
+    """[DME] Lemma 2 and its like for k levels: sum (B(r + 1) - x)(x - B(r))."""
     total = 0.0
     for value in x.tolist():
         grid = list(one_coordinate(value, levels(low, high, k)))
@@ -84,7 +84,7 @@ def test_worst_vector(dim: int, k: int) -> None:
     x[:2] = 1, -1
     codec = parse(f"dme(levels={k})", dim)
     assert codec.variance_at(x) == pytest.approx(codec.variance(math.sqrt(2)), rel=1e-12)
-    assert codec.variance(1.0) <= dim / (2 * (k - 1) ** 2)  # Lemma 3
+    assert codec.variance(1.0) <= dim / (2 * (k - 1) ** 2)  # [DME] Lemma 3
     rng = np.random.default_rng(dim)
     for _ in range(100):
         y = (rng.normal(size=dim) * np.exp(rng.normal(size=dim))).astype(np.float32)
@@ -167,7 +167,7 @@ def test_entropy_coding_takes_what_huffman_says(k: int, shape: str) -> None:
 
 
 def test_span_of_the_norm_makes_entropy_small() -> None:
-    """Theorem 4, k = sqrt(d) + 1 levels over sqrt(2) |x|: d (2 + log2((k - 1)^2 / 2d + 5/4)) bits and a histogram."""
+    """[DME] Theorem 4, k = sqrt(d) + 1 levels over sqrt(2) |x|: d (2 + log2((k - 1)^2 / 2d + 5/4)) bits and histogram."""
     dim, k = 10_000, 101
     x = np.random.default_rng(0).normal(size=dim)
     codec = parse(f"dme(levels={k}, entropy_coded=true, span=norm)", dim)

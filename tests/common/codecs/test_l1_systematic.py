@@ -1,4 +1,4 @@
-"""Systematic draws: the exact law, counts that are floor or ceil, and the variance of theory section 5."""
+"""Systematic draws: the exact law, counts that are floor or ceil, and the variance of theory 5."""
 
 from __future__ import annotations
 

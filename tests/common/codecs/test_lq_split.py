@@ -80,7 +80,7 @@ def spikes(dim: int, count: int) -> np.ndarray:
 @pytest.mark.parametrize("code", CODES)
 @pytest.mark.parametrize("p", [1.125, 4 / 3, 1.5])
 def test_norm_of_the_estimate(p: float, code: str) -> None:
-    """E|Q|_q^2 <= 12 B^2 (Lemmas 5.1 and 5.2): measured .99 to 1.1 B^2 at d = 4096."""
+    """E|Q|_q^2 <= 12 B^2 ([S] Lemmas 5.1 and 5.2): measured .99 to 1.1 B^2 at d = 4096."""
     dim, at = 4096, Constants(4096, p)
     codec, rng = parse(f"lq_split(p={p!r}, positions={code})", dim), np.random.default_rng(2)
     vectors = [
@@ -128,7 +128,7 @@ def test_large_coordinates_are_few() -> None:
 
 
 def test_without_large_coordinates_it_is_cuq() -> None:
-    """q = inf: c = B, nothing is beyond it, and 3 bits a coordinate do (Theorem 3.1's further 3 are not needed)."""
+    """q = inf: c = B, nothing is beyond it, and 3 bits a coordinate do ([S] Theorem 3.1's further 3 are not needed)."""
     split, cuq, x = parse("lq_split(p=1.0)", 50), parse("cuq(levels=7)", 50), heavy(50)
     assert checks.encode(split, x) == checks.encode(cuq, x) and split.nbits == cuq.nbits
     assert (checks.decode(split, checks.encode(split, x)) == cuq.decode(checks.encode(cuq, x))).all()

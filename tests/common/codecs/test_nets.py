@@ -229,7 +229,7 @@ def test_gauges_beyond_one(bits: int, dim: int) -> None:
 
 
 def test_fewer_bits_for_less_noise_than_repeated_axes() -> None:
-    """What Theorem 7 promises: at d = 40 and 12 bits the noise is a quarter of two cross-polytope draws (14 bits)."""
+    """[V] Theorem 7: at d = 40 and 12 bits the noise is a quarter of two cross-polytope draws (14 bits)."""
     codec, axes = gaussian(12, 40), parse("cross_polytope(repeats=2)", 40)
     x = directions_of(40, 1)[0]
     assert codec.nbits < axes.nbits and codec.variance_at(x) < axes.variance_at(x) / 3

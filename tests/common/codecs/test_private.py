@@ -81,7 +81,7 @@ def test_variance_of_theory(mechanism: str, epsilon: float, dim: int) -> None:
         assert codec.variance_at(2 * x) == pytest.approx(9 * meant / 2 + 9, rel=1e-8)  # clipping takes 9
 
 
-TABLE = [  # theory, section 6: d = 128 and 1024 at epsilon 1, 4 and 8
+TABLE = [  # theory 6: d = 128 and 1024 at epsilon 1, 4 and 8
     ("rr({e}, nominal=true)", (2.88e6, 4270, 150, 1.46e9, 1.57e6, 2914)),
     ("rr({e})", (27655, 264, 129, 1.54e6, 5010, 1068)),
     ("rappor({e})", (1.29e5, 6059, 750, 8.2e6, 3.8e5, 40880)),

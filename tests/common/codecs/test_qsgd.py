@@ -161,7 +161,7 @@ def test_long_payloads(coding: str, dim: int, s: int) -> None:
 
 
 def test_payloads_are_short_where_the_paper_says_so() -> None:
-    """s = 1: about sqrt(d) levels are not zero, and few bits tell them (Theorem 3.2)."""
+    """s = 1: about sqrt(d) levels are not zero, and few bits tell them ([QSGD] Theorem 3.2)."""
     n, x = 10_000, np.random.default_rng(0).normal(size=10_000)
     sparse = [len(parse("qsgd", n).encode(x, ReplayCoins(9 * i))) * 8 for i in range(20)]
     assert np.mean(sparse) < (3 + 1.5 * math.log2(2 * (1 + n) / (1 + math.sqrt(n)))) * (1 + math.sqrt(n)) + 32

@@ -52,7 +52,7 @@ def bits_of(count: int) -> int:
 
 
 def nbits_by_theory(name: str, dim: int, draws: int) -> int:
-    """Sections 2.1 and 3 of theory, in exact integers."""
+    """Theory 2.1 and theory 3, in exact integers."""
     if name == "tuple":
         return draws * bits_of(2 * dim)
     if name == "joint":

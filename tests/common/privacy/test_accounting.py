@@ -22,7 +22,7 @@ from gradwire.common.privacy.accounting import (
 
 
 def exact(epsilon: float, pushes: int, delta: float) -> float:
-    """Kairouz, Oh, Viswanath 2015, Theorem 3.3, from the binomial law itself.
+    """[KOV] Theorem 3.3, from the binomial law itself.
 
     Of ``pushes`` answers to the question which of two inputs it is, j are true; the loss is (2j - pushes) epsilon, and
     delta(e) is the mean of (1 - e^(e - loss))+.

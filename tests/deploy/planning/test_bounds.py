@@ -8,7 +8,7 @@ import pytest
 
 from gradwire.common.codecs import parse
 from gradwire.common.errors import SpecError
-from gradwire.deploy.planning.bounds import large_dim_limit, variance_lower_bound
+from gradwire.deploy.planning.bounds import variance_lower_bound
 
 
 @pytest.mark.parametrize(
@@ -16,13 +16,13 @@ from gradwire.deploy.planning.bounds import large_dim_limit, variance_lower_boun
     [(100, 728, 489), (1000, 48.6, 47.0), (10_000, 4.26, 4.25), (100_000, 0.137, 0.137)],
 )
 def test_table(bits: int, without_header: float, with_header: float) -> None:
-    """theory, section 5, d = 65,536: for b - 32 bits and for b."""
+    """Theory 5, d = 65,536: for b - 32 bits and for b."""
     assert float(f"{variance_lower_bound(65_536, bits - 32):.3g}") == without_header
     assert float(f"{variance_lower_bound(65_536, bits):.3g}") == with_header
 
 
 def test_the_papers_setting() -> None:
-    """d = 795,010 and 2,060 bits: 279 (theory, section 5)."""
+    """d = 795,010 and 2,060 bits: 279 (theory 5)."""
     assert round(variance_lower_bound(795_010, 2060)) == 279
 
 
@@ -52,7 +52,7 @@ def test_one_bit(dim: int) -> None:
 @pytest.mark.parametrize("rate", [1e-4, 0.01, 0.5, 2.0])
 def test_many_coordinates(rate: float) -> None:
     dim = 12_332_010
-    assert variance_lower_bound(dim, rate * dim) == pytest.approx(large_dim_limit(rate), rel=0.02)
+    assert variance_lower_bound(dim, rate * dim) == pytest.approx(1 / (4**rate - 1), rel=0.02)
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3, 50, 65_536, 12_332_010])

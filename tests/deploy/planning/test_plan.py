@@ -14,7 +14,7 @@ from gradwire.common.training.config import RunConfig, load_config
 from gradwire.deploy import cli
 from gradwire.deploy.commands.plan import plan
 from gradwire.deploy.options import RunOptions
-from gradwire.deploy.planning.fitting import largest, templates
+from gradwire.deploy.planning.fitting import largest_within, templates
 from gradwire.deploy.planning.spelling import shortest_spec
 from gradwire.deploy.preflight import check
 from gradwire.worker.encoder import Encoder
@@ -84,7 +84,7 @@ def test_the_largest_fits_and_the_next_does_not(name: str) -> None:
         if "{epsilon" in template or "{" not in template:
             continue
         lengths = {n: _bits_at(template, n, dim) for n in range(1, 102)}
-        codec = largest(template, dim, bits, most=100)
+        codec = largest_within(template, dim, bits, max_size=100)
         ends = [n for n in range(1, 101) if _fits(lengths[n], bits) and not _fits(lengths[n + 1], bits)]
         assert (codec is None) is (not any(_fits(lengths[n], bits) for n in range(1, 101)))
         assert codec is None or codec.nbits in {lengths[n] for n in [*ends, 100]}
