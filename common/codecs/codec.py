@@ -35,7 +35,7 @@ class Codec(CodecHooks[S]):
 
     Attributes:
         dim: coordinates of a gradient, 1 to 2**40.
-        fixed_length: every payload has exactly ``nbits`` bits; where false, at most so many.
+        fixed_length: every payload has exactly ``nbits`` bits; where false, at most that many.
         unbiased: E[decode(encode(x))] = x for every x in the domain.
         unbiased_given_shared: unbiased for every public seed; where false, on average over the seeds.
         variance_given_shared: ``variance`` holds for every public seed; where false, on average over the seeds.

@@ -74,7 +74,7 @@ class CodecHooks(ABC, Generic[S]):
 
     @abstractmethod
     def _pack(self, symbols: S, out: BitWriter) -> None:
-        """Append the symbols: exactly ``nbits`` bits, at most so many without ``fixed_length``."""
+        """Append the symbols: exactly ``nbits`` bits, at most that many without ``fixed_length``."""
 
     @abstractmethod
     def _unpack(self, bits: BitReader) -> S:

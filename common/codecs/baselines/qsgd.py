@@ -18,7 +18,7 @@ from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.lossless.signed_levels import LevelCode, level_code
 
 MAX_LEVELS = 1 << 24  # levels times a float32 norm is then exact in float64
-SPARSE = 16  # estimates with at most one nonzero level in so many coordinates are added as terms
+SPARSE = 16  # estimates with at most 1 / SPARSE nonzero levels are added as terms
 
 
 @register

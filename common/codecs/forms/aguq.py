@@ -20,10 +20,10 @@ MAX_HORIZON = 1 << 40
 SQUARED_RATIO = 2  # a: the ratio of squares of neighbouring ranges
 # Norms below this share of the bound are sent as zero: scaled up to the first level, they might overflow.
 ZERO_BELOW = 2.0**-200
-SAMPLES = (
-    1024  # norms at which ``largest_error`` evaluates the error: its result is at most a thousandth too small
-)
-SAMPLE_OFFSET = 2.0**-40  # it also evaluates this share below and above each of them
+# ``largest_error`` evaluates the error at SAMPLES norms, and at this share below and above each of them: its result is
+# at most a thousandth too small.
+SAMPLES = 1024
+SAMPLE_OFFSET = 2.0**-40
 
 
 @register_gain
@@ -131,7 +131,14 @@ class AguqGain(Gain):
         return gain
 
     def largest_error(self, shortest: float, longest: float, l2_norm: float, noise: NoiseAt) -> float:
-        """By evaluation at many norms, and just beside them: the error jumps where the next range begins."""
+        """By evaluation at many norms, and just beside them, because the error jumps where the next range begins.
+
+        Args:
+            shortest: the least norm of a gradient with that l2 norm.
+            longest: the largest one.
+            l2_norm: |x|.
+            noise: E|decode(encode(x)) - scale * x|^2 by gain and scale.
+        """
         between = np.geomspace(shortest, longest, SAMPLES) if 0 < shortest < longest else [longest]
         return max(
             self.error(float(at) * (1 + offset), l2_norm, noise)

@@ -56,5 +56,5 @@ class SplitConstants:
 
     @cached_property
     def large_norm(self) -> float:
-        """The largest l2 norm of so many coordinates: B' = d'^(1/2 - 1/q)."""
+        """The largest l2 norm of ``max_large`` coordinates: B' = d'^(1/2 - 1/q)."""
         return float(np.float32(self.max_large ** (0.5 - 1 / self.q)))

@@ -24,9 +24,8 @@ from gradwire.common.randomness import Coins
 
 MAX_BITS = 12
 MAX_VALUES = 1 << 18  # points times coordinates; a linear program of that size takes half a second
-FACETS_DIM = (
-    6  # the largest dimension at which all facets of the hull are computed, and with them its inradius
-)
+# The largest dimension at which all facets of the hull are computed, and with them its inradius.
+FACETS_DIM = 6
 DIRECTIONS = 1024  # public directions in which the hull is measured at larger dimensions
 GRID = 2.0**10  # coordinates of points are multiples of 1 / GRID
 LEAST_REACH = 0.05  # of the hull before it is scaled: point sets below that are refused as nearly flat

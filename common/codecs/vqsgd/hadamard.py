@@ -93,7 +93,7 @@ class Hadamard(SphereCodec):
         return vector.with_exact_sums() if flat else vector
 
     def masses(self, size: int) -> Masses:
-        """(1 ± 1 / kappa) / n for a row; for more rows, at most that times their number, or the rest of the others."""
+        """One row has (1 ± 1 / kappa) / n (theory 1.1); several have bounds from that, or from the rows left out."""
         n = self.vertices
         if 2 * size > n:
             ((least, most),) = self.masses(n - size).ranges

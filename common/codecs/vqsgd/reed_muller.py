@@ -54,12 +54,12 @@ class HadamardRowsCodec(AxisCodec):
     def _prepare(self, vector: GradientVector) -> GradientVector:
         # 2^shift >= sqrt(n), so that the transform's norm stays finite.
         shift = -(-(self.axes.bit_length() - 1) // 2)
-        spread = self._spread(vector.values, 2.0**-shift)
-        rows = hadamard_transform(spread, in_place=not is_tensor(spread))
+        scattered = self._scattered(vector.values, 2.0**-shift)
+        rows = hadamard_transform(scattered, in_place=not is_tensor(scattered))
         factor = vector.factor * (2.0**shift / math.sqrt(self.axes))
         return super()._prepare(GradientVector(rows, block_sums(rows), factor))
 
-    def _spread(self, values: Array, scale: float) -> Array:
+    def _scattered(self, values: Array, scale: float) -> Array:
         """A gradient [dim] times a power of two, at its columns of R^n: float64 [n], on its backend and device."""
         out: Array
         if is_tensor(values):

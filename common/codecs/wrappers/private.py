@@ -15,17 +15,18 @@ from numpy.typing import NDArray
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64
 from gradwire.common.arrays.update import Terms, Vector, as_dense, concatenate
-from gradwire.common.codecs import AnyCodec, Codec, Example, codecs, parse, register
+from gradwire.common.codecs import AnyCodec, Codec, Example, parse, register
 from gradwire.common.codecs.forms.gain import BoundGain
-from gradwire.common.codecs.forms.gain_codec import with_gain, without_gain
+from gradwire.common.codecs.forms.gain_codec import with_gain
 from gradwire.common.codecs.forms.sphere import SphereCodec
 from gradwire.common.codecs.forms.vertex import VertexCodec
 from gradwire.common.codecs.vector import GradientVector
+from gradwire.common.codecs.wrappers.private_point_set import private_point_set
 from gradwire.common.errors import SpecError
 from gradwire.common.privacy.mechanisms import Mechanism, Moments, Response, build_mechanism
 from gradwire.common.privacy.mechanisms.base import Reports
 from gradwire.common.randomness import Coins
-from gradwire.common.spec import Spec, parameter_fields
+from gradwire.common.spec import Spec
 
 
 class BoundedReports(NamedTuple):
@@ -88,7 +89,7 @@ class Private(Codec[BoundedReports]):
     def __post_init__(self) -> None:
         super().__post_init__()
         BoundGain(self.bound)
-        self._settle(codec=self._point_set())
+        self._settle(codec=private_point_set(self.codec, self.dim, self.bound))
         if self.dim > self._inner.private_dim:
             raise SpecError(
                 f"{self.name}: dim is {self.dim}, at most {self._inner.private_dim} coordinates of {self._inner.name} "
@@ -98,35 +99,6 @@ class Private(Codec[BoundedReports]):
         self._settle(mechanism=mechanism.spec)
         # Fitted now, so that a mechanism that does not match the point set is refused here.
         _ = self._response
-
-    def _point_set(self) -> Spec:
-        """The canonical spec of the point set, without a gain.
-
-        Raises:
-            SpecError: it is no point set, or its payloads reveal the gradient.
-        """
-        found = parse(self.codec, self.dim)
-        if not found.fixed_length:
-            raise self._refusal(found, "the length of its payload depends on the gradient and reveals it")
-        if not isinstance(found, VertexCodec):
-            raise self._refusal(found, "private by itself" if found.private else "it draws no vertices")
-        if not found.independent_draws:
-            raise self._refusal(found, "systematic draws make some counts impossible, so no epsilon holds")
-        positional = [f.name for f in parameter_fields(type(found))]
-        given = {*positional[: len(self.codec.args)], *(key for key, _ in self.codec.kwargs)}
-        if "gain" in given and found.gain != BoundGain(self.bound).spec:
-            raise SpecError(
-                f"{self.name}: gain={found.gain} of {found.name} is not allowed here, because a norm that depends on "
-                f"the gradient reveals it: leave it out, {self.name}(…, bound=B) clips to a public bound"
-            )
-        return without_gain(found)
-
-    def _refusal(self, found: AnyCodec, why: str) -> SpecError:
-        known = sorted(n for n, c in codecs().items() if issubclass(c, VertexCodec) and c.independent_draws)
-        return SpecError(
-            f"{self.name}: {found.name} is not allowed here ({why}): expected one of {', '.join(known)}; "
-            f"write wrappers outside, as in rotated(3, {self.name}(…))"
-        )
 
     @cached_property
     def _inner(self) -> VertexCodec:

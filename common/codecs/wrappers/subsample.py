@@ -21,7 +21,7 @@ from gradwire.common.randomness import Coins
 from gradwire.common.spec import Spec
 
 DEFAULT_FRACTION = 0.1
-SPARSE = 16  # at most one coordinate in so many is added as index and weight instead of a dense vector
+SPARSE = 16  # subsets of at most 1 / SPARSE of the coordinates are added as terms instead of dense vectors
 
 
 @register

@@ -167,7 +167,7 @@ def test_entropy_coding_takes_what_huffman_says(k: int, shape: str) -> None:
 
 
 def test_span_of_the_norm_makes_entropy_small() -> None:
-    """[DME] Theorem 4, k = sqrt(d) + 1 levels over sqrt(2) |x|: d (2 + log2((k - 1)^2 / 2d + 5/4)) bits and histogram."""
+    """[DME] Theorem 4, k = sqrt(d) + 1 levels over sqrt(2) |x|: d (2 + log2((k - 1)^2 / 2d + 5/4)) bits."""
     dim, k = 10_000, 101
     x = np.random.default_rng(0).normal(size=dim)
     codec = parse(f"dme(levels={k}, entropy_coded=true, span=norm)", dim)

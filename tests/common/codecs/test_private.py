@@ -150,7 +150,10 @@ REFUSED = [
         "rr(1), simplex(gain=aguq(1.0, 10))",
         r"gain=aguq\(bound=1.0, horizon=10\) of simplex is not allowed here",
     ),
-    ("rr(1), cross_polytope(gain=bound(2.0))", r"drop it, private\(…, bound=B\) clips to a public bound"),
+    (
+        "rr(1), cross_polytope(gain=bound(2.0))",
+        r"leave it out, private\(…, bound=B\) clips to a public bound",
+    ),
     ("rr(1), l1_systematic(4)", "systematic draws make some counts impossible, so no epsilon holds"),
     ("rr(1), qsgd", "the length of its payload depends on the gradient and reveals it"),
     (
@@ -161,7 +164,7 @@ REFUSED = [
         "rr(1), ratq",
         "ratq is not allowed here .it draws no vertices.: expected one of cross_polytope, epsilon_net,",
     ),
-    ("rr(1), rotated(3, cross_polytope)", r"wrappers go outside, as in rotated\(3, private\(…\)\)"),
+    ("rr(1), rotated(3, cross_polytope)", r"write wrappers outside, as in rotated\(3, private\(…\)\)"),
     ("rr(1), private(rr(1))", "private is not allowed here .private by itself."),
     ("rr(1), nothing", "unknown codec 'nothing'"),
     ("rapor(1)", "unknown mechanism 'rapor': did you mean rappor"),

@@ -130,7 +130,7 @@ def test_masses(spec: str, dim: int) -> None:
     if spec in ("reed_muller", "linear_code") and dim & (dim - 1) == 0:
         vectors += [hadamard_transform(v) / math.sqrt(dim) for v in vectors]  # flat in the basis of rows
     vectors.append(np.zeros(dim))
-    laws = np.array([codec._probabilities(codec._prepare(vector_of(v, codec)).exact) for v in vectors])
+    laws = np.array([codec._probabilities(codec._prepare(vector_of(v, codec)).on_host) for v in vectors])
     for size in range(1, codec.vertices):
         check_range(codec.masses(size), laws, size)
 
