@@ -26,7 +26,7 @@ from gradwire.common.arrays.compat import F32
 from gradwire.common.arrays.update import Vector
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.errors import LogError
-from gradwire.common.spec import canonical, spelled
+from gradwire.common.spec import spec_of
 from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers.base import State
 from gradwire.common.training.record import RoundRecord
@@ -96,7 +96,7 @@ class Downlink(ABC, Generic[T]):
     @property
     def spec(self) -> str:
         """The canonical spelling."""
-        return canonical(self.name, spelled(self))
+        return str(spec_of(self))
 
     # ---- the server's part: from a round's mean to what the model steps by ----------------------------------
 
