@@ -20,7 +20,7 @@ ERRATUM = r"[VS]\d+"
 # A subscript follows a name; a citation or a shape does not.
 BRACKETS = re.compile(r"(?<![\w\])}\"'])\[([A-Za-z0-9][A-Za-z0-9-]*)\]")
 # Lengths of arrays in brackets, as in `float64 [D]`: written in capitals because the mathematics does.
-SHAPES = frozenset("CDKN")
+SHAPES = frozenset({"C", "D", "DIM", "K", "N"})
 NUMBERED = re.compile(
     r"\b(?:Theorems?|Lemmas?|Propositions?|Prop|Corollary|Remarks?|Algorithms?|Def|Definition|eq|[Ee]quations?) \d"
 )

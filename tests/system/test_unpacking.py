@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from gradwire.common.codecs import Codec
+from gradwire.common.codecs import payloads
 from gradwire.common.training.config import RunConfig
 from tests.system.harness import simulate, whole_run
 
@@ -17,13 +17,13 @@ HOSTS = [(2, 0), (1,), (3,)]  # pushes arrive in another order than that of the 
 def unpacked(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many payloads each call of the codec's reader took."""
     counts: list[int] = []
-    real: Callable[..., Any] = Codec._symbols
+    real: Callable[..., Any] = payloads.unpack_checked
 
-    def counting(self: Any, payload: Any) -> Any:
+    def counting(codec: Any, payload: Any) -> Any:
         counts.append(1 if isinstance(payload, bytes) else len(payload))
-        return real(self, payload)
+        return real(codec, payload)
 
-    monkeypatch.setattr(Codec, "_symbols", counting)
+    monkeypatch.setattr(payloads, "unpack_checked", counting)
     return counts
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -38,7 +39,7 @@ class RandomRotationCodec(DeterministicCodec[S]):
     unbiased_given_shared = False
     variance_given_shared = False
 
-    @property
+    @cached_property
     def size(self) -> int:
         """D: coordinates after padding, a power of two."""
         return rotated_size(self.dim)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, cached_property
 from typing import NamedTuple
 
 import numpy as np
@@ -95,13 +95,13 @@ class Eden(RandomRotationCodec[EdenSymbols]):
         """Bits per finer coordinate, and per coarser one."""
         return math.ceil(self.bits), self._width
 
-    @property
+    @cached_property
     def finer(self) -> int:
         """The number n of coordinates with one bit more; at least 1 where the others have none."""
         count = round((self.bits - self._width) * self.size)
         return max(count, 1) if self._width == 0 else count
 
-    @property
+    @cached_property
     def nbits(self) -> int:
         return 32 + self.size * self._width + self.finer
 

@@ -65,12 +65,12 @@ class Nearest(RandomRotationCodec[BlockVertices]):
         super().__post_init__()
         self._check_range("blocks", 1, self.size, "rotated coordinates")
 
-    @property
+    @cached_property
     def _block(self) -> int:
         """The number m of coordinates of a shorter block."""
         return self.size // self.blocks
 
-    @property
+    @cached_property
     def _longer(self) -> int:
         """The number of blocks of m + 1 coordinates, which are the last ones."""
         return self.size % self.blocks

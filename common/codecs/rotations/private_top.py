@@ -98,7 +98,7 @@ class PrivateTop(Codec[I64]):
                 f"{self.name}: epsilon is {self.epsilon}, too small for w={self.w} of {2 * self._axes} axes"
             )
 
-    @property
+    @cached_property
     def size(self) -> int:
         """D: coordinates after padding, a power of two."""
         return rotated_size(self.dim)

@@ -48,7 +48,7 @@ def test_vertices_are_the_corners_of_the_grid(covering: float, dim: int) -> None
     expected = 2 * np.array(corners) / m - 1
     expected /= np.linalg.norm(expected, axis=1)[:, None]
     assert codec.vertices == len(corners)
-    numbers = codec._number(np.array(corners))
+    numbers = codec._indices(np.array(corners))
     assert sorted(numbers.tolist()) == list(range(codec.vertices))
     assert np.abs(points[numbers] - expected).max() < 1e-15
 
@@ -71,7 +71,7 @@ def test_combinations_are_exact(covering: float, dim: int) -> None:
     codec = net(covering, dim)
     for x in directions(dim):
         places, weights = codec._combination(x)
-        points = codec.radius * codec._points(codec._number(places))
+        points = codec.radius * codec._points(codec._indices(places))
         assert (weights >= 0).all() and weights.sum() <= 1 + 1e-15
         assert np.abs(weights @ points - x).max() < 2e-15
 

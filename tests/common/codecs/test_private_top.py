@@ -132,8 +132,8 @@ def test_reports_follow_the_law_at_many_axes() -> None:
     """Favoured axes are named as often as stated, to five standard deviations, by fixed coins; so are others."""
     codec, x = top("private_top(1600.0, repeats=400)", 1000), ramp(1000)
     drawn = unpack_checked(codec, codec.encode(x, coins(5), shared=9))
-    hits = sum(int(r) in codec._nearest(codec._rotation(9, k).apply(x)) for k, r in enumerate(drawn))
-    p = codec._near.probability
+    hits = sum(int(r) in codec._nearest_axes(codec._rotation(9, k).apply(x)) for k, r in enumerate(drawn))
+    p = codec._is_favoured.probability
     assert abs(hits - 400 * p) < 5 * math.sqrt(400 * p * (1 - p))
     assert len(np.unique(drawn)) > 100
 
@@ -146,10 +146,10 @@ def test_bias_of_hadamard_rounds() -> None:
         total = np.zeros(dim)
         for seed in range(seeds):
             rotation = codec._rotation(seed, 0)
-            nearest = codec._nearest(rotation.apply(x))
+            nearest = codec._nearest_axes(rotation.apply(x))
             y = np.zeros(codec.size)
             np.add.at(y, nearest % codec.size, np.where(nearest < codec.size, 1.0, -1.0))
-            n, w, near = codec.size, codec._favoured, codec._near
+            n, w, near = codec.size, codec._favoured, codec._is_favoured
             y *= near.probability / w - near.complement / (2 * n - w)
             total += rotation.invert(y)
         mean = total / (seeds * codec._mean)
@@ -170,7 +170,7 @@ def test_bias_of_hadamard_rounds() -> None:
         ("inf", "epsilon is inf, expected above 0"),
         ("21", "epsilon is 21.0, expected above 0 and at most 20 per report: beyond that nothing is hidden"),
         ("1, w=0", "w is 0, expected 1 to 128"),
-        ("1, w=129", "w is 129, expected 1 to 128: one of each axis and its opposite"),
+        ("1, w=129", "w is 129, expected 1 to 128 signed axes, one of each axis and its opposite"),
         ("1, w=3, axes=2", "w is 3, expected 1 to 2"),
         ("1, axes=0", "axes is 0, expected 1 to 128 rotated coordinates"),
         ("1, axes=129", "axes is 129, expected 1 to 128"),
