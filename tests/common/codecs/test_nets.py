@@ -175,7 +175,7 @@ def test_combinations_of_gaussian_points_are_exact(bits: int, dim: int) -> None:
     """To 1e-14, whatever the solver's tolerance; at most dim + 1 points, and none with a negative weight."""
     codec = gaussian(bits, dim)
     for x in directions_of(dim, 20):
-        length = codec._norm_estimate(GradientVector.of(x, dim)).near
+        length = codec._norm_estimate(GradientVector.of(x, dim)).value
         indices, weights = codec._combination(x / length)
         points = codec._set.points[indices]
         assert (
@@ -223,7 +223,7 @@ def test_the_theorems_radius_is_far_from_tight() -> None:
 def test_gauges_beyond_one(bits: int, dim: int) -> None:
     """Where the hull is not known to hold the ball, a gradient outside it is sent with its gauge: still unbiased."""
     codec = gaussian(bits, dim)
-    lengths = [codec._norm_estimate(GradientVector.of(x, dim)).near for x in directions_of(dim, 12)]
+    lengths = [codec._norm_estimate(GradientVector.of(x, dim)).value for x in directions_of(dim, 12)]
     assert 1 < max(lengths) <= codec._set.largest_gauge
     assert all(codec.variance_at(x) <= codec.variance() for x in directions_of(dim, 4))
 
