@@ -72,7 +72,7 @@ def _top(d: int, e: float) -> float:
 
 
 def _privunit(d: int, e: float) -> float:
-    """PrivUnit with its best cap (Bhowmick et al. 2018; Asi, Feldman, Talwar 2022: no mechanism is better)."""
+    """PrivUnit with its best cap ([PrivUnit]; no mechanism is better [AFT])."""
     from scipy import special
 
     cap = np.linspace(1e-4, 0.6, 6000)

@@ -2,7 +2,7 @@
 
     p = x + e;  payload = encode(p);  e = p - decode(payload)
 
-Seide et al. 2014; Stich, Cordonnier, Jaggi 2018; Karimireddy et al. 2019. A biased codec that contracts,
+Sources: [1bit], [Memory], [EF]. A biased codec that contracts,
 E|decode(encode(p)) - p|^2 <= (1 - δ) |p|^2 with δ > 0, then loses nothing: all decoded vectors and the memory e add up
 to all gradients, and E|e|^2 <= 4 (1 - δ) G^2 / δ^2 for gradients of at most G (Karimireddy, Lemma 3).
 """
