@@ -23,19 +23,22 @@ class Registry(Mapping[str, type[T]]):
     in by the local command line (``allow``), or are entry points of installed packages; ``external`` names them.
     """
 
-    def __init__(self, kind: str, base: type[Any] = object, group: str | None = None) -> None:
+    def __init__(
+        self, kind: str, base: type[Any] = object, group: str | None = None, flag: str | None = None
+    ) -> None:
         """Make an empty registry.
 
         Args:
             kind: in the singular, as errors name it: ``"codec"``.
             base: what a class from outside must inherit.
             group: entry points of this group belong to it; they are loaded when the registry is first read.
+            flag: of the command line, with which a user allows a class; named where a name is unknown.
         """
         self._kind = kind
         self._base = base
         self._group = group
+        self._flag = flag
         self._classes: dict[str, type[T]] = {}
-        self._external: set[str] = set()
         self._unusable: dict[str, SpecError] = {}
 
     def __getitem__(self, name: str) -> type[T]:
@@ -50,8 +53,7 @@ class Registry(Mapping[str, type[T]]):
     @property
     def external(self) -> frozenset[str]:
         """Names of the parts from outside this package."""
-        self._known()
-        return frozenset(self._external)
+        return frozenset(name for name, cls in self.items() if is_external(cls))
 
     @property
     def unusable(self) -> Mapping[str, SpecError]:
@@ -69,8 +71,6 @@ class Registry(Mapping[str, type[T]]):
             other = self._classes[cls.name].__qualname__
             raise SpecError(f"two {self._kind}s are called {cls.name!r}: {other} and {cls.__qualname__}")
         self._classes[cls.name] = cls
-        if cls.__module__.partition(".")[0] != "gradwire":
-            self._external.add(cls.name)
         return cls
 
     def allow(self, targets: Iterable[str]) -> None:
@@ -92,7 +92,8 @@ class Registry(Mapping[str, type[T]]):
             return self[name]
         if name in self._unusable:
             raise self._unusable[name]
-        raise SpecError(f"unknown {self._kind} {name!r}{did_you_mean(name, self)}")
+        own = f"; for one of your own pass {self._flag} package.module:Class" if self._flag else ""
+        raise SpecError(f"unknown {self._kind} {name!r}{did_you_mean(name, self)}{own}")
 
     def build(self, spec: Spec, **more: Any) -> T:
         """What a spec describes; ``more`` are arguments that no spec can set.
@@ -125,6 +126,11 @@ class Registry(Mapping[str, type[T]]):
             )
         if self._classes.get(name) is not part:  # it may have registered itself, and may be allowed twice
             self.register(part)
+
+
+def is_external(part: type[Any]) -> bool:
+    """Whether a class was defined outside this package."""
+    return part.__module__.partition(".")[0] != "gradwire"
 
 
 def import_submodules(package: str, path: Iterable[str]) -> None:

@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gradwire.common.training.settings import check_limits, described
+from gradwire.deploy.external import ExternalOptions
 from gradwire.server.progress import ProgressFormat
 
 PORT = 50051
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions:
+class RunOptions(ExternalOptions):
     """Options of ``gradwire run``."""
 
     processes: int | None = field(
@@ -33,7 +34,7 @@ class RunOptions:
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerOptions:
+class ServerOptions(ExternalOptions):
     """Options of ``gradwire server``."""
 
     listen: str = field(

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
-from gradwire.common.codecs import AnyCodec, codecs, parse
+from gradwire.common.codecs import AnyCodec, find_codec, parse
 from gradwire.common.downlinks import check_downlink, resolve_downlink
-from gradwire.common.errors import BudgetError, ConfigError, PrivacyError, SpecError, TaskError
+from gradwire.common.errors import BudgetError, ConfigError, PrivacyError, TaskError
 from gradwire.common.privacy.accounting import affordable, require_accountant
-from gradwire.common.spec import bind_arguments, did_you_mean, parse_spec
+from gradwire.common.spec import bind_arguments, parse_spec
 from gradwire.common.system.memory import require_fits
 from gradwire.common.training.config import RunConfig
 
@@ -63,10 +63,8 @@ def check_names(config: RunConfig) -> int | None:
 
 
 def _check_codec(config: RunConfig, dim: int | None) -> None:
-    spec, known = parse_spec(config.codec), codecs()
-    if spec.name not in known:
-        raise SpecError(f"unknown codec {spec.name!r}{did_you_mean(spec.name, known)}")
-    bind_arguments(spec, known[spec.name])
+    spec = parse_spec(config.codec)
+    bind_arguments(spec, find_codec(spec.name))
     if dim is not None:
         _check_privacy(parse(spec, dim), config)
 

@@ -6,9 +6,19 @@
 from gradwire.common.codecs.accumulator import Accumulator
 from gradwire.common.codecs.codec import AnyCodec, Codec
 from gradwire.common.codecs.hooks import Example
-from gradwire.common.codecs.registry import codecs, parse, register
+from gradwire.common.codecs.registry import allow_codecs, codecs, find_codec, parse, register
 from gradwire.common.registry import import_submodules
 
 import_submodules(__name__, __path__)
 
-__all__ = ["Accumulator", "AnyCodec", "Codec", "Example", "codecs", "parse", "register"]
+__all__ = [
+    "Accumulator",
+    "AnyCodec",
+    "Codec",
+    "Example",
+    "allow_codecs",
+    "codecs",
+    "find_codec",
+    "parse",
+    "register",
+]

@@ -41,6 +41,7 @@ class Codec(CodecHooks[S]):
         variance_given_shared: ``variance`` holds for every public seed; where false, on average over the seeds.
         shared_randomness: ``encode`` and ``decode`` need the public seed of the worker and round.
         index_domain: payloads are added as pairs of index and weight, without a dense vector for each.
+        external: the family comes from outside this package; ``register`` sets it.
     """
 
     dim: int = field(metadata={"spec": False})
@@ -51,6 +52,7 @@ class Codec(CodecHooks[S]):
     variance_given_shared: ClassVar[bool] = True
     shared_randomness: ClassVar[bool] = False
     index_domain: ClassVar[bool] = False
+    external: ClassVar[bool] = False
 
     def __post_init__(self) -> None:
         """Check the parameters' types; families extend this, and call ``super().__post_init__()`` first."""
@@ -184,8 +186,17 @@ class Codec(CodecHooks[S]):
     @final
     @property
     def private(self) -> bool:
-        """Whether one payload is differentially private: whether ``epsilon`` is finite."""
-        return math.isfinite(self.epsilon)
+        """Whether one payload counts as differentially private: whether ``epsilon`` is finite.
+
+        A codec with a part from outside this package counts as not private, whatever it states: its law was not tested
+        with the others, and a ledger must not account for a number that nobody verified.
+        """
+        return math.isfinite(self.epsilon) and not self._has_external_part
+
+    @property
+    def _has_external_part(self) -> bool:
+        """Whether the family, or that of a codec inside, is ``external``."""
+        return self.external
 
     @property
     def secret_coins(self) -> bool:

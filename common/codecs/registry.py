@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, TypeVar
 
-from gradwire.common.codecs.codec import AnyCodec
+from gradwire.common.codecs.codec import AnyCodec, Codec
 from gradwire.common.codecs.hooks import check_family
-from gradwire.common.registry import Registry
+from gradwire.common.registry import Registry, is_external
 from gradwire.common.spec import Spec, parse_spec
 
 C = TypeVar("C", bound=type[Any])
@@ -24,11 +24,15 @@ class CodecRegistry(Registry[AnyCodec]):
             SpecError: the class does not implement the contract (see ``hooks.check_family``), or its name is taken.
         """
         check_family(cls)
-        return super().register(cls)
+        registered = super().register(cls)
+        registered.external = is_external(cls)
+        return registered
 
 
-_REGISTRY = CodecRegistry("codec")
+_REGISTRY = CodecRegistry("codec", Codec, "gradwire.codecs", "--allow-codec")
 register = _REGISTRY.register
+allow_codecs = _REGISTRY.allow
+find_codec = _REGISTRY.find
 
 
 def codecs() -> Mapping[str, type[AnyCodec]]:

@@ -17,6 +17,7 @@ from gradwire.common.codecs import AnyCodec
 from gradwire.common.codecs import codecs as registered
 from gradwire.common.errors import GradwireError
 from gradwire.common.spec import Spec, bind_arguments, parameter_fields, parse_spec
+from gradwire.deploy.external import AllowCodec, import_allowed
 from gradwire.deploy.flags import AsJson
 from gradwire.deploy.tables import plain_table, print_plain, wide_console
 
@@ -25,6 +26,7 @@ DIM = 795_010  # an MNIST network with one hidden layer of 1000 units
 
 def codecs(
     dim: Annotated[int, typer.Option(help="Coordinates of the gradient.", min=1)] = DIM,
+    allow_codec: AllowCodec = None,
     as_json: AsJson = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Write docs/codecs.md.")] = False,
 ) -> None:
@@ -34,6 +36,7 @@ def codecs(
     variance is the largest expected squared error for a gradient of length 1; epsilon is the local differential
     privacy of one payload.
     """
+    import_allowed(allow_codec)
     rows = [describe(cls, dim) for _, cls in sorted(registered().items())]
     if as_markdown:
         print(page(rows, dim), end="")

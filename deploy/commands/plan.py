@@ -15,6 +15,7 @@ from gradwire.common.errors import ConfigError
 from gradwire.common.privacy.accounting import check_delta, check_epsilon
 from gradwire.common.system.results import to_json
 from gradwire.common.training.config import MAX_ROUNDS
+from gradwire.deploy.external import AllowCodec, import_allowed
 from gradwire.deploy.flags import AsJson
 from gradwire.deploy.planning.candidates import Wanted, candidates
 from gradwire.deploy.tables import plain_table, print_plain, wide_console
@@ -35,6 +36,7 @@ def plan(
         int, typer.Option(help="Rounds that share the privacy budget.", min=1, max=MAX_ROUNDS)
     ] = 1,
     delta: Annotated[float | None, typer.Option(help="Delta at which the rounds are accounted for.")] = None,
+    allow_codec: AllowCodec = None,
     as_json: AsJson = False,
 ) -> None:
     """List the codecs that fit, best first: bits, variance, epsilon, what encoding costs, and how to use them.
@@ -44,6 +46,7 @@ def plan(
     unbiased codes of as many bits. Times are measured on this machine, with a random gradient. With --epsilon, each
     push gets the largest epsilon with which --rounds pushes stay within the budget.
     """
+    import_allowed(allow_codec)
     wanted = _wanted(bits, dim, task, epsilon, rounds, delta)
     rows = candidates(wanted)
     if not rows:

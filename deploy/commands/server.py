@@ -31,6 +31,7 @@ def server(settings: dict[str, Any], options: ServerOptions) -> int:
     Without settings the run in --state-dir is resumed. The exit code is 0 only if the run finished, every byte was
     predicted, and all replicas ended with the server's parameters.
     """
+    options.import_allowed()
     config = resolve(settings, None if "task" in settings else stored_run(options.state_dir))
     dim = known_dim(config, options.dim)
     address = parse_address(options.listen, any_port=True)

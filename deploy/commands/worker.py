@@ -25,6 +25,7 @@ from gradwire.common.training.config import MAX_WORKERS
 from gradwire.common.training.settings import check_between
 from gradwire.common.transport.address import parse_address, require_protected
 from gradwire.common.transport.tls import worker_tls
+from gradwire.deploy.external import AllowCodec, AllowOptimizer, import_allowed
 from gradwire.worker.certificates import claim, hold
 from gradwire.worker.privacy import Limits
 from gradwire.worker.process import WorkerOptions, WorkerProcess
@@ -47,6 +48,8 @@ def worker(
         list[str] | None,
         typer.Option(help="package.module:factory that the run's task may import; may be repeated."),
     ] = None,
+    allow_codec: AllowCodec = None,
+    allow_optimizer: AllowOptimizer = None,
     state_dir: Annotated[
         Path | None,
         typer.Option(help="Folder of state that must survive a restart: error feedback, the privacy ledger."),
@@ -85,6 +88,7 @@ def worker(
     """Take part in a run: the server sends the task and the codec."""
     logging.basicConfig(format="gradwire worker: %(levelname)s: %(message)s")
     check_between("retry_for", retry_for, 0.0)  # NaN passes the parser of older releases of click
+    import_allowed(allow_codec, allow_optimizer)
     address = parse_address(server)
     if certs is not None and cert is not None:
         raise ConfigError("--cert names a certificate and --certs takes a free one: pass one of them")

@@ -48,6 +48,7 @@ def launch(settings: Mapping[str, Any], options: RunOptions, program: Sequence[s
         GradwireError: the run cannot be started; nothing was started.
         CommandFailed: the run ended before it was finished.
     """
+    options.import_allowed()
     stored = stored_run(options.state_dir)
     config = resolve(settings, stored)
     if options.json is not None and options.json != "-":
@@ -82,15 +83,15 @@ def _plan(
     )
     return Plan(
         Child("server", inbox, program),
-        server_arguments(config, folder),
+        server_arguments(config, options, folder),
         workers,
         spare=config.workers - config.needed,
     )
 
 
-def server_arguments(config: RunConfig, folder: Path) -> tuple[str, ...]:
+def server_arguments(config: RunConfig, options: RunOptions, folder: Path) -> tuple[str, ...]:
     """Arguments of ``gradwire server``, its address apart: a resumed run must be given the configuration in its log."""
-    return (*as_flags(given_settings(config)), "--state-dir", str(folder))
+    return (*as_flags(given_settings(config)), *options.flags, "--state-dir", str(folder))
 
 
 def worker_arguments(
@@ -100,14 +101,14 @@ def worker_arguments(
 
     Args:
         config: its privacy budget becomes the worker's own.
-        options: its allowed tasks are passed on.
+        options: the code that it allows is passed on.
         folder: of the run; the process keeps its state in a folder inside.
         number: of the process.
         ids: the workers that it hosts.
     """
     name = f"worker-{number}"
     words = ["--name", name, "--workers", f"{ids.start}-{ids.stop - 1}", "--state-dir", str(folder / name)]
-    words += ["--retry-for", str(RETRY_FOR), *_allowed(options)]
+    words += ["--retry-for", str(RETRY_FOR), *_allowed(options), *options.flags]
     limits = ("max_epsilon", "delta", "report_metrics")
     given = given_settings(config)
     return (*words, *as_flags({limit: given[limit] for limit in limits if limit in given}))

@@ -236,7 +236,7 @@ def test_a_workers_budget_without_meaning_is_one_line(
 def test_the_budget_reaches_the_workers(tmp_path: Path) -> None:
     config = RunConfig(task="mlp(digits)", max_epsilon=4.0, delta=1e-5, report_metrics=True)
     flags = ("--max-epsilon=4.0", "--delta=1e-05", "--report-metrics")
-    assert set(flags) < set(server_arguments(config, tmp_path))
+    assert set(flags) < set(server_arguments(config, RunOptions(), tmp_path))
     options = RunOptions(allow_task=("a.b:c",))
     assert worker_arguments(config, options, tmp_path, 1, range(2, 4)) == (
         "--name", "worker-1", "--workers", "2-3", "--state-dir", str(tmp_path / "worker-1"),

@@ -53,7 +53,7 @@ def test_state_is_kept_on_demand(temporary: Path) -> None:
 
 def test_the_server_is_given_what_differs_from_the_defaults(tmp_path: Path) -> None:
     config = RunConfig(task="mlp(digits)", optimizer="sgd(lr=0.5)", evaluate_every=3, report_metrics=True)
-    assert server_arguments(config, tmp_path) == (
+    assert server_arguments(config, RunOptions(), tmp_path) == (
         "--task=mlp(digits)", "--optimizer=sgd(lr=0.5)", "--report-metrics", "--evaluate-every=3", "--state-dir",
         str(tmp_path),
     )  # fmt: skip

@@ -14,7 +14,7 @@ from gradwire.common.spec import Spec, parse_spec
 from gradwire.worker.tasks.base import Task, TaskKind
 from gradwire.worker.tasks.imports import ImportingKind
 
-_REGISTRY: Registry[TaskKind] = Registry("task", TaskKind)
+_REGISTRY: Registry[TaskKind] = Registry("task", TaskKind, "gradwire.tasks")
 register_task = _REGISTRY.register
 
 

@@ -67,6 +67,10 @@ class WrapperCodec(Codec[S]):
         return self._inner.secret_coins
 
     @property
+    def _has_external_part(self) -> bool:
+        return self.external or self._inner._has_external_part
+
+    @property
     def domain(self) -> str:
         return self._inner.domain
 

@@ -106,6 +106,10 @@ class Private(Codec[BoundedReports]):
         assert isinstance(inner, VertexCodec)
         return inner
 
+    @property
+    def _has_external_part(self) -> bool:
+        return self.external or self._inner._has_external_part
+
     @cached_property
     def _response(self) -> Response:
         return self._fitted(build_mechanism(self.mechanism))

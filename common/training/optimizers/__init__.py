@@ -4,8 +4,8 @@ A module of this folder registers its optimizers under the names that specs give
 """
 
 from gradwire.common.registry import import_submodules
-from gradwire.common.training.optimizers.base import Optimizer, optimizers, parse_optimizer
+from gradwire.common.training.optimizers.base import Optimizer, allow_optimizers, optimizers, parse_optimizer
 
 import_submodules(__name__, __path__)
 
-__all__ = ["Optimizer", "optimizers", "parse_optimizer"]
+__all__ = ["Optimizer", "allow_optimizers", "optimizers", "parse_optimizer"]

@@ -56,8 +56,9 @@ class Optimizer(ABC):
         return str(spec_of(self))
 
 
-_REGISTRY: Registry[Optimizer] = Registry("optimizer")
+_REGISTRY: Registry[Optimizer] = Registry("optimizer", Optimizer, "gradwire.optimizers", "--allow-optimizer")
 register = _REGISTRY.register
+allow_optimizers = _REGISTRY.allow
 
 
 def optimizers() -> Mapping[str, type[Optimizer]]:
