@@ -6,30 +6,21 @@ Examples:
 
 from __future__ import annotations
 
-import contextlib
-import io
-import json
 import math
-import sys
-import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from statistics import fmean, stdev
 from typing import Annotated, Any
 
 import typer
 from rich.console import Console
 
+from gradwire.bench.local_runs import trained
 from gradwire.bench.timing import machine
 from gradwire.common.codecs import parse
-from gradwire.common.errors import TaskError
 from gradwire.common.privacy.accounting import check_delta, check_epsilon, epsilon_for
 from gradwire.common.system.results import to_json
-from gradwire.deploy.exit_codes import CommandFailed
 from gradwire.deploy.flags import AsJson
-from gradwire.deploy.options import RunOptions
-from gradwire.deploy.run.launch import launch
 from gradwire.deploy.tables import print_plain
 from gradwire.worker.tasks import build_task
 
@@ -94,7 +85,7 @@ def private_run(
             "optimizer": f"averaged(sgd(lr={rate!r}))", "report_metrics": True,
         } | ({} if budget is None else {"max_epsilon": budget, "delta": delta})  # fmt: skip
         print_plain(notes, f"{scheme.title}, {budget or 'no budget'}: {spec}")
-        summaries = [_trained({**flags, "seed": seed}) for seed in range(runs)]
+        summaries = [trained({**flags, "seed": seed}, min(2, workers)) for seed in range(runs)]
         rows.append(_row(scheme, budget, spec, variance, rate, summaries))
     about = {"machine": machine(), "task": task, "dim": dim, "workers": workers, "rounds": rounds}
     about |= {"runs": runs, "delta": delta, "bound": bound, "radius": radius}
@@ -107,28 +98,6 @@ def private_run(
 def _cases(budgets: list[float]) -> Iterator[tuple[Scheme, float | None]]:
     yield from ((scheme, None) for scheme in SCHEMES if not scheme.private)
     yield from ((scheme, budget) for budget in budgets for scheme in SCHEMES if scheme.private)
-
-
-def _trained(settings: dict[str, Any]) -> dict[str, Any]:
-    """The summary of one ``gradwire run``.
-
-    Raises:
-        TaskError: it failed; its output is on standard error.
-    """
-    with tempfile.TemporaryDirectory(prefix="gradwire-") as folder:
-        file = Path(folder) / "summary.json"
-        output, reason = io.StringIO(), "a check failed"
-        try:
-            with contextlib.redirect_stdout(output):
-                options = RunOptions(processes=min(2, settings["workers"]), json=str(file))
-                code = launch(settings, options)
-        except CommandFailed as failure:
-            code, reason = failure.code, str(failure)
-        if code != 0:
-            print(output.getvalue(), file=sys.stderr)
-            raise TaskError(f"the run with {settings['codec']} failed with exit code {code}: {reason}")
-        summary: dict[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return summary
 
 
 def _row(
