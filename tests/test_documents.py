@@ -1,19 +1,33 @@
-"""What the documents show works: doctests of every module, and the README's code."""
+"""What the documents show works: doctests, code blocks, commands, links, paths, terms and numbers."""
 
 import doctest
 import importlib
+import json
+import os
 import pkgutil
 import re
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
-ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+from gradwire.bench.bytes_to_loss import Case, Curve
+from gradwire.deploy.cli import app
+from gradwire.deploy.units import human
+from tests.documents import PAGES, ROOT, anchors, blocks, commands, links, name_of, prose, read, typed
+
 ROOMS = ("common", "server", "worker", "deploy", "bench")
+DOCS = ROOT / "docs"
+GLOSSARY = DOCS / "glossary.md"
+TERMS = re.findall(r"^### (.*)$", read(GLOSSARY), re.MULTILINE)
+MAX_WORDS = 900
+
+every_page = pytest.mark.parametrize("page", [pytest.param(page, id=name_of(page)) for page in PAGES])
 
 
 def modules() -> Iterator[str]:
@@ -30,36 +44,207 @@ def test_doctests(name: str) -> None:
     assert failed == 0
 
 
-def python_blocks() -> list[str]:
-    return re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+# ---- code blocks -------------------------------------------------------------------------------------------
 
 
-def test_the_readmes_codec_example_runs() -> None:
-    exec(compile(python_blocks()[1], "README.md", "exec"), {})
+def write_files(page: Path, folder: Path) -> None:
+    """Save the blocks that are marked as files."""
+    for block in blocks(page):
+        if block.mark.startswith("file: "):
+            (folder / block.mark.removeprefix("file: ")).write_text(block.text, encoding="utf-8")
 
 
-def test_the_readmes_own_task_is_short_and_trains(tmp_path: Path) -> None:
-    task = python_blocks()[0]
-    assert len(task.strip().splitlines()) < 25
-    (tmp_path / "mine.py").write_text(task, encoding="utf-8")
-    command = re.search(r"\$ PYTHONPATH=\. gradwire (run --task 'custom.*)", README)
-    assert command is not None
-    shell = f"PYTHONPATH=. {sys.executable} -m gradwire.deploy.cli {command[1]}"
+def run(words: list[str], folder: Path) -> None:
+    path = f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}"
     done = subprocess.run(
-        shell, shell=True, cwd=tmp_path, capture_output=True, text=True, timeout=120, check=False
+        words,
+        cwd=folder,
+        env={**os.environ, "PATH": path},
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert done.returncode == 0, f"{words[-1]}\n{done.stdout}{done.stderr}"
+
+
+@every_page
+def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
+    """Each by itself, beside the page's files; `<!-- not run: why -->` before a block leaves it out."""
+    write_files(page, tmp_path)
+    for block in blocks(page):
+        if block.kind == "python" and not block.mark.startswith(("file: ", "not run: ")):
+            run([sys.executable, "-c", block.text], tmp_path)
+
+
+@pytest.mark.slow
+@every_page
+def test_marked_console_blocks_run(page: Path, tmp_path: Path) -> None:
+    """`<!-- run -->` before a block, or `<!-- run: torch -->` where it needs an optional package."""
+    marked = [block for block in blocks(page) if block.kind == "console" and re.match(r"run\b", block.mark)]
+    write_files(page, tmp_path)
+    for block in marked:
+        for needed in block.mark.partition(": ")[2].split():
+            pytest.importorskip(needed)
+        for line in typed(block):
+            run(["bash", "-c", line], tmp_path)
+
+
+def test_configuration_in_the_documents_is_valid() -> None:
+    from gradwire.common.training.config import load_config
+
+    for block in blocks(DOCS / "running.md"):
+        if block.kind == "toml":
+            given = tomllib.loads(block.text)
+            assert given.pop("state_dir")
+            load_config(None, given)
+
+
+# ---- commands ----------------------------------------------------------------------------------------------
+
+
+@cache
+def help_of(*command: str) -> str:
+    """The help of a command without its examples."""
+    shown = CliRunner().invoke(app, [*command, "--help"])
+    assert shown.exit_code == 0, f"gradwire {' '.join(command)}: there is no such command"
+    return shown.output.partition("\nExample")[0]
+
+
+def command_of(words: list[str]) -> tuple[str, ...]:
+    """The command that words name, and the one within it where it is a group."""
+    names = [word for word in words if re.fullmatch(r"[a-z][a-z-]*", word)]
+    command: tuple[str, ...] = ()
+    while names and "COMMAND [ARGS]" in help_of(*command):
+        command = (*command, names.pop(0))
+    return command
+
+
+@every_page
+def test_commands_and_their_options_exist(page: Path) -> None:
+    for words in commands(page):
+        command = command_of(words)
+        shown = {word.partition("=")[0] for word in words if re.match(r"--\w", word)}
+        known = {"--help", *re.findall(r"--[a-z-]+", help_of(*command) + help_of())}
+        assert shown <= known, f"gradwire {' '.join(words)}: {shown - known}"
+
+
+def test_the_readme_shows_what_continuous_integration_runs() -> None:
+    targets = set(re.findall(r"^([a-z-]+):", read(ROOT / "Makefile"), re.MULTILINE))
+    for page in PAGES:
+        shown = {
+            line.split()[1] for block in blocks(page) for line in typed(block) if line.startswith("make ")
+        }
+        assert shown <= targets, name_of(page)
+    runs = re.search(r"^make (.*)$", read(ROOT / ".ci" / "run"), re.MULTILINE)
+    assert runs is not None
+    readme = {
+        line.split()[1] for block in blocks(ROOT / "README.md") for line in typed(block) if "make " in line
+    }
+    assert readme == {"demo", "test"} <= set(runs[1].split())
+    assert "run: .ci/run" in read(ROOT / ".github" / "workflows" / "ci.yml")
+
+
+@pytest.mark.slow
+def test_the_readme_shows_what_the_demo_prints() -> None:
+    """All lines but those with times, or with bytes that the kernel counts."""
+    (shown,) = (block.text for block in blocks(ROOT / "README.md") if "replicas agree" in block.text)
+    done = subprocess.run(
+        ["make", "-s", "demo"], cwd=ROOT, capture_output=True, text=True, timeout=600, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert "replicas agree: yes" in done.stdout
+    stable = [line for line in shown.splitlines()[1:] if not re.search(r"TCP bytes|rounds/s", line)]
+    assert len(stable) > 10
+    printed = {line.rstrip() for line in done.stdout.splitlines()}
+    assert [line for line in stable if line.rstrip() not in printed] == []
 
 
-def test_every_command_that_the_readme_shows_exists() -> None:
-    from gradwire.deploy.cli import COMMANDS
-
-    shown = set(re.findall(r"^\$ (?:PYTHONPATH=\. |\.venv/bin/)?gradwire (\w+)", README, re.MULTILINE))
-    assert shown <= COMMANDS.keys() and {"run", "server", "worker", "codecs", "data", "bench"} <= shown
+# ---- links and paths ---------------------------------------------------------------------------------------
 
 
-def test_links_in_the_documents_lead_somewhere() -> None:
-    for page in (ROOT / "README.md", *(ROOT / "docs").glob("*.md")):
-        for target in re.findall(r"\]\((?!http)([^)#]+)\)", page.read_text(encoding="utf-8")):
-            assert (page.parent / target).exists(), f"{page.name} links to {target}"
+@every_page
+def test_links_resolve(page: Path) -> None:
+    for link in links(page):
+        target, _, anchor = link.partition("#")
+        there = page.parent / target if target else page
+        assert there.exists(), f"{link} leads nowhere"
+        assert not anchor or anchor in anchors(there), f"{link}: no such heading"
+
+
+@every_page
+def test_paths_exist(page: Path) -> None:
+    """Every path in backticks that begins with a folder of the project; words in capitals stand for a name."""
+    folders = {path.name for path in ROOT.iterdir() if path.is_dir()} - {"build", ".venv"}
+    for path in re.findall(r"`([\w.-]+/[\w./-]*)`", prose(page)):
+        parts = path.split("/")
+        if parts[0] in folders and not any(part.partition(".")[0].isupper() for part in parts):
+            assert (ROOT / path).exists(), f"{path} does not exist"
+
+
+def test_every_page_is_in_the_index() -> None:
+    listed = {(DOCS / link.partition("#")[0]).resolve() for link in links(DOCS / "README.md")}
+    assert {path.resolve() for path in DOCS.glob("*.md")} - {DOCS / "README.md"} <= listed
+
+
+def test_the_way_of_a_gradient_names_functions_that_exist() -> None:
+    rows = re.findall(
+        r"^\| [^|]+ \| `([\w/]+\.py)` \| `(\w+)` \|$", read(DOCS / "architecture.md"), re.MULTILINE
+    )
+    assert len(rows) > 15
+    for path, name in rows:
+        assert re.search(rf"^\s*(?:async def|def|class) {name}\b", read(ROOT / path), re.MULTILINE), (
+            path,
+            name,
+        )
+
+
+# ---- words and numbers -------------------------------------------------------------------------------------
+
+
+def test_the_readme_is_short() -> None:
+    """Words outside fenced blocks, table cells included, link targets not."""
+    text = re.sub(r"\]\([^)]*\)", "]", prose(ROOT / "README.md"))
+    words = [word for word in text.split() if re.search(r"\w", word)]
+    assert len(words) <= MAX_WORDS, len(words)
+
+
+def test_glossary_is_sorted() -> None:
+    assert sorted(set(TERMS), key=str.lower) == TERMS
+
+
+@every_page
+def test_bold_terms_are_in_the_glossary(page: Path) -> None:
+    """Bold words introduce a term, except those that begin an item of a list."""
+    text = re.sub(r"^\s*(?:[-*]|\d+\.) \*\*.*?\*\*", "", prose(page), flags=re.MULTILINE)
+    known = {term.lower() for term in TERMS}
+    bold = {re.sub(r"[`.:]", "", term).lower() for term in re.findall(r"\*\*([^*\n]+)\*\*", text)}
+    assert {term for term in bold if term not in known and term.removesuffix("s") not in known} == set()
+
+
+def test_every_term_of_the_glossary_is_used() -> None:
+    others = " ".join(read(page).lower() for page in PAGES if page != GLOSSARY)
+    entries = re.split(r"^### ", read(GLOSSARY), flags=re.MULTILINE)[1:]
+    text = others + " ".join(entry.partition("\n")[2].lower() for entry in entries)
+    assert [term for term in TERMS if term.lower() not in text] == []
+
+
+def test_the_readmes_numbers_are_those_of_the_picture() -> None:
+    measured = json.loads(read(ROOT / "bench" / "results" / "bytes-to-loss.json"))
+    curves = [
+        Curve(Case(**c["case"]), c["bytes_per_round"], tuple(c["losses"]), c["metrics"])
+        for c in measured["curves"]
+    ]
+    for page in (ROOT / "README.md", ROOT / "bench" / "results" / "bytes-to-loss.md"):
+        for curve in curves:
+            needed = curve.bytes_to(measured["target"])
+            assert needed is not None
+            if page.name != "README.md" or "QSGD" not in curve.case.title:
+                assert human(needed, "B") in read(page), curve.case.title
+
+
+def test_release_is_the_same_everywhere() -> None:
+    version = tomllib.loads(read(ROOT / "pyproject.toml"))["project"]["version"]
+    newest = re.search(r"^## \[([\d.]+)\]", read(ROOT / "CHANGELOG.md"), re.MULTILINE)
+    cited = re.search(r"^version: (.*)$", read(ROOT / "CITATION.cff"), re.MULTILINE)
+    assert newest is not None and cited is not None
+    assert newest[1] == cited[1] == version
