@@ -9,7 +9,7 @@ import re
 import subprocess
 import sys
 import tomllib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import cache
 from pathlib import Path
 
@@ -19,7 +19,7 @@ from typer.testing import CliRunner
 from gradwire.bench.bytes_to_loss import Case, Curve
 from gradwire.deploy.cli import app
 from gradwire.deploy.units import human
-from tests.documents import PAGES, ROOT, anchors, blocks, commands, links, name_of, prose, read, typed
+from tests.documents import PAGES, ROOT, Block, anchors, blocks, commands, links, name_of, prose, read, typed
 
 ROOMS = ("common", "server", "worker", "deploy", "bench")
 DOCS = ROOT / "docs"
@@ -68,22 +68,33 @@ def run(words: list[str], folder: Path) -> None:
     assert done.returncode == 0, f"{words[-1]}\n{done.stdout}{done.stderr}"
 
 
-@every_page
+def is_program(block: Block) -> bool:
+    """`<!-- not run: why -->` before a block leaves it out."""
+    return block.kind == "python" and not block.mark.startswith(("file: ", "not run: "))
+
+
+def is_session(block: Block) -> bool:
+    """`<!-- run -->` before a block, or `<!-- run: torch -->` where it needs an optional package."""
+    return block.kind == "console" and re.match(r"run\b", block.mark) is not None
+
+
+def pages_with(wanted: Callable[[Block], bool]) -> pytest.MarkDecorator:
+    found = [page for page in PAGES if any(map(wanted, blocks(page)))]
+    return pytest.mark.parametrize("page", [pytest.param(page, id=name_of(page)) for page in found])
+
+
+@pages_with(is_program)
 def test_python_blocks_run(page: Path, tmp_path: Path) -> None:
-    """Each by itself, beside the page's files; `<!-- not run: why -->` before a block leaves it out."""
     write_files(page, tmp_path)
-    for block in blocks(page):
-        if block.kind == "python" and not block.mark.startswith(("file: ", "not run: ")):
-            run([sys.executable, "-c", block.text], tmp_path)
+    for block in filter(is_program, blocks(page)):
+        run([sys.executable, "-c", block.text], tmp_path)
 
 
 @pytest.mark.slow
-@every_page
+@pages_with(is_session)
 def test_marked_console_blocks_run(page: Path, tmp_path: Path) -> None:
-    """`<!-- run -->` before a block, or `<!-- run: torch -->` where it needs an optional package."""
-    marked = [block for block in blocks(page) if block.kind == "console" and re.match(r"run\b", block.mark)]
     write_files(page, tmp_path)
-    for block in marked:
+    for block in filter(is_session, blocks(page)):
         for needed in block.mark.partition(": ")[2].split():
             pytest.importorskip(needed)
         for line in typed(block):

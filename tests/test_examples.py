@@ -1,8 +1,10 @@
 """The programs in examples/ run, stay short, and are described."""
 
 import re
+import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -45,6 +47,11 @@ def test_audit_finds_the_digest_of_the_report(tmp_path: Path, codec: str) -> Non
     digest = re.search(r"digest ([0-9a-f]{16})", report)
     assert digest is not None
     assert digest[1] in run(EXAMPLES / "audit_log.py", folder)
+    with closing(sqlite3.connect(folder / "run.db")) as db, db:
+        db.execute("UPDATE rounds SET payloads = zeroblob(length(payloads)) WHERE round = 5")
+    damaged = [sys.executable, EXAMPLES / "audit_log.py", folder]
+    done = subprocess.run(damaged, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 1 and "table rounds is damaged: 5" in done.stderr
 
 
 def test_examples_are_short_and_described() -> None:
