@@ -26,6 +26,8 @@ DOCS = ROOT / "docs"
 GLOSSARY = DOCS / "glossary.md"
 TERMS = re.findall(r"^### (.*)$", read(GLOSSARY), re.MULTILINE)
 MAX_WORDS = 900
+# Pages for readers who have the papers or write another implementation: bold marks subjects there, not terms.
+REFERENCE = {"theory.md", "protocol.md", "payloads.md", "log-format.md"}
 
 every_page = pytest.mark.parametrize("page", [pytest.param(page, id=name_of(page)) for page in PAGES])
 
@@ -223,7 +225,7 @@ def test_glossary_is_sorted() -> None:
     assert sorted(set(TERMS), key=str.lower) == TERMS
 
 
-@every_page
+@pytest.mark.parametrize("page", [pytest.param(p, id=name_of(p)) for p in PAGES if p.name not in REFERENCE])
 def test_bold_terms_are_in_the_glossary(page: Path) -> None:
     """Bold words introduce a term, except those that begin an item of a list."""
     text = re.sub(r"^\s*(?:[-*]|\d+\.) \*\*.*?\*\*", "", prose(page), flags=re.MULTILINE)
