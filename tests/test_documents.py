@@ -71,7 +71,7 @@ def run(words: list[str], folder: Path) -> None:
 
 
 def is_program(block: Block) -> bool:
-    """`<!-- not run: why -->` before a block leaves it out."""
+    """`<!-- not run: why -->` before a block leaves it out; reference pages are in test_specification.py."""
     return block.kind == "python" and not block.mark.startswith(("file: ", "not run: "))
 
 
@@ -81,7 +81,7 @@ def is_session(block: Block) -> bool:
 
 
 def pages_with(wanted: Callable[[Block], bool]) -> pytest.MarkDecorator:
-    found = [page for page in PAGES if any(map(wanted, blocks(page)))]
+    found = [page for page in PAGES if page.name not in REFERENCE and any(map(wanted, blocks(page)))]
     return pytest.mark.parametrize("page", [pytest.param(page, id=name_of(page)) for page in found])
 
 
