@@ -27,7 +27,7 @@ GLOSSARY = DOCS / "glossary.md"
 TERMS = re.findall(r"^### (.*)$", read(GLOSSARY), re.MULTILINE)
 MAX_WORDS = 900
 # Pages for readers who have the papers or write another implementation: bold marks subjects there, not terms.
-REFERENCE = {"theory.md", "protocol.md", "payloads.md", "log-format.md"}
+REFERENCE = {"theory.md", "protocol.md", "payloads.md", "log-format.md", "rounds.md"}
 
 every_page = pytest.mark.parametrize("page", [pytest.param(page, id=name_of(page)) for page in PAGES])
 

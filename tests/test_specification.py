@@ -12,12 +12,14 @@ import numpy as np
 import pytest
 
 from gradwire.common.arrays.update import as_dense
+from gradwire.common import downlinks
 from gradwire.common.codecs import AnyCodec, parse
 from gradwire.common.errors import PayloadError
 from gradwire.common.randomness import worker_coins
 from gradwire.common.training.digest import digest_of
 from gradwire.common.training.record import RoundRecord, aggregate
 from gradwire.common.transport import protocol
+from gradwire.proto import wire_pb2
 from gradwire.server.log.rows import round_row
 from tests.common.codecs.checks import typical
 from tests.common.codecs.coins import ReplayCoins
@@ -178,7 +180,8 @@ def test_pushes_and_entry() -> None:
     dense = DENSE.encode(np.array([1.0, -2.0, 0.5]), np.random.default_rng(0))
     first = protocol.push_message(DENSE, 20, [dense], losses=[0.25], digest=digest_of(PARAMS))
     second = protocol.push_message(VERTICES, 20, PAYLOADS, losses=[0.25, 0.5])
-    entry = protocol.log_entry(VERTICES, RECORD, 2)
+    downlink = downlinks.parse("log", codec=VERTICES, seed=7, workers=2)
+    entry = wire_pb2.FromServer(entry=downlink.build(downlinks.CommittedRound(RECORD)))
     for name, message in (("push-float32", first), ("push-cross-polytope", second), ("entry-log", entry)):
         assert worked("protocol.md", name) == [message.SerializeToString(deterministic=True).hex()]
 
