@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from gradwire.common.arrays.update import as_dense
 from gradwire.common import downlinks
+from gradwire.common.arrays.update import as_dense
 from gradwire.common.codecs import AnyCodec, parse
 from gradwire.common.errors import PayloadError
 from gradwire.common.randomness import worker_coins
