@@ -103,16 +103,6 @@ def test_marked_console_blocks_run(page: Path, tmp_path: Path) -> None:
             run(["bash", "-c", line], tmp_path)
 
 
-def test_configuration_in_the_documents_is_valid() -> None:
-    from gradwire.common.training.config import load_config
-
-    for block in blocks(DOCS / "running.md"):
-        if block.kind == "toml":
-            given = tomllib.loads(block.text)
-            assert given.pop("state_dir")
-            load_config(None, given)
-
-
 # ---- commands ----------------------------------------------------------------------------------------------
 
 
