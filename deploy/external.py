@@ -10,7 +10,7 @@ import typer
 
 from gradwire.common.training.settings import described
 
-_HELP = "package.module:Class of a {} of yours that specs may name; may be repeated"
+_HELP = "package.module:Class of your own {}, which specs may name; may be repeated"
 
 AllowCodec = Annotated[list[str] | None, typer.Option(help=f"{_HELP.format('codec')}.")]
 AllowOptimizer = Annotated[list[str] | None, typer.Option(help=f"{_HELP.format('optimizer')}.")]

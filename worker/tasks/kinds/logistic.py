@@ -1,4 +1,4 @@
-"""``logistic(dataset)``: binary logistic regression as in [V] (Gandikota et al. 2020), eq. 29."""
+"""``logistic(dataset)``: binary logistic regression as in [V] equation 29."""
 
 from __future__ import annotations
 
