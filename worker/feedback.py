@@ -4,7 +4,7 @@
 
 Sources: [1bit], [Memory], [EF]. A biased codec that contracts,
 E|decode(encode(p)) - p|^2 <= (1 - δ) |p|^2 with δ > 0, then loses nothing: all decoded vectors and the memory e add up
-to all gradients, and E|e|^2 <= 4 (1 - δ) G^2 / δ^2 for gradients of at most G (Karimireddy, Lemma 3).
+to all gradients, and E|e|^2 <= 4 (1 - δ) G^2 / δ^2 for gradients of at most G ([EF] Lemma 3).
 """
 
 from __future__ import annotations

@@ -26,12 +26,12 @@ from gradwire.common.errors import DomainError, SpecError
 from gradwire.common.randomness import Coins, as_coins
 from gradwire.common.spec import Spec, bind_arguments, fingerprint, parameter_fields, spec_of
 
-MAX_DIM = 1 << 40  # coordinates; more cannot be meant, and indices stay exact in every width we use
+MAX_DIM = 1 << 40  # coordinates; indices stay exact in all widths and in float64
 
 
 @dataclass(frozen=True, kw_only=True)
 class Codec(CodecHooks[S]):
-    """A quantizer for gradients of ``dim`` coordinates: immutable, without state, equal to all with equal parameters.
+    """A quantizer for gradients of ``dim`` coordinates: immutable, without state, compared by its parameters.
 
     Attributes:
         dim: coordinates of a gradient, 1 to 2**40.
@@ -57,7 +57,7 @@ class Codec(CodecHooks[S]):
     def __post_init__(self) -> None:
         """Check the parameters' types; families extend this, and call ``super().__post_init__()`` first."""
         given = tuple((f.name, getattr(self, f.name)) for f in parameter_fields(type(self)))
-        # With p=4 and p=4.0 as one codec that has one spec.
+        # Values are converted to the types of the fields, so that p=4 and p=4.0 are one codec with one spec.
         self._settle(**bind_arguments(Spec(self.name, (), given), type(self)))
         if not 1 <= self.dim <= MAX_DIM:
             raise SpecError(f"{self.name}: dim is {self.dim}, expected 1 to 2**40 coordinates")

@@ -54,8 +54,8 @@ class DME(StochasticRoundingCodec[Interval]):
     histogram is k - 1 counts of ceil(log2(n + 1)) bits, and the code's bits are ordered by plane, see
     ``lossless/huffman.py``.
 
-    Payload: both ends as float32, rounded outwards; then n ceil(log2 k) bits, or histogram and codewords, at most as
-    many, since no code is shorter than Huffman's.
+    Payload: both ends as float32, rounded outwards; then n ceil(log2 k) bits, or the histogram and codewords of at most
+    as many bits, since no prefix code is shorter than Huffman's.
     Unbiased for every rotation. Variance step^2 sum f_i (1 - f_i), f_i the fraction of (x_i - low) / step; for a fixed
     rotation that of the rotated coordinates times d / n, because all entries of the rotation are ±1 / sqrt(n). At most
     |x|^2 (d - 2) / 2 (k - 1)^2 (``span=norm``: d in place of d - 2, Lemma 3); on average over the rotation also at most
