@@ -17,7 +17,6 @@ from gradwire.common.spec import (
     MAX_TEXT,
     Spec,
     bind_arguments,
-    canonical,
     did_you_mean,
     fingerprint,
     format_value,
@@ -121,7 +120,7 @@ class Sample:
 )
 def test_parameters_round_trip(sample: Sample) -> None:
     values = {name: getattr(sample, name) for name in ("count", "share", "path", "on", "inner", "limit")}
-    text = canonical("sample", values)
+    text = str(Spec("sample", (), tuple(values.items())))
     assert Sample(**bind_arguments(parse_spec(text), Sample)) == sample
 
 

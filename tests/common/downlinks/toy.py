@@ -87,4 +87,3 @@ def registered() -> Iterator[None]:
         yield
     finally:
         del _REGISTRY._classes[Remembered.name]
-        _REGISTRY._external.discard(Remembered.name)
