@@ -10,14 +10,21 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import hypothesis
 import numpy as np
 import pytest
+
+# How long an example takes says something of the machine's load, not of the code.
+hypothesis.settings.register_profile(
+    "gradwire", deadline=None, suppress_health_check=[hypothesis.HealthCheck.too_slow]
+)
+hypothesis.settings.load_profile("gradwire")
 
 # Read by the OpenMP library when torch loads it: its threads sleep between two tasks and do not spin. Beside other test
 # processes on the same cores, spinning takes more processor time than the tensors do.
 os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
-# ``tests`` is a folder, not a room of gradwire: its modules find each other from the checkout.
+# ``tests`` is a folder, not a room of gradwire: its modules import each other from the checkout.
 sys.path.insert(0, str(Path(__file__).parents[1]))
 pytest.register_assert_rewrite(
     *(f"tests.common.codecs.{kind}" for kind in ("checks", "law_checks", "refusal_checks", "sampling_checks"))

@@ -1,8 +1,7 @@
-"""The end of a run: everybody assigned is heard, whoever dies just then, and nobody waits for ever."""
+"""The end of a run: every assigned worker sends Done, whichever end is killed just then, and no wait is unbounded."""
 
 import asyncio
 import gc
-from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -17,37 +16,18 @@ from gradwire.server.stream.messages import Messages
 from gradwire.server.stream.session import Session
 from gradwire.server.summary import failed_check
 from gradwire.server.tcp.meter import TcpMeter
-from gradwire.worker.process import CONFIRM_FOR, WorkerProcess
+from gradwire.worker.process import WorkerProcess
 from gradwire.worker.stream import Stream
-from tests.system.harness import Run, simulate, whole_run
+from tests.system.conftest import FINISH_WAIT, SHORT
+from tests.system.harness import TIMEOUT, Run, Watch, cancel, run_hosts, run_script, simulate, whole_run
 
 CONFIG = RunConfig(
     task="least_squares(samples=32, dim=12)", codec="cross_polytope(repeats=3)", workers=2, rounds=3
 )
-SHORT = 0.3  # seconds, in place of those that the server waits for somebody to come back
-Play = Callable[[Run, asyncio.TaskGroup], Awaitable[None]]
-
-
-@pytest.fixture
-def short_wait(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("gradwire.server.shutdown.FINISH_WAIT", SHORT)
-
-
-def played(config: RunConfig, folder: Path, play: Play) -> tuple[dict[str, Any], Run]:
-    """The summary of a server beside which a play is played."""
-
-    async def main() -> tuple[dict[str, Any], Run]:
-        run = Run(config, folder)
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-            server = group.create_task(run.serve())
-            await play(run, group)
-        return server.result(), run
-
-    return asyncio.run(main())
 
 
 async def one_after_the_other(run: Run, group: asyncio.TaskGroup) -> None:
-    """The second process comes once the first has said its last word."""
+    """The second process joins once the first has sent Done."""
     group.create_task(run.work("process-0", (0,)))
     await run.seen("waiting")
     await run.work("process-1", (1,))
@@ -57,55 +37,55 @@ class KilledError(Exception):
     """In place of kill -9."""
 
 
-def test_a_worker_that_dies_between_finish_and_done_is_waited_for(
+def test_worker_killed_between_finish_and_done_is_awaited(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    finish, dead = Stream._finish, asyncio.Event()
+    finish, killed = Stream._finish, []
 
     async def die_once(self: Stream, rounds: int) -> None:
-        if self._join.process == "mortal" and not dead.is_set():
+        if self._join.process == "killed" and not killed:
+            killed.append(self)
             raise KilledError
         await finish(self, rounds)
 
     monkeypatch.setattr(Stream, "_finish", die_once)
 
-    async def play(run: Run, group: asyncio.TaskGroup) -> None:
+    async def script(run: Run, group: asyncio.TaskGroup) -> None:
         group.create_task(run.work("steady", (0,)))
         with pytest.raises(KilledError):
-            await run.work("mortal", (1,))
-        dead.set()
-        await run.work("mortal", (1,))
+            await run.work("killed", (1,))
+        await run.work("killed", (1,))
 
-    summary, _ = played(CONFIG, tmp_path, play)
+    summary, _ = run_script(CONFIG, tmp_path, script)
     assert summary["replicas_agree"] and summary["replicas_checked"] == 2 and failed_check(summary) is None
     assert summary["digest"] == f"{simulate(CONFIG).digest:016x}"
 
 
-def test_nobody_leaves_before_the_last_word_of_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Who runs containers stops them all once one has ended: the others may still be evaluating then."""
-    finish, said, let = Stream._finish, asyncio.Event(), asyncio.Event()
+def test_no_worker_exits_before_all_are_done(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Container engines stop all workers once one has exited: the others may still be evaluating then."""
+    finish, first_done, release = Stream._finish, asyncio.Event(), asyncio.Event()
 
     async def slowly(self: Stream, rounds: int) -> None:
         if self._join.process == "slow":
-            await let.wait()
+            await release.wait()
         await finish(self, rounds)
-        said.set()
+        first_done.set()
 
     monkeypatch.setattr(Stream, "_finish", slowly)
 
-    async def play(run: Run, group: asyncio.TaskGroup) -> None:
+    async def script(run: Run, group: asyncio.TaskGroup) -> None:
         group.create_task(run.work("slow", (0,)))
         quick = group.create_task(run.work("quick", (1,)))
-        await said.wait()
-        await asyncio.wait([quick], timeout=SHORT)
+        await first_done.wait()
+        await asyncio.wait([quick], timeout=SHORT)  # nothing announces that it does not exit
         assert not quick.done()
-        let.set()
+        release.set()
 
-    summary, _ = played(CONFIG, tmp_path, play)
+    summary, _ = run_script(CONFIG, tmp_path, script)
     assert summary["replicas_checked"] == 2 and failed_check(summary) is None
 
 
-def test_connections_end_with_their_workers_and_not_with_a_collection_of_garbage(
+def test_connections_close_without_garbage_collection(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settle, settled = TcpMeter.wait_closed, []
@@ -124,98 +104,77 @@ def test_connections_end_with_their_workers_and_not_with_a_collection_of_garbage
     assert settled == [True]
 
 
-def test_the_server_of_a_finished_run_leaves_at_once(tmp_path: Path) -> None:
+def test_server_of_a_finished_run_exits_at_once(tmp_path: Path) -> None:
     before = whole_run(CONFIG, tmp_path, [(0,), (1,)])
-
-    async def nothing(run: Run, group: asyncio.TaskGroup) -> None:
-        pass
-
-    summary, run = played(CONFIG, tmp_path, nothing)
+    summary, run = run_hosts(CONFIG, tmp_path, [])
     assert run.events[0]["over"] and run.events[0]["round"] == run.events[0]["rounds"] == CONFIG.rounds
     assert summary["digest"] == before["digest"] and failed_check(summary) is None
     assert (summary["replicas_checked"], summary["processes"], summary["replicas_agree"]) == (2, 2, True)
 
 
-def test_workers_of_a_finished_run_that_are_awaited_hear_so_and_all_leave(tmp_path: Path) -> None:
+def test_awaited_workers_of_a_finished_run_rejoin_and_exit(tmp_path: Path) -> None:
     before = whole_run(CONFIG, tmp_path, [(0,), (1,)])
 
-    async def main() -> tuple[dict[str, Any], Run]:
-        run = Run(CONFIG, tmp_path)
-        run.await_workers = True
-        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-            server = group.create_task(run.serve())
-            await run.seen("waiting")
-            for i in range(2):
-                group.create_task(run.work(f"process-{i}", (i,)))
-        return server.result(), run
+    async def script(run: Run, group: asyncio.TaskGroup) -> None:
+        await run.seen("waiting")
+        for i in range(2):
+            group.create_task(run.work(f"process-{i}", (i,)))
 
-    summary, run = asyncio.run(main())
+    summary, run = run_script(CONFIG, tmp_path, script, await_workers=True)
     assert not run.events[0]["over"] and run.events[1]["workers"] == [0, 1]
     assert [event["process"] for event in run.events if event["event"] == "joined"]
     assert summary["digest"] == before["digest"] and summary["replicas_checked"] == 2
 
 
-@pytest.mark.parametrize("comes_again", [True, False])
-def test_an_awaited_worker_that_dies_without_a_word_was_checked_before(
-    comes_again: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("rejoins", [True, False])
+def test_awaited_worker_killed_before_done_keeps_its_earlier_check(
+    rejoins: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Others have said their last word by then; the server waits a while for it to come again."""
+    """The others have sent Done by then; the server waits a while for it to rejoin."""
     whole_run(CONFIG, tmp_path, [(0,), (1,)])
-    finish, said, died = Stream._finish, asyncio.Event(), []
+    finish, other_done, killed = Stream._finish, asyncio.Event(), []
 
     async def die_once(self: Stream, rounds: int) -> None:
-        if self._join.process == "process-1" and not died:
-            await said.wait()
-            died.append(self)
-            if not comes_again:
-                monkeypatch.setattr("gradwire.server.shutdown.FINISH_WAIT", SHORT)
+        if self._join.process == "process-1" and not killed:
+            await other_done.wait()
+            killed.append(self)
+            if not rejoins:
+                monkeypatch.setattr(FINISH_WAIT, SHORT)
             raise KilledError
         await finish(self, rounds)
-        said.set()
+        other_done.set()
 
     monkeypatch.setattr(Stream, "_finish", die_once)
 
-    async def main() -> dict[str, Any]:
-        run = Run(CONFIG, tmp_path)
-        run.await_workers = True
-        async with asyncio.timeout(10), asyncio.TaskGroup() as group:
-            server = group.create_task(run.serve())
-            await run.seen("waiting")
-            group.create_task(run.work("process-0", (0,)))
-            with pytest.raises(KilledError):
-                await run.work("process-1", (1,))
-            if comes_again:
-                await run.work("process-1", (1,))
-        waited = [event["workers"] for event in run.events if event["event"] == "waiting"]
-        assert waited[0] == [0, 1] and waited[-1] == [1]
-        return server.result()
+    async def script(run: Run, group: asyncio.TaskGroup) -> None:
+        await run.seen("waiting")
+        group.create_task(run.work("process-0", (0,)))
+        with pytest.raises(KilledError):
+            await run.work("process-1", (1,))
+        if rejoins:
+            await run.work("process-1", (1,))
 
-    summary = asyncio.run(main())
+    summary, run = run_script(CONFIG, tmp_path, script, await_workers=True)
+    awaited = [event["workers"] for event in run.events if event["event"] == "waiting"]
+    assert awaited[0] == [0, 1] and awaited[-1] == [1]
     assert summary["replicas_checked"] == 2 and failed_check(summary) is None
 
 
-def test_awaited_workers_that_do_not_come_were_checked_before(tmp_path: Path, short_wait: None) -> None:
+@pytest.mark.usefixtures("short_wait")
+def test_awaited_workers_that_stay_away_keep_their_earlier_check(tmp_path: Path) -> None:
     whole_run(CONFIG, tmp_path, [(0,), (1,)])
-
-    async def main() -> dict[str, Any]:
-        run = Run(CONFIG, tmp_path)
-        run.await_workers = True
-        async with asyncio.timeout(10):
-            return await run.serve()
-
-    summary = asyncio.run(main())
+    summary, _ = run_hosts(CONFIG, tmp_path, [], await_workers=True)
     assert summary["replicas_checked"] == 2 and failed_check(summary) is None
 
 
 def interrupted_at_the_end(folder: Path) -> None:
-    """A finished run of two processes whose last words nobody has heard."""
+    """A finished run of two processes, killed before any Done has reached the server."""
 
     async def main() -> None:
-        run = Run(CONFIG, folder, lambda e: over.set() if e.get("round") == CONFIG.rounds - 1 else None)
-        over = asyncio.Event()
+        run = Run(CONFIG, folder)
         server = asyncio.create_task(run.serve())
         workers = [asyncio.create_task(run.work(f"process-{i}", (i,))) for i in range(2)]
-        await over.wait()
+        await run.committed(CONFIG.rounds - 1)
         for task in (server, *workers):
             task.cancel()
         await asyncio.wait([server, *workers])
@@ -223,74 +182,58 @@ def interrupted_at_the_end(folder: Path) -> None:
     asyncio.run(main())
 
 
-def test_a_restarted_finished_server_hears_everybody_not_just_the_first(tmp_path: Path) -> None:
+def test_restarted_server_of_a_finished_run_waits_for_every_done(tmp_path: Path) -> None:
     interrupted_at_the_end(tmp_path)
-
-    summary, run = played(CONFIG, tmp_path, one_after_the_other)
+    summary, run = run_script(CONFIG, tmp_path, one_after_the_other)
     assert not run.events[0]["over"]
     assert summary["replicas_checked"] == 2 and failed_check(summary) is None
 
 
-def test_a_run_whose_replicas_were_not_checked_fails(tmp_path: Path, short_wait: None) -> None:
+def test_run_with_unchecked_replicas_fails(tmp_path: Path, short_wait_after_join: Watch) -> None:
     interrupted_at_the_end(tmp_path)
-
-    async def only_one(run: Run, group: asyncio.TaskGroup) -> None:
-        await run.work("process-0", (0,))
-
-    summary, run = played(CONFIG, tmp_path, only_one)
+    summary, run = run_hosts(CONFIG, tmp_path, [(0,)], watch=short_wait_after_join)
     assert not summary["replicas_agree"] and summary["workers_unchecked"] == 1
     assert "1 of 2 replicas were checked" in str(failed_check(summary))
     assert {"event": "waiting", "seconds": SHORT, "workers": [1]} in run.events
 
 
-def test_fewer_processes_can_end_what_more_began(tmp_path: Path) -> None:
+def test_fewer_processes_finish_what_more_began(tmp_path: Path) -> None:
     interrupted_at_the_end(tmp_path)
-
-    async def one_hosts_all(run: Run, group: asyncio.TaskGroup) -> None:
-        await run.work("process-0", (0, 1))
-
-    summary, _ = played(CONFIG, tmp_path, one_hosts_all)
+    summary, _ = run_hosts(CONFIG, tmp_path, [(0, 1)])
     assert (summary["processes"], summary["replicas_checked"], summary["replicas_agree"]) == (1, 1, True)
 
 
-def test_a_quorum_that_is_done_waits_for_the_late(tmp_path: Path) -> None:
-    """The rounds are over before the other process has even joined; it is still let in to hear so."""
+def test_finished_quorum_waits_for_late_workers(tmp_path: Path) -> None:
+    """All rounds are committed before the other process has even joined; it is still let in."""
     config = replace(CONFIG, quorum=1, deadline=0.1)
-
-    summary, _ = played(config, tmp_path, one_after_the_other)
+    summary, _ = run_script(config, tmp_path, one_after_the_other)
     assert summary["replicas_checked"] == summary["processes"] == 2 and failed_check(summary) is None
 
 
-def test_a_quorum_does_not_need_those_who_never_come(tmp_path: Path, short_wait: None) -> None:
+@pytest.mark.usefixtures("short_wait")
+def test_quorum_does_not_need_workers_that_never_join(tmp_path: Path) -> None:
     config = replace(CONFIG, quorum=1, deadline=0.1)
-
-    async def alone(run: Run, group: asyncio.TaskGroup) -> None:
-        await run.work("early", (0,))
-
-    summary, _ = played(config, tmp_path, alone)
+    summary, _ = run_hosts(config, tmp_path, [(0,)])
     assert summary["workers_unchecked"] == 1 and summary["replicas_agree"] and failed_check(summary) is None
 
 
-def test_a_last_word_that_was_not_confirmed_is_said_again(
+def test_done_that_was_not_acknowledged_is_sent_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A server that is killed when Done is on its way: the worker comes back to the next one, and only then leaves."""
+    """A server that is killed while Done is under way: the worker rejoins the next one, and only then exits."""
     done = Messages._done
 
-    async def deaf(self: Messages, *words: Any) -> None:
-        raise Unavailable("in place of a server that dies here")
+    async def die(self: Messages, *args: Any) -> None:
+        raise Unavailable("in place of a server that is killed here")
 
     async def main() -> dict[str, Any]:
-        left = asyncio.Event()
-        run = Run(CONFIG, tmp_path, lambda e: left.set() if e["event"] == "left" else None)
-        again = Run(CONFIG, tmp_path)
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-            monkeypatch.setattr(Messages, "_done", deaf)
-            mortal = asyncio.create_task(run.serve())
+        run, again = Run(CONFIG, tmp_path), Run(CONFIG, tmp_path)
+        async with asyncio.timeout(TIMEOUT), asyncio.TaskGroup() as group:
+            monkeypatch.setattr(Messages, "_done", die)
+            killed = asyncio.create_task(run.serve())
             worker = group.create_task(run.work("one", (0, 1)))
-            await left.wait()
-            mortal.cancel()
-            await asyncio.wait([mortal])
+            await run.seen("left")
+            await cancel(killed)
             monkeypatch.setattr(Messages, "_done", done)
             assert not worker.done()
             server = group.create_task(again.serve(await run.address))
@@ -299,7 +242,7 @@ def test_a_last_word_that_was_not_confirmed_is_said_again(
     assert asyncio.run(main())["replicas_checked"] == 1
 
 
-def test_a_last_word_that_never_left_is_said_however_long_the_server_is_away(
+def test_done_that_was_never_sent_is_retried_without_limit(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gradwire.worker.process.CONFIRM_FOR", 0.0)
@@ -316,62 +259,48 @@ def test_a_last_word_that_never_left_is_said_however_long_the_server_is_away(
     assert broken and summary["replicas_checked"] == 1 and failed_check(summary) is None
 
 
-def test_a_worker_in_a_hurry_does_not_look_for_the_server_of_a_finished_run(
+async def exit_without_answer(messages: Messages, *args: Any) -> None:
+    """In place of Messages._done: the server ends without having acknowledged Done."""
+    messages._run.shutdown.requested.set()
+    raise Unavailable("gone")
+
+
+def test_stopping_worker_does_not_reconnect_to_a_finished_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pause = WorkerProcess._pause
 
-    async def hurried(self: WorkerProcess, seconds: float) -> None:
+    async def stopped_meanwhile(self: WorkerProcess, seconds: float) -> None:
         asyncio.get_running_loop().call_soon(self.stop_reconnecting)
-        await pause(self, 2 * CONFIRM_FOR)
+        await pause(self, 2 * TIMEOUT)
 
-    async def gone(self: Messages, *words: Any) -> None:
-        self._run.shutdown.requested.set()
-        raise Unavailable("gone")
-
-    monkeypatch.setattr(Messages, "_done", gone)
-    monkeypatch.setattr(WorkerProcess, "_pause", hurried)
-
-    async def play(run: Run, group: asyncio.TaskGroup) -> None:
-        async with asyncio.timeout(CONFIRM_FOR / 2):
-            await run.work("one", (0, 1))
-
-    summary, _ = played(CONFIG, tmp_path, play)
+    monkeypatch.setattr(Messages, "_done", exit_without_answer)
+    monkeypatch.setattr("gradwire.worker.process.CONFIRM_FOR", 2 * TIMEOUT)
+    monkeypatch.setattr(WorkerProcess, "_pause", stopped_meanwhile)
+    summary = whole_run(CONFIG, tmp_path, [(0, 1)])
     assert summary["workers_unchecked"] == 2
 
 
-def test_a_worker_of_a_finished_run_does_not_look_for_its_server_for_ever(
+def test_worker_of_a_finished_run_gives_up_on_its_server(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("gradwire.worker.process.CONFIRM_FOR", 0.1)
-
-    async def gone(self: Messages, *words: Any) -> None:
-        self._run.shutdown.requested.set()  # the server leaves without its answer
-        raise Unavailable("gone")
-
-    monkeypatch.setattr(Messages, "_done", gone)
-    summary = whole_run(CONFIG, tmp_path, [(0, 1)])  # the worker ends without an error
+    monkeypatch.setattr(Messages, "_done", exit_without_answer)
+    summary = whole_run(CONFIG, tmp_path, [(0, 1)])  # the worker exits without an error
     assert not summary["replicas_agree"]
 
 
-def test_an_end_that_is_being_written_down_is_not_called_missing(
+def test_worker_whose_done_is_being_logged_is_not_missing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    done, seen = Coordinator.done, []
+    done = Coordinator.done
 
     async def look_meanwhile(self: Coordinator, session: Session, digest: int) -> None:
-        self._update_shutdown()  # as if somebody left while this one's last word is on its way to the disk
+        self._update_shutdown()  # as if another process left while this Done is on its way to the disk
         await done(self, session, digest)
 
     monkeypatch.setattr(Coordinator, "done", look_meanwhile)
-
-    async def main() -> dict[str, Any]:
-        run = Run(CONFIG, tmp_path, lambda event: seen.append(event["event"]))
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-            server = group.create_task(run.serve())
-            for i in range(2):
-                group.create_task(run.work(f"process-{i}", (i,)))
-        return server.result()
-
-    assert asyncio.run(main())["replicas_checked"] == 2
-    assert "left" in seen and "waiting" not in seen
+    summary, run = run_hosts(CONFIG, tmp_path, [(0,), (1,)])
+    assert summary["replicas_checked"] == 2
+    kinds = {event["event"] for event in run.events}
+    assert "left" in kinds and "waiting" not in kinds

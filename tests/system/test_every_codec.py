@@ -10,7 +10,8 @@ import pytest
 from gradwire.common.codecs import AnyCodec, Example, codecs
 from gradwire.common.training.config import RunConfig
 from tests.common.codecs.examples import build
-from tests.system.harness import simulate, whole_run
+from tests.grids import rest_slow
+from tests.system.harness import TIMEOUT, simulate, whole_run
 
 ROUNDS, WORKERS = 3, 3
 HOSTS = [(0, 2), (1,)]
@@ -41,16 +42,16 @@ def config_of(example: Example, downlink: str) -> RunConfig:
 
 
 def check(summary: dict[str, object], codec: AnyCodec, config: RunConfig) -> None:
-    """Everybody has the server's parameters, and these are what the payloads make of the model."""
+    """All replicas have the server's parameters, and these are what the payloads give."""
     assert summary["replicas_agree"] and summary["predicted_equals_measured"]
     assert summary["rounds"] == ROUNDS
     if not codec.secret_coins:  # such a codec's coins are the operating system's: its run happens once
         assert summary["digest"] == f"{simulate(config).digest:016x}"
 
 
-@pytest.mark.parametrize("downlink", ["log", "sum"])
+@pytest.mark.parametrize("downlink", rest_slow(["log", "sum"]))
 @pytest.mark.parametrize("example", ONE)
-def test_a_run_ends_with_equal_digests(example: Example, downlink: str, tmp_path: Path) -> None:
+def test_run_ends_with_equal_digests(example: Example, downlink: str, tmp_path: Path) -> None:
     config = config_of(example, downlink)
     check(whole_run(config, tmp_path, HOSTS), build(example), config)
 
@@ -80,6 +81,6 @@ def test_real_processes_end_with_equal_digests(example: Example, tmp_path: Path)
     command += ["--workers", str(WORKERS), "--processes", "2", "--rounds", str(ROUNDS), "--downlink", "log"]
     command += ["--optimizer", config.optimizer, "--feedback", config.feedback, "--digest-every", "1"]
     command += ["--json", str(out)]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=120, check=False, cwd=tmp_path)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=TIMEOUT, check=False, cwd=tmp_path)
     assert done.returncode == 0, done.stdout + done.stderr
     check(json.loads(out.read_text()), build(example), config)

@@ -1,30 +1,26 @@
-"""Private runs: what leaves a worker, what its ledger says, and what it does not let a server ask for."""
+"""Private runs: what a worker sends, what its ledger counts, and which requests of a server it refuses."""
 
 import asyncio
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 from gradwire.common.codecs import parse, registry
 from gradwire.common.errors import BudgetError, PrivacyError
 from gradwire.common.privacy.budget import Budget
 from gradwire.common.training.config import RunConfig
-from gradwire.common.transport.address import parse_address
 from gradwire.common.transport.specs import run_to_message
 from gradwire.proto import wire_pb2
 from gradwire.server.log.run_log import RunLog
 from gradwire.worker.encoder import Encoder
 from gradwire.worker.privacy import Ledger, Limits, Privacy, check_assignment
 from gradwire.worker.privacy.enforcement import ledger_run
-from gradwire.worker.process import WorkerOptions, WorkerProcess
-from gradwire.worker.replica import Replica
 from gradwire.worker.tasks import build_task
 from tests.common.codecs.toys import PrivateToy
-from tests.system.harness import Run
-from tests.system.test_faults import Rounds, cancel
+from tests.system.fault_injection import damage_one_replica, killed_and_rejoining
+from tests.system.harness import TIMEOUT, Run, cancel, run_script
 
 CONFIG = RunConfig(
     task="least_squares(samples=64, dim=24)", codec="private_toy", workers=3, rounds=12, digest_every=1
@@ -37,39 +33,24 @@ def _private_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(registry._REGISTRY._classes, "private_toy", PrivateToy)
 
 
-async def work(run: Run, name: str, ids: tuple[int, ...], limits: Limits | None = None) -> None:
-    options = WorkerOptions(
-        parse_address(await run.address),
-        name,
-        workers=ids,
-        retry_for=10.0,
-        state_dir=run.directory / name,
-        limits=limits or Limits(),
-    )
-    await WorkerProcess(options).run()
+def private_run(config: RunConfig, directory: Path, limits: Limits) -> tuple[dict[str, Any], Run]:
+    async def script(run: Run, group: asyncio.TaskGroup) -> None:
+        group.create_task(run.work("a", (0, 1), limits=limits))
+        group.create_task(run.work("b", (2,), limits=limits))
 
-
-def private_run(config: RunConfig, directory: Path, limits: Limits) -> tuple[Run, dict[str, Any]]:
-    async def main() -> tuple[Run, dict[str, Any]]:
-        run = Run(config, directory)
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-            server = group.create_task(run.serve())
-            group.create_task(work(run, "a", (0, 1), limits))
-            group.create_task(work(run, "b", (2,), limits))
-        return run, server.result()
-
-    return asyncio.run(main())
+    return run_script(config, directory, script)
 
 
 def pushes(directory: Path) -> int:
+    """Pushes that the ledger of a process has counted."""
     ledger = Ledger(directory)
     ledger.close()
     return sum(counts.total() for counts in ledger._pushes.values())
 
 
 @pytest.mark.parametrize("report", [False, True])
-def test_losses_and_metrics_stay_at_home_unless_the_worker_opts_in(tmp_path: Path, report: bool) -> None:
-    run, summary = private_run(CONFIG, tmp_path, Limits(Budget(1000.0), report_metrics=report))
+def test_losses_and_metrics_are_reported_only_on_request(tmp_path: Path, report: bool) -> None:
+    summary, run = private_run(CONFIG, tmp_path, Limits(Budget(1000.0), report_metrics=report))
     assert summary["predicted_equals_measured"] and summary["replicas_agree"]
     assert ({"metrics"} <= {event["event"] for event in run.events}) is report
     assert all((row["loss"] is not None) is report for row in summary["history"][:-1])
@@ -79,7 +60,7 @@ def test_losses_and_metrics_stay_at_home_unless_the_worker_opts_in(tmp_path: Pat
     assert summary["privacy"]["spent"]["pure"] == pytest.approx(12 * EPSILON)
 
 
-def test_what_was_sent_is_what_was_paid_for(tmp_path: Path) -> None:
+def test_sent_payloads_are_those_in_the_ledger(tmp_path: Path) -> None:
     private_run(CONFIG, tmp_path, Limits())
     codec = parse(CONFIG.codec, 24)
     with RunLog.open(tmp_path) as log:
@@ -94,61 +75,34 @@ def test_what_was_sent_is_what_was_paid_for(tmp_path: Path) -> None:
         ledger.close()
 
 
-def test_a_worker_that_dies_and_comes_back_pays_once(tmp_path: Path) -> None:
-    async def main() -> dict[str, Any]:
-        rounds = Rounds()
-        run = Run(CONFIG, tmp_path, rounds)
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-            server = group.create_task(run.serve())
-            group.create_task(work(run, "steady", (0, 1)))
-            mortal = asyncio.create_task(work(run, "mortal", (2,)))
-            await rounds.committed(4).wait()
-            await cancel(mortal)
-            group.create_task(work(run, "mortal", (2,)))
-        return server.result()
-
-    summary = asyncio.run(main())
+def test_restarted_worker_spends_a_round_once(tmp_path: Path) -> None:
+    summary, _ = run_script(CONFIG, tmp_path, killed_and_rejoining(after=4))
     assert summary["replicas_agree"] and summary["predicted_equals_measured"]
-    assert pushes(tmp_path / "mortal") == CONFIG.rounds
+    assert pushes(tmp_path / "killed") == CONFIG.rounds
 
 
-def test_a_worker_whose_replica_differs_sends_the_same_bytes_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    fold, damaged = Replica.fold, []
-
-    def damage_once(self: Replica, entry: Any) -> int:
-        size = fold(self, entry)
-        if entry.round == 4 and not damaged:
-            damaged.append(self)
-            self.model.round -= 1
-            self.model.replace(self.model.params + np.float32(1))
-        return size
-
-    monkeypatch.setattr(Replica, "fold", damage_once)
-    _, summary = private_run(CONFIG, tmp_path, Limits())
+def test_diverged_replica_sends_the_same_bytes_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    damage_one_replica(monkeypatch, 4)
+    summary, _ = private_run(CONFIG, tmp_path, Limits())
     assert summary["resyncs"] >= 1 and summary["replicas_agree"]
     assert pushes(tmp_path / "a") == 24 and pushes(tmp_path / "b") == 12
 
 
-def test_a_worker_stops_when_its_budget_is_spent_and_the_quorum_goes_on(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("gradwire.server.shutdown.FINISH_WAIT", 0.2)
-    config = replace(CONFIG, quorum=2, deadline=0.2)
+@pytest.mark.usefixtures("short_wait")
+def test_worker_stops_when_its_budget_is_spent(tmp_path: Path) -> None:
+    """The others go on as a quorum; no deadline passes, for rounds need only those that are connected."""
+    config = replace(CONFIG, quorum=2, deadline=1000.0)
+    errors: list[BaseException | None] = []
 
-    async def main() -> tuple[dict[str, Any], BaseException | None]:
-        run = Run(config, tmp_path)
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-            server = group.create_task(run.serve())
-            group.create_task(work(run, "rich", (0, 1)))
-            poor = asyncio.create_task(work(run, "poor", (2,), Limits(Budget(5.5 * EPSILON))))
-            await asyncio.wait([poor])
-            await server
-        return server.result(), poor.exception()
+    async def script(run: Run, group: asyncio.TaskGroup) -> None:
+        group.create_task(run.work("rich", (0, 1)))
+        limits = Limits(Budget(5.5 * EPSILON))
+        poor = asyncio.create_task(run.work("poor", (2,), limits=limits))
+        await asyncio.wait([poor])
+        errors.append(poor.exception())
 
-    summary, error = asyncio.run(main())
-    assert isinstance(error, BudgetError) and "is spent in 5 pushes" in str(error)
+    summary, _ = run_script(config, tmp_path, script)
+    assert isinstance(errors[0], BudgetError) and "is spent in 5 pushes" in str(errors[0])
     assert summary["rounds"] == 12 and pushes(tmp_path / "poor") == 5
     with RunLog.open(tmp_path) as log:
         assert [len(record.workers) for record in log.read(0, 12)] == [3] * 5 + [2] * 7
@@ -162,25 +116,24 @@ def test_a_worker_stops_when_its_budget_is_spent_and_the_quorum_goes_on(
         ({}, Limits(Budget(EPSILON / 2)), "does not pay for another push"),
     ],
 )
-def test_a_run_beyond_the_limits_is_not_joined(
+def test_run_beyond_the_limits_is_not_joined(
     tmp_path: Path, change: dict[str, str], limits: Limits, message: str
 ) -> None:
-    async def main() -> tuple[BaseException | None, int]:
+    async def main() -> Run:
         run = Run(replace(CONFIG, **change), tmp_path)
-        server = asyncio.create_task(run.serve())
-        worker = asyncio.create_task(work(run, "a", (0, 1, 2), limits))
-        await asyncio.wait([worker], timeout=30)
-        await cancel(server)
-        return worker.exception(), sum(event["event"] == "round" for event in run.events)
+        async with asyncio.timeout(TIMEOUT):
+            server = asyncio.create_task(run.serve())
+            with pytest.raises(PrivacyError, match=message):
+                await run.work("a", (0, 1, 2), limits=limits)
+            await cancel(server)
+        return run
 
-    error, committed = asyncio.run(main())
-    assert isinstance(error, PrivacyError) and message in str(error)
-    assert committed == 0
+    assert not any(event["event"] == "round" for event in asyncio.run(main()).events)
 
 
-def test_a_worker_says_what_its_data_have_cost_so_far() -> None:
+def test_notice_states_what_is_spent() -> None:
     run, codec = run_to_message(CONFIG, b"run"), parse("private_toy", 24)
-    for limits, told in (
+    for limits, notice in (
         (Limits(Budget(100.0)), "of epsilon 100, 4.901 is spent in 2 pushes over all runs, 38 more fit"),
         (Limits(), "4.901 is spent in 2 pushes over all runs, no limit is set"),
     ):
@@ -189,11 +142,11 @@ def test_a_worker_says_what_its_data_have_cost_so_far() -> None:
         assert ledger is not None
         for round_ in range(2):
             ledger.spend(round_, {0: b"a", 1: b"b"})
-        assert privacy.notice(codec) == f"each push costs epsilon {EPSILON:.4g}; {told}"
+        assert privacy.notice(codec) == f"each push costs epsilon {EPSILON:.4g}; {notice}"
         assert privacy.notice(parse("cross_polytope", 24)) is None
 
 
-def test_coins_are_the_operating_systems() -> None:
+def test_private_codec_takes_system_coins() -> None:
     task = build_task(CONFIG.task, workers=3, seed=0)
     codec = parse("private_toy(repeats=20)", task.dim)
     drawn = {
@@ -214,7 +167,7 @@ def test_coins_are_the_operating_systems() -> None:
         {"feedback": "error"},
     ],
 )
-def test_a_server_cannot_deal_the_data_anew_within_a_run(tmp_path: Path, change: dict[str, Any]) -> None:
+def test_server_cannot_change_data_assignment_within_a_run(tmp_path: Path, change: dict[str, Any]) -> None:
     def join(config: RunConfig) -> None:
         privacy = Privacy(Limits(Budget(100.0)), tmp_path)
         try:
@@ -234,13 +187,11 @@ def test_a_server_cannot_deal_the_data_anew_within_a_run(tmp_path: Path, change:
     ("count", "wanted", "assigned"),
     [(1, [], [0, 1]), (2, [], [1]), (2, [], [1, 1]), (1, [3], [4]), (2, [3, 4], [3]), (1, [], [])],
 )
-def test_a_server_cannot_make_a_worker_count_for_more(
-    count: int, wanted: list[int], assigned: list[int]
-) -> None:
+def test_server_cannot_assign_other_workers(count: int, wanted: list[int], assigned: list[int]) -> None:
     with pytest.raises(PrivacyError, match="do not trust it"):
         check_assignment(wire_pb2.Join(count=count, workers=wanted), assigned)
 
 
-def test_an_assignment_as_asked_is_taken() -> None:
+def test_requested_assignment_is_accepted() -> None:
     check_assignment(wire_pb2.Join(count=2), [5, 9])
     check_assignment(wire_pb2.Join(count=1, workers=[4, 3]), [3, 4])

@@ -1,4 +1,4 @@
-"""What a broken or hostile worker is told, by gRPC status, and that the run goes on without harm."""
+"""The gRPC status that a broken or hostile worker gets, and that the run goes on unharmed."""
 
 import asyncio
 import math
@@ -18,7 +18,8 @@ from gradwire.common.transport.limits import FRAME_BYTES
 from gradwire.common.transport.specs import codec_to_message, spec_to_message
 from gradwire.proto import wire_pb2
 from gradwire.worker.tasks import build_task
-from tests.system.harness import RawWorker, Run, simulate
+from tests.system.harness import TIMEOUT, Run, cancel, run_script, simulate
+from tests.system.raw_worker import RawWorker, refused_by
 
 DIM = 12
 CONFIG = RunConfig(
@@ -216,39 +217,30 @@ REFUSALS: dict[str, tuple[Act, grpc.StatusCode, str]] = {
 }
 
 
-def test_each_is_refused_with_its_status_and_the_run_is_unharmed(tmp_path: Path) -> None:
-    """One server hears all of them, one after another, and then finishes its run as if nothing had been."""
+def test_each_is_refused_with_its_status(tmp_path: Path) -> None:
+    """One server refuses all of them, one after another, and then finishes its run unharmed."""
 
-    async def told(target: str, act: Act) -> tuple[grpc.StatusCode, str]:
+    async def refused(target: str, act: Act) -> tuple[grpc.StatusCode, str]:
         bad = RawWorker(target)
-        async with asyncio.timeout(30):
-            await act(bad)
-            refused = await bad.refused()
+        await act(bad)
+        status = await bad.refused()
         await bad.close()
-        return refused
+        return status
 
-    async def main() -> None:
-        hosted = asyncio.Event()
+    wrong = {}
 
-        def watch(event: dict[str, object]) -> None:
-            if event["event"] == "joined":
-                hosted.set()
+    async def script(run: Run, group: asyncio.TaskGroup) -> None:
+        group.create_task(run.work("good-0", (0,)))
+        await run.joined("good-0")
+        for name, (act, status, words) in REFUSALS.items():
+            code, details = await refused(await run.address, act)
+            if code is not status or words not in details or "\n" in details or "0x" in details:
+                wrong[name] = (code, details)
+        group.create_task(run.work("good-1", (1,)))
 
-        run = Run(CONFIG, tmp_path, watch)
-        wrong = {}
-        async with asyncio.TaskGroup() as group:
-            server = group.create_task(run.serve())
-            group.create_task(run.work("good-0", (0,)))
-            await hosted.wait()
-            for name, (act, status, words) in REFUSALS.items():
-                code, details = await told(await run.address, act)
-                if code is not status or words not in details or "\n" in details or "0x" in details:
-                    wrong[name] = (code, details)
-            group.create_task(run.work("good-1", (1,)))
-        assert not wrong
-        assert server.result()["digest"] == f"{simulate(CONFIG).digest:016x}"
-
-    asyncio.run(main())
+    summary, _ = run_script(CONFIG, tmp_path, script)
+    assert not wrong
+    assert summary["digest"] == f"{simulate(CONFIG).digest:016x}"
 
 
 @pytest.mark.parametrize("spelling", [None, "cross_polytope(3)", "cross_polytope(repeats=3)", "sign", ""])
@@ -279,10 +271,10 @@ def test_fingerprint_decides_and_not_the_spelling(spelling: str | None, tmp_path
     assert asyncio.run(main()) == "open"
 
 
-def test_a_retry_is_welcome_and_another_payload_is_not(tmp_path: Path) -> None:
+def test_retry_is_accepted_and_another_payload_refused(tmp_path: Path) -> None:
     async def main() -> None:
         run = Run(CONFIG, tmp_path)
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(TIMEOUT):
             server = asyncio.create_task(run.serve())
             target = await run.address
             silent, bad = RawWorker(target), RawWorker(target)
@@ -296,8 +288,7 @@ def test_a_retry_is_welcome_and_another_payload_is_not(tmp_path: Path) -> None:
             assert code is Status.ALREADY_EXISTS and "a retry re-sends it" in details
             for worker in (silent, bad):
                 await worker.close()
-            server.cancel()
-            await asyncio.wait([server])
+            await cancel(server)
 
     asyncio.run(main())
 
@@ -309,23 +300,8 @@ def test_a_retry_is_welcome_and_another_payload_is_not(tmp_path: Path) -> None:
         (DIM + 1, DIM, "the worker's task has 13 parameters, the run's has 12: give it the run's data"),
     ],
 )
-def test_the_first_worker_cannot_make_up_the_size_of_the_model(
+def test_first_worker_cannot_choose_the_model_size(
     dim: int, known: int | None, words: str, tmp_path: Path
 ) -> None:
-    async def main() -> tuple[grpc.StatusCode, str]:
-        run = Run(CONFIG, tmp_path)
-        async with asyncio.timeout(30):
-            server = asyncio.create_task(run.serve(dim=known))
-            bad = RawWorker(await run.address)
-            await greet(workers=[1])(bad)
-            await bad.receive()
-            message = bad_codec(dim=dim)
-            await bad.send(ready=wire_pb2.Ready(codec=message))
-            refused = await bad.refused()
-            await bad.close()
-            server.cancel()
-            await asyncio.wait([server])
-        return refused
-
-    code, details = asyncio.run(main())
+    code, details = refused_by(CONFIG, tmp_path, ready(bad_codec(dim=dim)), dim=known)
     assert code is Status.FAILED_PRECONDITION and words in details

@@ -1,4 +1,4 @@
-"""A summary is of the whole run, and every stream is checked at both ends, whatever broke in between."""
+"""The summary covers the whole run, and both ends check every stream, whichever of them were broken."""
 
 import asyncio
 import signal
@@ -14,6 +14,7 @@ from gradwire.server.coordinator import Coordinator
 from gradwire.server.outgoing import OutgoingEntry
 from gradwire.server.serving import Interrupted
 from gradwire.server.stream.session import Session
+from tests.system.fault_injection import killed, run_with_two_servers
 from tests.system.harness import Run, simulate, whole_run
 
 CONFIG = RunConfig(
@@ -26,11 +27,6 @@ CONFIG = RunConfig(
 )
 
 
-async def killed(run: Run, server: "asyncio.Task[Any]") -> None:
-    server.cancel()
-    await asyncio.wait([server])
-
-
 async def stopped(run: Run, server: "asyncio.Task[Any]") -> None:
     with run.signals:
         signal.raise_signal(signal.SIGTERM)
@@ -39,24 +35,12 @@ async def stopped(run: Run, server: "asyncio.Task[Any]") -> None:
 
 
 @pytest.mark.parametrize("end", [killed, stopped])
-def test_a_summary_is_of_the_whole_run(
+def test_summary_covers_the_whole_run(
     end: Callable[..., Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     undisturbed = whole_run(CONFIG, tmp_path / "undisturbed", [(0,), (1,), (2,)])
 
-    async def main() -> dict[str, Any]:
-        passed = asyncio.Event()
-        run = Run(CONFIG, tmp_path / "run", lambda e: passed.set() if e.get("round") == 5 else None)
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-            mortal = asyncio.create_task(run.serve())
-            for i in range(3):
-                group.create_task(run.work(f"process-{i}", (i,)))
-            await passed.wait()
-            await end(run, mortal)
-            server = group.create_task(Run(CONFIG, tmp_path / "run").serve(await run.address))
-        return server.result()
-
-    summary = asyncio.run(main())
+    summary, _ = run_with_two_servers(CONFIG, tmp_path / "run", after=5, end=end)
     assert summary["digest"] == undisturbed["digest"] == f"{simulate(CONFIG).digest:016x}"
     assert summary["history"] == undisturbed["history"]
     assert summary["first_round"] == 0 and summary["predicted_equals_measured"]
@@ -70,9 +54,7 @@ def test_a_summary_is_of_the_whole_run(
     assert summary["seconds"] > 0 and summary["rounds_per_second"] == 12 / summary["seconds"]
 
 
-def test_metrics_that_were_lost_with_their_stream_come_again(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_metrics_lost_with_a_stream_are_sent_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     undisturbed = whole_run(CONFIG, tmp_path / "undisturbed", [(0,), (1,), (2,)])
     note, lost = Coordinator.note_metrics, [4, 8]
 
@@ -87,9 +69,7 @@ def test_metrics_that_were_lost_with_their_stream_come_again(
     assert summary["history"] == undisturbed["history"] and summary["reconnects"] == 2 and not lost
 
 
-def test_a_stream_that_broke_is_checked_once_its_worker_is_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_broken_stream_is_checked_after_reconnect(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     send_entry, cuts = Session.send_entry, [3, 6]
 
     def cut(self: Session, entry: OutgoingEntry) -> None:
@@ -107,10 +87,10 @@ def test_a_stream_that_broke_is_checked_once_its_worker_is_back(
     assert summary["predicted_equals_measured"] and summary["digest"] == f"{simulate(CONFIG).digest:016x}"
 
 
-def test_a_worker_that_counts_otherwise_on_a_stream_that_broke_fails_the_run(
+def test_other_counts_on_a_broken_stream_fail_the_run(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Compression that silently did not happen on one stream is found, although the last stream was in order."""
+    """A stream that was not compressed is found, although the last stream was in order."""
     send_entry, cut = Session.send_entry, []
 
     def cut_once(self: Session, entry: OutgoingEntry) -> None:

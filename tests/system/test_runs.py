@@ -1,4 +1,4 @@
-"""Whole runs: whatever travels, everybody ends with the bits of the plain fold, and bytes are as predicted."""
+"""Whole runs: all replicas end with the bits of the plain fold, and bytes are as predicted."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -18,9 +18,7 @@ HOSTS = [(0,), (1, 2), (3,)]
 @pytest.mark.parametrize(
     "codec", ["cross_polytope(repeats=20)", "float32", "simq(repeats=5, gain=bound(9.0))"]
 )
-def test_every_downlink_ends_with_the_bits_of_the_plain_fold(
-    codec: str, downlink: str, tmp_path: Path
-) -> None:
+def test_downlink_gives_the_bits_of_the_plain_fold(codec: str, downlink: str, tmp_path: Path) -> None:
     config = replace(BASE, codec=codec, downlink=downlink)
     summary = whole_run(config, tmp_path, HOSTS)
     assert summary["digest"] == f"{simulate(config).digest:016x}"
@@ -31,7 +29,7 @@ def test_every_downlink_ends_with_the_bits_of_the_plain_fold(
     assert summary["history"][-1]["distance"] < summary["history"][0]["distance"]
 
 
-def test_how_workers_are_spread_over_processes_does_not_matter(tmp_path: Path) -> None:
+def test_bits_do_not_depend_on_worker_placement(tmp_path: Path) -> None:
     config = replace(BASE, weighting="examples")
     digests = {
         whole_run(config, tmp_path / str(len(hosts)), hosts)["digest"]
@@ -40,7 +38,7 @@ def test_how_workers_are_spread_over_processes_does_not_matter(tmp_path: Path) -
     assert digests == {f"{simulate(config).digest:016x}"}
 
 
-def test_messages_longer_than_a_piece(tmp_path: Path) -> None:
+def test_messages_of_several_pieces(tmp_path: Path) -> None:
     config = RunConfig(task="synthetic(dim=300_001)".replace("_", ""), codec="float32", workers=2, rounds=2)
     for downlink in ("model", "sum", "log"):
         summary = whole_run(replace(config, downlink=downlink), tmp_path / downlink, [(0, 1)])
@@ -49,7 +47,7 @@ def test_messages_longer_than_a_piece(tmp_path: Path) -> None:
         assert summary["digest"] == f"{simulate(config).digest:016x}"
 
 
-def test_tcp_bytes_are_the_kernels_and_cover_the_messages(tmp_path: Path) -> None:
+def test_tcp_bytes_cover_the_messages(tmp_path: Path) -> None:
     summary = whole_run(replace(BASE, rounds=30), tmp_path, [(0, 1, 2, 3)])
     for direction in ("uplink", "downlink"):
         bytes_ = summary[direction]

@@ -1,4 +1,4 @@
-"""A worker that computes for longer than a round lasts: it catches up instead of computing what nobody wants."""
+"""A worker that computes for longer than a round lasts skips the rounds that were committed meanwhile."""
 
 import asyncio
 import threading
@@ -14,7 +14,8 @@ from gradwire.common.training.config import RunConfig
 from gradwire.proto import wire_pb2
 from gradwire.worker.encoder import EncodedRound, Encoder
 from gradwire.worker.stream import Stream
-from tests.system.harness import RawWorker, Run
+from tests.system.harness import TIMEOUT, Run, run_script
+from tests.system.raw_worker import RawWorker
 
 CONFIG = RunConfig(
     task="least_squares(samples=32, dim=12)",
@@ -24,7 +25,6 @@ CONFIG = RunConfig(
     quorum=1,
     deadline=0.05,
 )
-PATIENCE = 60.0
 
 
 def computed_by_a_slow_worker(
@@ -36,32 +36,23 @@ def computed_by_a_slow_worker(
     def slow(self: Encoder, params: Any, round_: int) -> EncodedRound:
         if self.workers == (1,):
             rounds.append(round_)
-            assert passed.wait(PATIENCE)
+            assert passed.wait(TIMEOUT)
         return encode(self, params, round_)
 
     monkeypatch.setattr(Encoder, "encode", slow)
 
-    async def main() -> dict[str, Any]:
-        joined = asyncio.Event()
+    async def script(run: Run, group: asyncio.TaskGroup) -> None:
+        group.create_task(run.work("slow", (1,)))
+        await run.joined("slow")  # so its first round is round 0
+        group.create_task(run.work("fast", (0,)))
+        await run.committed(held_until)
+        passed.set()
 
-        def watch(event: dict[str, Any]) -> None:
-            if event["event"] == "joined":
-                joined.set()
-            if event.get("round") == held_until:
-                passed.set()
-
-        run = Run(config, folder, watch)
-        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
-            server = group.create_task(run.serve())
-            group.create_task(run.work("slow", (1,)))
-            await joined.wait()  # so its first round is round 0
-            group.create_task(run.work("fast", (0,)))
-        return server.result()
-
-    return rounds, asyncio.run(main())
+    summary, _ = run_script(config, folder, script)
+    return rounds, summary
 
 
-def test_it_computes_for_the_newest_round_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_only_the_newest_round_is_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     send, sent = Stream._send, []
 
     async def recorded(self: Stream, message: wire_pb2.FromWorker) -> None:
@@ -72,18 +63,16 @@ def test_it_computes_for_the_newest_round_alone(tmp_path: Path, monkeypatch: pyt
     monkeypatch.setattr(Stream, "_send", recorded)
     rounds, summary = computed_by_a_slow_worker(CONFIG, tmp_path, 10, monkeypatch)
     assert rounds[0] == 0 and min(rounds[1:], default=10) >= 10, rounds
-    assert 0 not in sent  # the overtaken payload was not even sent
+    assert 0 not in sent  # its round was committed before it was computed
     assert summary["replicas_agree"] and summary["replicas_checked"] == 2
 
 
-def test_it_computes_nothing_after_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_nothing_is_computed_after_the_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     rounds, summary = computed_by_a_slow_worker(CONFIG, tmp_path, CONFIG.rounds - 1, monkeypatch)
     assert rounds == [0] and summary["replicas_checked"] == 2
 
 
-def test_what_was_overtaken_goes_back_into_the_memory(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_skipped_push_returns_to_feedback_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     returned: list[int] = []
     add_back = Encoder.add_back
     monkeypatch.setattr(Encoder, "add_back", lambda self, r: (returned.append(r), add_back(self, r))[1])
@@ -92,32 +81,29 @@ def test_what_was_overtaken_goes_back_into_the_memory(
     assert returned[0] == 0 and summary["replicas_agree"]
 
 
-def test_a_worker_that_differs_is_not_heard_before_it_is_in_step(tmp_path: Path) -> None:
-    """What it sent before it learnt of the server's model does not count, so its next word is the first."""
+def test_pushes_of_a_diverged_replica_are_discarded_until_it_is_in_sync(tmp_path: Path) -> None:
+    """What it sent before it had received the server's model does not count."""
     config = replace(CONFIG, quorum=0, deadline=0.0, rounds=1, downlink="log")
     codec = parse(config.codec, 12)
-    good, *stray = (codec.encode(np.full(12, x), np.random.default_rng(0)) for x in (1.0, -2.0, -3.0))
+    good, *discarded = (codec.encode(np.full(12, x), np.random.default_rng(0)) for x in (1.0, -2.0, -3.0))
+    counted = []
 
-    async def main() -> tuple[dict[str, Any], bytes]:
-        run = Run(config, tmp_path)
-        async with asyncio.timeout(PATIENCE), asyncio.TaskGroup() as group:
-            server = group.create_task(run.serve())
-            differs = RawWorker(await run.address)
-            joining = group.create_task(differs.join(config, "differs", (1,)))
-            steady = group.create_task(run.work("steady", (0,)))
-            await joining
-            await differs.send(push=wire_pb2.Push(round=0, payloads=stray[0], digest=1))
-            await differs.send(push=wire_pb2.Push(round=0, payloads=stray[1]))
-            assert (await differs.receive()).WhichOneof("message") == "snapshot"
-            await differs.send(ready=wire_pb2.Ready())
-            assert (await differs.receive()).WhichOneof("message") == "open"
-            await differs.send(push=wire_pb2.Push(round=0, payloads=good))
-            entry = (await differs.receive()).entry
-            assert (await differs.receive()).WhichOneof("message") == "finish"
-            await differs.close()
-            group.create_task(run.work("differs", (1,)))
-            await steady
-        return server.result(), entry.payloads.data[-codec.nbytes :]
+    async def script(run: Run, group: asyncio.TaskGroup) -> None:
+        diverged = RawWorker(await run.address)
+        joining = group.create_task(diverged.join(config, "diverged", (1,)))
+        steady = group.create_task(run.work("steady", (0,)))
+        await joining
+        await diverged.send(push=wire_pb2.Push(round=0, payloads=discarded[0], digest=1))
+        await diverged.send(push=wire_pb2.Push(round=0, payloads=discarded[1]))
+        assert (await diverged.receive()).WhichOneof("message") == "snapshot"
+        await diverged.send(ready=wire_pb2.Ready())
+        assert (await diverged.receive()).WhichOneof("message") == "open"
+        await diverged.send(push=wire_pb2.Push(round=0, payloads=good))
+        counted.append((await diverged.receive()).entry.payloads.data[-codec.nbytes :])
+        assert (await diverged.receive()).WhichOneof("message") == "finish"
+        await diverged.close()
+        group.create_task(run.work("diverged", (1,)))
+        await steady
 
-    summary, counted = asyncio.run(main())
-    assert counted == good and summary["resyncs"] == 1
+    summary, _ = run_script(config, tmp_path, script)
+    assert counted == [good] and summary["resyncs"] == 1

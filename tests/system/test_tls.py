@@ -1,4 +1,4 @@
-"""Runs over TLS: the same bits as in plaintext, counted bytes, and one clear line for whoever may not take part."""
+"""Runs over TLS: the same bits as in plaintext, counted bytes, and one clear line for each refused worker."""
 
 import asyncio
 import socket
@@ -19,8 +19,8 @@ from gradwire.common.transport.pem import Identity
 from gradwire.common.transport.tls import ServerTls, WorkerTls
 from gradwire.deploy.authority import Authority, certificate_pem
 from gradwire.proto import wire_pb2
-from gradwire.worker.tls_probe import diagnose
-from tests.system.harness import TIMEOUT, RawWorker, Run, simulate
+from tests.system.harness import TIMEOUT, Run, cancel, run_script, simulate
+from tests.system.raw_worker import RawWorker
 
 CONFIG = RunConfig(task="least_squares(samples=64, dim=24)", workers=4, rounds=30)
 HOSTS = {"alice": (0, 1), "bob": (2, 3)}
@@ -44,26 +44,14 @@ def worker(folder: Path, name: str, *, authority: Authority = AUTHORITY, days: i
     return WorkerTls(CA, identity(authority.worker(name, days), name, folder))
 
 
-def run_with(tls: ServerTls, folder: Path, of: Callable[[str], WorkerTls]) -> dict[str, Any]:
-    async def main() -> dict[str, Any]:
-        run = Run(CONFIG, folder / "run", tls=tls)
-        async with asyncio.timeout(TIMEOUT), asyncio.TaskGroup() as group:
-            serving = group.create_task(run.serve())
-            for name, ids in HOSTS.items():
-                group.create_task(run.work(name, ids, of(name)))
-        return serving.result()
-
-    return asyncio.run(main())
-
-
 @pytest.mark.parametrize("mutual", [True, False])
-def test_a_run_over_tls_ends_with_the_same_bits_and_its_bytes_are_counted(
-    mutual: bool, tmp_path: Path
-) -> None:
-    def of(name: str) -> WorkerTls:
-        return worker(tmp_path, name) if mutual else WorkerTls(CA)
+def test_run_over_tls_gives_the_same_bits_and_counts_bytes(mutual: bool, tmp_path: Path) -> None:
+    async def script(run: Run, group: asyncio.TaskGroup) -> None:
+        for name, ids in HOSTS.items():
+            tls = worker(tmp_path, name) if mutual else WorkerTls(CA)
+            group.create_task(run.work(name, ids, tls=tls))
 
-    summary = run_with(server(tmp_path, mutual=mutual), tmp_path, of)
+    summary, _ = run_script(CONFIG, tmp_path / "run", script, tls=server(tmp_path, mutual=mutual))
     assert summary["digest"] == f"{simulate(CONFIG).digest:016x}"
     assert summary["predicted_equals_measured"] and summary["replicas_agree"]
     for direction in ("uplink", "downlink"):
@@ -81,8 +69,7 @@ async def serving(tls: ServerTls | None, folder: Path) -> Any:
             await run.address
             yield run
     finally:
-        task.cancel()
-        await asyncio.wait([task])
+        await cancel(task)
 
 
 def refusal(tls: ServerTls | None, folder: Path, join: Callable[[Run], Awaitable[None]]) -> str:
@@ -100,30 +87,30 @@ def refusal(tls: ServerTls | None, folder: Path, join: Callable[[Run], Awaitable
 
 
 def joining(own: WorkerTls | None, name: str = "alice") -> Callable[[Run], Awaitable[None]]:
-    return lambda run: run.work(name, (0, 1), own)
+    return lambda run: run.work(name, (0, 1), tls=own)
 
 
-def test_a_server_of_another_authority(tmp_path: Path) -> None:
+def test_server_of_another_authority(tmp_path: Path) -> None:
     own = WorkerTls(certificate_pem(OTHER.certificate))
     assert "another authority signed it" in refusal(server(tmp_path), tmp_path, joining(own))
 
 
-def test_a_worker_of_another_authority(tmp_path: Path) -> None:
+def test_worker_of_another_authority(tmp_path: Path) -> None:
     own = worker(tmp_path, "alice", authority=OTHER)
     assert "does not accept the certificate in" in refusal(server(tmp_path), tmp_path, joining(own))
 
 
-def test_an_expired_certificate_of_the_worker(tmp_path: Path) -> None:
+def test_expired_worker_certificate(tmp_path: Path) -> None:
     own = worker(tmp_path, "alice", days=0)
     assert "does not accept the certificate in" in refusal(server(tmp_path), tmp_path, joining(own))
 
 
-def test_an_expired_certificate_of_the_server(tmp_path: Path) -> None:
+def test_expired_server_certificate(tmp_path: Path) -> None:
     message = refusal(server(tmp_path, days=0), tmp_path, joining(worker(tmp_path, "alice")))
     assert "the server's certificate is not accepted: it has expired" in message
 
 
-def test_a_certificate_for_another_host(tmp_path: Path) -> None:
+def test_certificate_for_another_host(tmp_path: Path) -> None:
     own = worker(tmp_path, "alice")
 
     async def main() -> str:
@@ -131,22 +118,21 @@ def test_a_certificate_for_another_host(tmp_path: Path) -> None:
         task = asyncio.create_task(run.serve("127.0.0.3:0"))
         try:
             with pytest.raises(Unauthenticated) as caught:
-                await run.work("alice", (0, 1), own)
+                await run.work("alice", (0, 1), tls=own)
             return str(caught.value)
         finally:
-            task.cancel()
-            await asyncio.wait([task])
+            await cancel(task)
 
     message = asyncio.run(main())
     assert "it is not for 127.0.0.3: make one with `gradwire certs --host 127.0.0.3 --force`" in message
 
 
-def test_a_servers_certificate_does_not_make_a_worker(tmp_path: Path) -> None:
+def test_server_certificate_is_no_worker_certificate(tmp_path: Path) -> None:
     own = WorkerTls(CA, identity(AUTHORITY.server((), 10), "server", tmp_path))
     assert "it has to be a worker's" in refusal(server(tmp_path), tmp_path, joining(own))
 
 
-def test_no_certificate_where_one_is_asked_for(tmp_path: Path) -> None:
+def test_missing_worker_certificate(tmp_path: Path) -> None:
     assert "asks for a certificate: " in refusal(server(tmp_path), tmp_path, joining(WorkerTls(CA)))
 
 
@@ -159,12 +145,12 @@ def test_tls_to_plaintext(tmp_path: Path) -> None:
     assert "does not speak TLS" in refusal(None, tmp_path, joining(worker(tmp_path, "alice")))
 
 
-def test_a_process_is_called_what_its_certificate_says(tmp_path: Path) -> None:
+def test_process_name_must_be_that_of_the_certificate(tmp_path: Path) -> None:
     message = refusal(server(tmp_path), tmp_path, joining(worker(tmp_path, "alice"), "bob"))
     assert "this certificate is for 'alice', the process calls itself 'bob'" in message
 
 
-def test_somebody_elses_worker_id_is_refused_even_when_they_are_away(tmp_path: Path) -> None:
+def test_worker_id_of_an_absent_process_is_refused(tmp_path: Path) -> None:
     async def main() -> tuple[grpc.StatusCode, str]:
         async with serving(server(tmp_path), tmp_path) as run:
             target = await run.address
@@ -181,8 +167,8 @@ def test_somebody_elses_worker_id_is_refused_even_when_they_are_away(tmp_path: P
     assert "worker 1 belongs to a process with another certificate" in details
 
 
-def test_an_impostor_leaves_the_owners_stream_alone(tmp_path: Path) -> None:
-    """Joining under a name ends the earlier stream of that name: not for somebody who may not bear it."""
+def test_stream_is_not_replaced_by_another_certificate(tmp_path: Path) -> None:
+    """Joining under a name ends the earlier stream of that name only if the certificate is for that name."""
 
     async def main() -> None:
         async with serving(server(tmp_path), tmp_path) as run:
@@ -202,10 +188,8 @@ def test_an_impostor_leaves_the_owners_stream_alone(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("secret", [True, False], ids=["tls", "plaintext"])
-def test_a_port_that_is_forwarded_to_nobody_is_not_a_matter_of_certificates(
-    secret: bool, tmp_path: Path
-) -> None:
-    """Whatever forwards ports may accept a connection, find nobody behind, and hang up: the worker is to try again."""
+def test_closed_forwarded_port_is_no_certificate_error(secret: bool, tmp_path: Path) -> None:
+    """A port forwarder may accept a connection, find no server, and close it: the worker tries again."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         port = listener.getsockname()[1]
 

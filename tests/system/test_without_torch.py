@@ -19,17 +19,16 @@ from gradwire.common.codecs import codecs, parse
 from gradwire.common.randomness import SystemCoins
 import gradwire.deploy.commands.server, gradwire.deploy.commands.worker, gradwire.deploy.commands.run
 for family in codecs().values():
-    for example in family.examples():
-        codec = parse(example.spec, example.dim)
-        shared = 7 if codec.shared_randomness else None
-        x = np.random.default_rng(0).standard_normal(codec.dim)
-        codec.decode(codec.encode(x, SystemCoins(), shared=shared), shared=shared)
+    example = next(iter(family.examples()))
+    codec = parse(example.spec, example.dim)
+    shared = 7 if codec.shared_randomness else None
+    codec.decode(codec.encode(np.zeros(codec.dim), SystemCoins(), shared=shared), shared=shared)
 task = build_task("mlp(digits, hidden=4)", workers=2, seed=0)
 assert task.gradient(task.initial(), round=0, worker=1).value.shape == (task.dim,)
 """
 
 
-def test_everything_but_the_torch_task_runs_without_torch() -> None:
+def test_all_but_the_torch_task_runs_without_torch() -> None:
     code = HIDE_TORCH + EVERYTHING_ELSE
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False
@@ -37,7 +36,7 @@ def test_everything_but_the_torch_task_runs_without_torch() -> None:
     assert done.returncode == 0, done.stderr
 
 
-def test_the_torch_task_says_what_it_needs() -> None:
+def test_torch_task_names_the_missing_extra() -> None:
     code = HIDE_TORCH + "build_task('torch(a.b:c)', workers=1, seed=0, allow_import=['a.b:c'])"
     done = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=300, check=False

@@ -48,7 +48,7 @@ def inspect(container: str) -> dict[str, object]:
     return found
 
 
-def test_a_run_ends_by_itself_and_its_exit_code_is_composes(project: tuple[str, ...]) -> None:
+def test_exit_code_of_a_run_is_composes(project: tuple[str, ...]) -> None:
     done = command(*project, *UP, **RUN)
     assert done.returncode == 0, done.stdout
     assert "predicted bytes were measured: yes" in done.stdout
@@ -76,7 +76,7 @@ def test_a_run_ends_by_itself_and_its_exit_code_is_composes(project: tuple[str, 
     assert [state["ExitCode"] for state in codes if isinstance(state, dict)] == [0, 0, 0]
 
 
-def test_a_run_that_fails_is_a_failure_of_compose(project: tuple[str, ...]) -> None:
+def test_failed_run_fails_compose(project: tuple[str, ...]) -> None:
     done = command(*project, *UP, **{**RUN, "OPTIMIZER": "sgd(lr=1e38)"})
     assert done.returncode in (1, 128 + 15), (
         done.stdout
@@ -84,7 +84,7 @@ def test_a_run_that_fails_is_a_failure_of_compose(project: tuple[str, ...]) -> N
     assert "lower the learning rate" in done.stdout and "Traceback" not in done.stdout
 
 
-def test_a_killed_server_goes_on_from_its_volume(project: tuple[str, ...]) -> None:
+def test_killed_server_resumes_from_its_volume(project: tuple[str, ...]) -> None:
     run = {**RUN, "PROCESSES": "1", "COUNT": "2", "ROUNDS": "3000", "RESTART": "on-failure"}
     output(*project, "up", "--detach", "server", "worker", **run)
     (server,) = ids(project, "server")
@@ -99,7 +99,7 @@ def test_a_killed_server_goes_on_from_its_volume(project: tuple[str, ...]) -> No
 
 
 @pytest.mark.parametrize("target", ["server", "worker"])
-def test_an_image_has_no_build_tools_and_a_user_without_rights(target: str) -> None:
+def test_image_has_no_build_tools_and_an_unprivileged_user(target: str) -> None:
     script = "id -u; command -v gcc cc make git ld as || true"
     told = output(
         "docker", "run", "--rm", "--network", "none", "--entrypoint", "sh", f"gradwire-{target}", "-c", script
@@ -107,7 +107,7 @@ def test_an_image_has_no_build_tools_and_a_user_without_rights(target: str) -> N
     assert told.split() == ["10001"], told
 
 
-def test_an_image_holds_the_package_and_nothing_of_the_checkout_besides() -> None:
+def test_image_holds_the_package_only() -> None:
     listing = output(
         "docker", "run", "--rm", "--network", "none", "--entrypoint", "python", "gradwire-server", "-c",
         "import gradwire.server, os; print(os.path.exists('/source'), gradwire.server.__file__)",

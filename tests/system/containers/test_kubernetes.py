@@ -52,7 +52,7 @@ def start(pod: dict[str, Any], certs: dict[str, Path], *more: str, index: int = 
     return output(*words, "--entrypoint", entry[0], container["image"], *entry[1:], *arguments).strip()
 
 
-def test_the_pods_train_and_the_server_waits_to_be_scaled_down(network: str, tmp_path: Path) -> None:
+def test_pods_train_and_server_waits(network: str, tmp_path: Path) -> None:
     assert (
         cli.call(["certs", "--out", str(tmp_path), "--host", SERVICE["metadata"]["name"], "--workers", "4"])
         == 0
@@ -80,7 +80,7 @@ def test_the_pods_train_and_the_server_waits_to_be_scaled_down(network: str, tmp
     assert state["ExitCode"] != 137, "it had to be killed"
 
 
-def test_a_server_that_is_told_to_stop_does_so_in_order(network: str, tmp_path: Path) -> None:
+def test_server_stops_cleanly_on_sigterm(network: str, tmp_path: Path) -> None:
     assert cli.call(["certs", "--out", str(tmp_path), "--host", SERVICE["metadata"]["name"]]) == 0
     for path in (tmp_path, *tmp_path.rglob("*")):
         shutil.chown(path, USER, USER)

@@ -65,7 +65,7 @@ def log(service: str) -> str:
     return command("docker", "service", "logs", "--raw", f"{STACK}_{service}").stdout
 
 
-def test_a_worker_that_is_killed_is_replaced_by_the_same_worker(stack: str) -> None:
+def test_killed_worker_is_replaced(stack: str) -> None:
     until(lambda: container("server.1") and container("worker.2"))
     server, second = container("server.1"), container("worker.2")
     follow_until(" of 3000: loss", server)

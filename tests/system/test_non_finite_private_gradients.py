@@ -1,4 +1,4 @@
-"""A private worker answers every round alike: that it could not encode a gradient would be news of its data."""
+"""A private worker answers every round alike: a failed encoding would disclose something of its data."""
 
 import logging
 from typing import Any
@@ -21,7 +21,7 @@ PRIVATE = "private_top(epsilon=40, repeats=8)"  # fine enough for error feedback
 
 
 class Given:
-    """Worker 0 gives what it was told to, worker 1 ones."""
+    """Worker 0 gives the value and loss that it is made with, worker 1 ones."""
 
     dim = DIM
 
@@ -57,7 +57,7 @@ WILD = {
 
 @pytest.mark.parametrize("wild", WILD)
 @pytest.mark.parametrize("feedback", [False, True])
-def test_what_has_no_encoding_counts_as_zero(
+def test_gradient_without_encoding_is_sent_as_zero(
     wild: str, feedback: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     encoder, ledger = paid(WILD[wild], feedback=feedback)
@@ -71,12 +71,12 @@ def test_what_has_no_encoding_counts_as_zero(
 
 
 @pytest.mark.parametrize("wild", WILD)
-def test_without_privacy_it_is_an_error(wild: str) -> None:
+def test_without_privacy_a_non_finite_gradient_is_an_error(wild: str) -> None:
     with pytest.raises(GradwireError, match="worker 0, round 0"):
         Encoder(WILD[wild], parse("cross_polytope", DIM), 0, (0, 1)).encode(PARAMS, 0)
 
 
-def test_the_payload_is_that_of_a_zero_gradient() -> None:
+def test_payload_is_that_of_a_zero_gradient() -> None:
     """Hadamard rows are drawn uniformly for zero: with the coins given, the bytes are those of zero."""
     spec = "private(rr(0.5), hadamard)"
 
@@ -96,13 +96,13 @@ def test_the_payload_is_that_of_a_zero_gradient() -> None:
 
 
 @pytest.mark.parametrize("value", [np.ones(DIM + 1, np.float32), np.ones(DIM, np.int64)])
-def test_a_task_that_is_wrong_is_still_an_error(value: Any) -> None:
+def test_wrong_shape_or_dtype_is_still_an_error(value: Any) -> None:
     encoder, ledger = paid(Given(value))
     with pytest.raises(TaskError, match="worker 0, round 0: the gradient has"):
         encoder.encode(PARAMS, 0)
     assert ledger.totals.pushes == 0
 
 
-def test_a_loss_without_number_is_said_as_before_where_nothing_is_private() -> None:
+def test_without_privacy_a_non_finite_loss_is_an_error() -> None:
     with pytest.raises(NotFiniteError, match="the training loss is inf; lower the learning rate"):
         Encoder(WILD["the loss alone"], parse("cross_polytope", DIM), 0, (0,)).encode(PARAMS, 0)
