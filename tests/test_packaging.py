@@ -96,10 +96,12 @@ def test_every_file_ships_or_is_known_to_stay() -> None:
     assert not stray, f"add the pattern to package-data in pyproject.toml, or to FROM_CHECKOUT here: {stray}"
 
 
+@pytest.mark.slow
 def test_wheel_matches_the_tree(wheel: Path) -> None:
     assert_wheel_matches(wheel, ROOT)
 
 
+@pytest.mark.slow
 def test_wheel_states_its_metadata(wheel: Path) -> None:
     with ZipFile(wheel) as archive:
         info = {name.partition(".dist-info/")[2]: name for name in archive.namelist()}
@@ -111,6 +113,7 @@ def test_wheel_states_its_metadata(wheel: Path) -> None:
     assert "gradwire = gradwire.deploy.start:main" in scripts
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 def test_every_module_of_the_wheel_imports(wheel: Path, tmp_path: Path) -> None:
     with ZipFile(wheel) as archive:

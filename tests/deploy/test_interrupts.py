@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-TIMEOUT = 60.0
+from tests.deploy.stage import PATIENCE as TIMEOUT
 
 
 def start(program: str) -> "subprocess.Popen[str]":

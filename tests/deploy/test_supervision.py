@@ -13,6 +13,7 @@ from gradwire.deploy.options import RunOptions
 from gradwire.deploy.run.launch import launch, server_arguments
 from gradwire.server.log.run_log import RunLog
 from tests.deploy.stage import command, program, stage
+from tests.grids import rest_slow
 
 
 @pytest.fixture(autouse=True)
@@ -44,6 +45,7 @@ def test_json_stands_alone_on_standard_output() -> None:
     assert "replicas agree: yes" in done.stderr
 
 
+@pytest.mark.slow
 def test_state_is_kept_on_demand(temporary: Path) -> None:
     with stage("nothing", "--keep-state") as run:
         assert run.end() == 0
@@ -73,6 +75,7 @@ def test_a_resumed_run_opens_its_log_once(tmp_path: Path, monkeypatch: pytest.Mo
     assert opened == [tmp_path]
 
 
+@pytest.mark.slow
 def test_workers_share_ids_and_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OMP_NUM_THREADS", "7")  # the user's own choice stands
     with stage("nothing") as run:
@@ -94,7 +97,7 @@ def test_a_killed_worker_is_started_again(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "out.json").read_text())["restarts"] == {"worker-0": 1}
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+@pytest.mark.parametrize("number", rest_slow([signal.SIGKILL, signal.SIGTERM]))
 def test_a_killed_server_goes_on_at_the_same_port(number: signal.Signals, tmp_path: Path) -> None:
     # The fake workers know one address alone: the run ends only if the second server listens there.
     with stage("server is killed", "--state-dir", str(tmp_path / "run")) as run:
@@ -108,6 +111,7 @@ def test_a_killed_server_goes_on_at_the_same_port(number: signal.Signals, tmp_pa
     assert (tmp_path / "run" / "starts").read_text() == "2"
 
 
+@pytest.mark.slow
 def test_a_server_that_is_killed_before_its_summary_sees_the_workers_again() -> None:
     with stage("server is killed at the end") as run:
         run.read_until("all workers are done")
@@ -122,6 +126,7 @@ def test_a_server_that_is_killed_before_its_summary_sees_the_workers_again() -> 
     assert any("replicas agree: yes" in line for line in run.lines)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_over_needs_no_workers() -> None:
     with stage("run is over") as run:
         assert run.end() == 0
@@ -129,6 +134,7 @@ def test_a_run_that_is_over_needs_no_workers() -> None:
     assert set(run.children) == {"server"} and any("replicas agree: yes" in line for line in run.lines)
 
 
+@pytest.mark.slow
 def test_a_worker_that_comes_after_the_end_is_stopped() -> None:
     with stage("worker is late") as run:
         assert run.end() == 0
@@ -136,6 +142,7 @@ def test_a_worker_that_comes_after_the_end_is_stopped() -> None:
     assert any("worker-0 came too late for the run: stopping it" in line for line in run.lines)
 
 
+@pytest.mark.slow
 def test_what_is_killed_again_and_again_ends_the_run() -> None:
     with stage("worker is killed at once") as run:
         assert run.end() == 1
@@ -146,14 +153,17 @@ def test_what_is_killed_again_and_again_ends_the_run() -> None:
 
 @pytest.mark.parametrize(
     ("fault", "code", "message"),
-    [
-        ("worker gives up", 2, "gradwire: worker-0: no such data: fetch it"),
-        ("server refuses", 2, "gradwire: this folder holds another run: pass another --state-dir"),
-        ("worker crashes", 1, "gradwire: worker-0 exited with code 1"),
-        ("no summary", 1, "gradwire: the server exited without a summary"),
-        ("bytes differ", 1, "gradwire: bytes differ: do not trust this run"),
-        ("replicas differ", 1, "gradwire: replicas differ: do not trust this run"),
-    ],
+    rest_slow(
+        [
+            ("worker gives up", 2, "gradwire: worker-0: no such data: fetch it"),
+            ("no summary", 1, "gradwire: the server exited without a summary"),
+            ("server refuses", 2, "gradwire: this folder holds another run: pass another --state-dir"),
+            ("worker crashes", 1, "gradwire: worker-0 exited with code 1"),
+            ("bytes differ", 1, "gradwire: bytes differ: do not trust this run"),
+            ("replicas differ", 1, "gradwire: replicas differ: do not trust this run"),
+        ],
+        2,
+    ),
 )
 def test_a_child_that_gives_up_ends_the_run(fault: str, code: int, message: str) -> None:
     with stage(fault) as run:
@@ -162,12 +172,14 @@ def test_a_child_that_gives_up_ends_the_run(fault: str, code: int, message: str)
     assert run.lines[-1] == f"{message}\n"
 
 
+@pytest.mark.slow
 def test_a_crash_shows_its_last_lines() -> None:
     with stage("worker crashes") as run:
         run.end()
     assert run.lines[-2] == "  RuntimeError: a bug\n"
 
 
+@pytest.mark.slow
 def test_a_failed_check_still_writes_the_summary(tmp_path: Path) -> None:
     with stage("replicas differ", "--json", str(tmp_path / "out.json")) as run:
         assert run.end() == 1
@@ -176,7 +188,7 @@ def test_a_failed_check_still_writes_the_summary(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
+    ("number", "code"), rest_slow([(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)])
 )
 def test_a_signal_stops_everything(number: signal.Signals, code: int, temporary: Path) -> None:
     with stage("run has no end") as run:
@@ -202,6 +214,7 @@ def test_a_stopped_run_says_how_it_goes_on(tmp_path: Path) -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_stopped_run_whose_folder_is_kept_goes_on_there(temporary: Path) -> None:
     with stage("run has no end", "--keep-state") as run:
         run.await_children()
@@ -215,6 +228,7 @@ def test_a_stopped_run_whose_folder_is_kept_goes_on_there(temporary: Path) -> No
     )
 
 
+@pytest.mark.slow
 def test_a_second_signal_does_not_wait() -> None:
     with stage("run has no end") as run:
         run.await_children()

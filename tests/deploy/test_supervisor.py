@@ -1,6 +1,7 @@
 """The supervisor in this process: limits in time, what a killed process is, what children inherit."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -27,6 +28,9 @@ from gradwire.deploy.processes.plan import Limits, Plan, Worker
 from gradwire.deploy.processes.supervisor import Supervisor
 from gradwire.deploy.run.placement import worker_ranges
 from tests.deploy.stage import PATIENCE, program
+
+# On a loaded machine those that are about to end have not yet either.
+NOT_ENDED = re.compile(r"worker-0(, worker-1)? did not exit within 0\.1 s$")
 
 
 class Recorder:
@@ -77,8 +81,7 @@ def test_the_display_sees_every_event(tmp_path: Path) -> None:
 def test_a_worker_that_stays_is_not_waited_for_for_ever(tmp_path: Path) -> None:
     outcome = supervise("worker stays", tmp_path, ending=0.1)
     assert outcome.summary is not None and outcome.failure is not None
-    message = str(outcome.failure)
-    assert "worker-0" in message and message.endswith("did not exit within 0.1 s")
+    assert NOT_ENDED.search(str(outcome.failure))
 
 
 @pytest.mark.parametrize("spare", [2, 3])
@@ -101,7 +104,7 @@ def test_a_run_that_needs_a_worker_whose_budget_is_spent_ends(tmp_path: Path, sp
 @pytest.mark.parametrize("grace", [0.1, 0.0])
 def test_a_child_that_ignores_sigterm_is_killed(grace: float, tmp_path: Path) -> None:
     outcome = supervise("deaf worker stays", tmp_path, ending=0.1, grace=grace)
-    assert outcome.failure is not None and "worker-0" in str(outcome.failure)
+    assert outcome.failure is not None and NOT_ENDED.search(str(outcome.failure))
     assert not children()
 
 
@@ -176,7 +179,8 @@ def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
     assert worker_environment(10 * cores())["OMP_NUM_THREADS"] == "1"
 
 
-def test_an_end_comes_after_the_last_words() -> None:
+def test_an_end_comes_after_the_last_words(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(child_module, "DRAIN_SECONDS", PATIENCE)
     inbox: SimpleQueue[Event] = SimpleQueue()
     child = Child("talker", inbox, (sys.executable, "-c"))
     child.start(("import sys; print('out'); sys.exit('error')",))
@@ -193,12 +197,11 @@ def test_a_grandchild_that_holds_the_pipe_does_not_hold_the_run(monkeypatch: pyt
     linger = "import signal; signal.pause()"
     leave = f"import subprocess, sys; print(subprocess.Popen([sys.executable, '-c', '{linger}']).pid)"
     child.start((leave,))
-    said = inbox.get(timeout=PATIENCE)
-    assert isinstance(said, OutputLine)
-    try:
-        assert inbox.get(timeout=PATIENCE) == Exited(child, 0)
-    finally:
-        os.kill(int(said.line), signal.SIGKILL)
+    # Its only line may be read after its end where the machine is loaded: 0.1 s is all that is waited for it.
+    events = [inbox.get(timeout=PATIENCE), inbox.get(timeout=PATIENCE)]
+    (said,) = (event for event in events if isinstance(event, OutputLine))
+    os.kill(int(said.line), signal.SIGKILL)
+    assert Exited(child, 0) in events
 
 
 @pytest.mark.parametrize(("workers", "processes"), [(1, 1), (4, 4), (7, 2), (10, 3), (100, 7)])

@@ -51,7 +51,7 @@ def records(draw: st.DrawFn) -> RoundRecord:
 # ---- what goes in comes out ------------------------------------------------------------------------------------------
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.tuples(records(), st.one_of(st.none(), st.integers(0, 2**64 - 1))), max_size=4))
 def test_rounds_are_read_as_they_were_appended(entries: list[tuple[RoundRecord, int | None]]) -> None:
     rounds = [RoundRecord(i, r.workers, r.payloads, r.examples) for i, (r, _) in enumerate(entries)]

@@ -12,6 +12,7 @@ import pytest
 
 from gradwire.common.errors import LogError
 from gradwire.server.log.run_log import RunLog
+from tests.grids import rest_slow
 from tests.server.log_victim import CONFIG, OPERATIONS, filled, record
 
 ROOT = Path(__file__).parents[2]
@@ -60,9 +61,10 @@ def contents(directory: Path) -> dict[str, Any]:
         }
 
 
-def test_every_acknowledged_round_survives_kill_9(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kills", rest_slow([[1, 30], [1, 2, 9, 30, 51]]))
+def test_every_acknowledged_round_survives_kill_9(tmp_path: Path, kills: list[int]) -> None:
     RunLog.create(tmp_path, CONFIG, b"run").close()
-    for events in (1, 2, 9, 30, 51):  # odd: killed right after "begin", so often inside append
+    for events in kills:  # odd: killed right after "begin", so often inside append
         with victim(str(tmp_path)) as process:
             assert process.stdout is not None
             lines = [process.stdout.readline() for _ in range(events)]

@@ -69,7 +69,7 @@ class RoundsMachine(RuleBasedStateMachine):
 
 
 TestRounds = RoundsMachine.TestCase
-TestRounds.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestRounds.settings = settings(max_examples=100, stateful_step_count=40)
 
 
 # ---- with everyone needed, the log depends on the payloads alone ----------------------------------------------------
@@ -123,7 +123,7 @@ ACTIONS = [Fleet.join, Fleet.leave, Fleet.push, Fleet.push_late, Fleet.push_one,
 Action = tuple[Callable[[Fleet, str], None], str]
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.lists(st.tuples(st.sampled_from(ACTIONS), st.sampled_from(sorted(HOSTS))), max_size=60))
 def test_with_everyone_needed_commits_depend_on_payloads_alone(actions: list[Action]) -> None:
     fleet = Fleet()

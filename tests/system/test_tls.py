@@ -19,6 +19,7 @@ from gradwire.common.transport.pem import Identity
 from gradwire.common.transport.tls import ServerTls, WorkerTls
 from gradwire.deploy.authority import Authority, certificate_pem
 from gradwire.proto import wire_pb2
+from gradwire.worker.tls_probe import diagnose
 from tests.system.harness import TIMEOUT, Run, cancel, run_script, simulate
 from tests.system.raw_worker import RawWorker
 

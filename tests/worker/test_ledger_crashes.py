@@ -53,6 +53,7 @@ def test_kill_before_every_statement(tmp_path: Path) -> None:
     assert 1 <= paid_for < statements
 
 
+@pytest.mark.slow
 def test_repeated_kills_do_not_exceed_the_budget(tmp_path: Path) -> None:
     sent: dict[int, set[str]] = {}
     for round_ in range(3):

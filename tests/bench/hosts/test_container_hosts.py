@@ -104,7 +104,7 @@ def follow(engine: FakeEngine) -> tuple[list[tuple[str, bool]], int, ContainerCh
     child = ContainerChild("server", inbox, engine, "id", {"OMP_NUM_THREADS": "1"})
     child.start(("server",))
     said = []
-    while isinstance(event := inbox.get(timeout=10), OutputLine):
+    while isinstance(event := inbox.get(timeout=PATIENCE), OutputLine):
         said.append((event.line, event.is_error))
     assert isinstance(event, Exited) and engine.closed
     return said, event.code, child

@@ -157,7 +157,7 @@ class TestCommand:
             "sign",
         )
         with subprocess.Popen((*GRADWIRE, *words), stderr=subprocess.PIPE, text=True) as run:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 300
             while len(networks() - before) < 4:  # three hosts and the bridge
                 assert run.poll() is None and time.monotonic() < deadline
                 time.sleep(0.05)

@@ -26,7 +26,7 @@ from tests.system.harness import simulate
 
 pytestmark = netns
 
-PATIENCE = 120.0
+PATIENCE = 300.0
 CONFIG = RunConfig(task="mlp(digits, hidden=8)", codec="cross_polytope(repeats=20)", workers=3, rounds=10)
 RUN = [f"--{name}={getattr(CONFIG, name)}" for name in ("task", "codec", "workers", "rounds")]
 

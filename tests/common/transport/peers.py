@@ -16,6 +16,8 @@ from gradwire.common.transport.options import Options, channel_options, server_o
 from gradwire.server.tcp.meter import TcpBytes, TcpMeter
 
 ECHO = "/test/Echo"
+TIMEOUT = 300.0  # seconds: only what hangs takes so long, on a loaded machine too
+QUIET = 0.5  # seconds without a byte after which a connection is at rest
 
 Behaviour = Callable[[Any, Any], Any]
 
@@ -93,7 +95,7 @@ async def at_rest(meter: TcpMeter) -> TcpBytes:
     """Totals once the connections have gone quiet: gRPC acknowledges settings and windows at its leisure."""
     before = read(meter)
     while True:
-        await asyncio.sleep(0.1)  # nothing announces that nothing will be sent
+        await asyncio.sleep(QUIET)  # nothing announces that nothing will be sent
         after = read(meter)
         if after == before:
             return after

@@ -12,6 +12,7 @@ from gradwire.common.transport.options import channel_options, server_options
 from gradwire.server.tcp import info as tcp_info
 from gradwire.server.tcp.meter import TcpMeter
 from tests.common.transport.peers import (
+    TIMEOUT,
     at_rest,
     channel_to,
     exchange,
@@ -134,8 +135,7 @@ def test_channel_reconnects_to_a_restarted_server() -> None:
                 with server_process(port):
                     call = open_stream(channel, wait_for_ready=True)
                     await call.write(b"after")
-                    # attempts fail until the new process listens, and wait at most 5 s between each other
-                    assert await asyncio.wait_for(call.read(), 15) == b"after"
+                    assert await asyncio.wait_for(call.read(), TIMEOUT) == b"after"
                     call.cancel()
 
     asyncio.run(run())

@@ -19,6 +19,7 @@ from gradwire.common.transport.statuses import (
     wire_errors,
 )
 from tests.common.transport.peers import (
+    TIMEOUT,
     Behaviour,
     bytes_handlers,
     channel_to,
@@ -108,7 +109,7 @@ def test_refusal_in_a_task_group(caplog: pytest.LogCaptureFixture) -> None:
     async def handler(requests: AsyncIterator[bytes], context: Any) -> None:
         await context.write(await anext(requests))
         async with asyncio.TaskGroup() as group:
-            group.create_task(asyncio.sleep(60))
+            group.create_task(asyncio.Event().wait())
             group.create_task(fail())
 
     async def fail() -> None:
@@ -167,7 +168,7 @@ def test_cancelled_call_is_not_logged(
             await call.write(b"message")
             assert await call.read() == b"message"
             call.cancel()
-            await asyncio.wait_for(ended.wait(), 10)
+            await asyncio.wait_for(ended.wait(), TIMEOUT)
 
     asyncio.run(run())
     assert not our_records(caplog)

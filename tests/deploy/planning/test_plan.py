@@ -20,6 +20,7 @@ from gradwire.deploy.preflight import check
 from gradwire.worker.encoder import Encoder
 from gradwire.worker.tasks import build_task
 from tests.common.codecs.toys import PrivateToy
+from tests.grids import rest_slow
 
 
 def planned(*words: str, capsys: pytest.CaptureFixture[str]) -> dict[str, Any]:
@@ -44,7 +45,9 @@ def runs(command: str, monkeypatch: pytest.MonkeyPatch) -> RunConfig:
     return asked[0]
 
 
-@pytest.mark.parametrize(("dim", "bits"), [(24, 400), (25, 39), (1, 64), (3, 2000), (1000, 3000)])
+@pytest.mark.parametrize(
+    ("dim", "bits"), rest_slow([(24, 400), (25, 39), (1, 64), (3, 2000), (1000, 3000)], 2)
+)
 def test_every_row_fits_and_runs(
     dim: int, bits: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -139,7 +142,7 @@ def test_private_rows_run_and_the_budget_pays_for_every_round(
         assert len(payload) == codec.nbytes
 
 
-@pytest.mark.parametrize("epsilon", ["2.3456749", "0.1234567891", "8", "1234.5674"])
+@pytest.mark.parametrize("epsilon", rest_slow(["2.3456749", "0.1234567891", "8", "1234.5674"]))
 @pytest.mark.parametrize("delta", [None, "1.23456749e-5"])
 def test_a_budget_of_many_digits_pays_for_every_round(
     epsilon: str, delta: str | None, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch

@@ -7,6 +7,7 @@ from gradwire.common.errors import ConfigError, NotFiniteError, TaskError
 from gradwire.worker.tasks import Task, build_task
 from gradwire.worker.tasks.kinds.mlp import MlpModel
 from gradwire.worker.tasks.kinds.softmax import SoftmaxModel
+from tests.grids import rest_slow
 
 BUILDABLE = [
     "synthetic(dim=50)", "least_squares(samples=60, dim=7)", "least_squares(samples=60, dim=7, batch=5)",
@@ -134,7 +135,7 @@ def test_least_squares_data_is_the_same_for_any_number_of_workers() -> None:
 
 @pytest.mark.parametrize(
     ("text", "rounds", "rate", "accuracy"),
-    [("softmax(digits)", 100, 0.5, 0.88), ("mlp(digits, hidden=64)", 100, 0.2, 0.9)],
+    rest_slow([("softmax(digits)", 100, 0.5, 0.88), ("mlp(digits, hidden=64)", 100, 0.2, 0.9)]),
 )
 def test_accuracy_on_digits(text: str, rounds: int, rate: float, accuracy: float) -> None:
     task = build_task(text, workers=4, seed=0)
