@@ -21,6 +21,7 @@ from gradwire.deploy.cli import app
 from tests.common.codecs import mutants
 from tests.common.codecs.chance import Chance
 from tests.common.codecs.coins import coins
+from tests.grids import rest_slow
 
 RR = parse_spec("rr(1)")
 
@@ -84,7 +85,10 @@ def test_bounds_of_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", ["private(rr(2.0))", "private_top(2.0, axes=1)", "private(oue(2.0))", "simplex(gain=bound(1))"]
+    "spec",
+    rest_slow(
+        ["private(rr(2.0))", "private_top(2.0, axes=1)", "private(oue(2.0))", "simplex(gain=bound(1))"]
+    ),
 )
 def test_honest_codecs_pass(spec: str, chance: Chance) -> None:
     """No bound is above the stated epsilon."""
@@ -94,17 +98,17 @@ def test_honest_codecs_pass(spec: str, chance: Chance) -> None:
 
 
 FAULTS: list[tuple[Callable[[], AnyCodec], str]] = [
-    (lambda: mutants.NoReports(dim=40, mechanism=RR), "the vertex itself is sent"),
     (
         lambda: mutants.EpsilonOfOneReport(
             dim=2, mechanism=RR, codec=parse_spec("cross_polytope(repeats=20)")
         ),
         "20 draws",
     ),
+    (lambda: mutants.NoReports(dim=40, mechanism=RR), "the vertex itself is sent"),
 ]
 
 
-@pytest.mark.parametrize(("mutant", "fault"), FAULTS)
+@pytest.mark.parametrize(("mutant", "fault"), rest_slow(FAULTS))
 def test_codecs_that_promise_too_much_are_found(
     mutant: Callable[[], AnyCodec], fault: str, chance: Chance
 ) -> None:

@@ -12,6 +12,7 @@ from gradwire.bench.commands.variance import measure, variance
 from gradwire.bench.schemes import BUDGETS, DIM, SCHEMES, Stated
 from gradwire.common.errors import ConfigError, SpecError
 from gradwire.deploy.planning.bounds import variance_lower_bound
+from tests.grids import rest_slow
 
 BY_TITLE = {scheme.title: scheme for scheme in SCHEMES}
 FEW = (6, 6)
@@ -23,7 +24,7 @@ def gaussian() -> dict[str, np.ndarray]:
     return {"gaussian": np.random.default_rng(0).standard_normal(DIM, dtype=np.float32)}
 
 
-@pytest.mark.parametrize("bits", [1000, 100_000])
+@pytest.mark.parametrize("bits", rest_slow([1000, 100_000]))
 @pytest.mark.parametrize("scheme", LIKE_THEORY, ids=lambda s: s.title)
 def test_rows_are_theorys(scheme: object, bits: int) -> None:
     row = measure(scheme, bits, gaussian(), FEW)
@@ -40,16 +41,19 @@ def test_a_row_that_is_not_theorys_is_told_apart() -> None:
 
 @pytest.mark.parametrize(
     ("title", "bits", "most"),
-    [
-        ("rotated, largest of each block", 1000, 1.5),
-        ("rotated, largest of each block", 10_000, 1.5),
-        ("rotated, signs of the largest", 1000, 1.5),
-        ("rotated, signs of the largest", 100_000, 1.8),
-        # In one rotation the law says 1.514: no code of the same sets and signs is shorter, and theory says 1.53.
-        ("the best of 8 such rotations", 1000, 1.5),
-        ("the best of 8 such rotations", 10_000, 1.5),
-        ("the best of 8 such rotations", 100_000, 1.8),
-    ],
+    rest_slow(
+        [
+            ("rotated, largest of each block", 1000, 1.5),
+            ("rotated, signs of the largest", 1000, 1.5),
+            # In one rotation the law says 1.514: no code of the same sets and signs is shorter, and theory says 1.53.
+            ("the best of 8 such rotations", 1000, 1.5),
+            ("rotated, largest of each block", 10_000, 1.5),
+            ("rotated, signs of the largest", 100_000, 1.8),
+            ("the best of 8 such rotations", 10_000, 1.5),
+            ("the best of 8 such rotations", 100_000, 1.8),
+        ],
+        quick=3,
+    ),
 )
 def test_rotated_schemes_are_near_the_bound(title: str, bits: int, most: float) -> None:
     row = measure(BY_TITLE[title], bits, gaussian(), FEW)

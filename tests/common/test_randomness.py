@@ -53,14 +53,14 @@ def test_seeds_are_pinned() -> None:
     assert worker_coins(1, 2, 3).words(2).tolist() == [0x57F4C2A21EB94342, 0xF95C0B6FF602C549]
 
 
-def test_public_seed_says_nothing_about_coins() -> None:
+def test_public_seed_is_independent_of_coins() -> None:
     shared = shared_seed(1, 2, 3)
     assert 0 <= shared < 1 << 128
     public = np.random.Generator(np.random.Philox(key=shared))
     assert SeededCoins(public).words(4).tolist() != worker_coins(1, 2, 3).words(4).tolist()
 
 
-def test_only_the_system_is_secret() -> None:
+def test_only_system_coins_are_secret() -> None:
     assert SystemCoins().secret and not worker_coins(1, 2, 3).secret
     assert not as_coins(np.random.default_rng(0)).secret and as_coins(system := SystemCoins()) is system
     assert SystemCoins().words(4).tolist() != SystemCoins().words(4).tolist()

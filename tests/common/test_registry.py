@@ -38,25 +38,25 @@ def vessels() -> Registry[Cup]:
     return registry
 
 
-def test_two_of_one_name_are_refused_and_both_are_named(vessels: Registry[Cup]) -> None:
+def test_name_conflict_names_both_classes(vessels: Registry[Cup]) -> None:
     with pytest.raises(SpecError, match=r"^two vessels are called 'cup': Cup and Impostor$"):
         vessels.register(Impostor)
     assert vessels == {"cup": Cup, "beaker": Beaker}
 
 
-def test_even_the_same_class_is_registered_once(vessels: Registry[Cup]) -> None:
+def test_registering_a_class_twice_is_refused(vessels: Registry[Cup]) -> None:
     with pytest.raises(SpecError, match="two vessels are called 'cup': Cup and Cup"):
         vessels.register(Cup)
 
 
-def test_a_class_by_its_name(vessels: Registry[Cup]) -> None:
+def test_lookup_by_name(vessels: Registry[Cup]) -> None:
     assert vessels.find("beaker") is Beaker
 
 
 @pytest.mark.parametrize(
     ("name", "hint"), [("beeker", ": did you mean beaker?"), ("zzz", "; known: beaker, cup")]
 )
-def test_an_unknown_name_gets_a_hint(vessels: Registry[Cup], name: str, hint: str) -> None:
+def test_unknown_name_gets_a_hint(vessels: Registry[Cup], name: str, hint: str) -> None:
     says = f"unknown vessel '{name}'{hint}"
     for look_up in (vessels.find, lambda name: vessels.build(parse_spec(name))):
         with pytest.raises(SpecError) as caught:
@@ -65,12 +65,12 @@ def test_an_unknown_name_gets_a_hint(vessels: Registry[Cup], name: str, hint: st
 
 
 @pytest.mark.parametrize("text", ["cup(2, 3)", "cup(handles=3, volume=2.0)"])
-def test_a_spec_builds_what_it_says(vessels: Registry[Cup], text: str) -> None:
+def test_build_from_a_spec(vessels: Registry[Cup], text: str) -> None:
     built = vessels.build(parse_spec(text))
     assert built == Cup(2.0, 3) and type(built) is Cup and type(built.volume) is float
 
 
-def test_arguments_that_no_spec_sets_are_passed_on(vessels: Registry[Cup]) -> None:
+def test_extra_arguments_are_passed_on(vessels: Registry[Cup]) -> None:
     assert vessels.build(parse_spec("beaker(0.5)"), owner="Ada") == Beaker(0.5, owner="Ada")
     with pytest.raises(SpecError, match="cup has no argument 'owner'"):
         vessels.build(parse_spec("cup(0.5, owner=Ada)"))

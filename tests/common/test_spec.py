@@ -50,7 +50,7 @@ def test_round_trip(spec: Spec) -> None:
 
 
 @given(st.text(max_size=40) | st.text("ab(),=.\"' 1e-+\n\t", max_size=30))
-def test_any_text_is_a_spec_or_an_error_of_one_line(text: str) -> None:
+def test_any_text_is_a_spec_or_a_one_line_error(text: str) -> None:
     for read in (parse_spec, lambda t: parse(t, 3), lambda t: parse(f"simq_plus({t})", 3)):
         message = ""
         try:
@@ -90,7 +90,7 @@ def test_errors(text: str, message: str) -> None:
         parse_spec(text)
 
 
-def test_depth_is_bounded_not_the_interpreter() -> None:
+def test_nesting_depth_is_bounded() -> None:
     parse_spec("a(" * MAX_DEPTH + "1" + ")" * MAX_DEPTH)
     with pytest.raises(SpecError):
         parse_spec("a(" * 1300)
@@ -190,7 +190,7 @@ def test_equal_parameters_are_one_codec() -> None:
         assert other == one and other.spec == one.spec and other.fingerprint == one.fingerprint
 
 
-def test_registered_names_are_never_taken_over() -> None:
+def test_registered_names_cannot_be_replaced() -> None:
     @dataclass(frozen=True, kw_only=True)
     class Impostor(codecs()["simq"]):  # type: ignore[misc]
         pass
@@ -200,7 +200,7 @@ def test_registered_names_are_never_taken_over() -> None:
     assert codecs()["simq"] is not Impostor
 
 
-def test_small_words() -> None:
+def test_hints_and_fingerprints() -> None:
     assert did_you_mean("simp", ["simq", "float32"]) == ": did you mean simq?"
     assert did_you_mean("zzz", ["b", "a"]) == "; known: a, b"
     assert len(fingerprint("a")) == 16 and fingerprint("a") != fingerprint("b")

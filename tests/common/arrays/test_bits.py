@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from gradwire.common.arrays import bits as bits_kernel
 from gradwire.common.arrays.bits import MAX_WIDTH, BitReader, BitWriter, pack, unpack
 from gradwire.common.errors import PayloadError
+from tests.grids import looped
 
 WIDTHS = range(MAX_WIDTH + 1)
 COUNTS = [0, 1, 2, 7, 8, 9, 15, 16, 17, 31, 100]
@@ -40,7 +41,7 @@ def _both_ways(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 
 
 @pytest.mark.usefixtures("_both_ways")
-@pytest.mark.parametrize("width", WIDTHS)
+@looped("width", WIDTHS)
 def test_pack_and_unpack(width: int) -> None:
     for count in COUNTS:
         values = some_values(count, width)
@@ -50,7 +51,7 @@ def test_pack_and_unpack(width: int) -> None:
         assert back.dtype == np.int64 and back.tolist() == values
 
 
-@pytest.mark.parametrize("width", WIDTHS)
+@looped("width", WIDTHS)
 def test_pack_and_unpack_tensors(width: int) -> None:
     for count in COUNTS:
         values = some_values(count, width)
@@ -61,7 +62,7 @@ def test_pack_and_unpack_tensors(width: int) -> None:
 
 
 @pytest.mark.usefixtures("_both_ways")
-@pytest.mark.parametrize("dtype", ["u1", "i2", "u4", "i8", "u8"])
+@looped("dtype", ["u1", "i2", "u4", "i8", "u8"])
 def test_values_of_any_integer_type(dtype: str) -> None:
     values = np.array([1, 0, 100, 3, 127], dtype)
     for width in (7, 8, 11, 16, 24, 25, 32, 40):
@@ -90,7 +91,7 @@ FIELDS = st.lists(
 )
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(FIELDS)
 def test_fields_share_one_stream(fields: list[tuple[int, list[int]]]) -> None:
     """Fields of any widths and lengths, each starting where the last one ended, on whatever bit that is."""
@@ -109,7 +110,7 @@ def test_fields_share_one_stream(fields: list[tuple[int, list[int]]]) -> None:
     assert bits.position == at
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(
         st.integers(0, 200).flatmap(lambda w: st.tuples(st.just(w), st.integers(0, (1 << w) - 1))), max_size=8
@@ -123,7 +124,7 @@ def test_single_integers_of_any_width(fields: list[tuple[int, int]]) -> None:
     assert [bits.read_int(width) for width, _ in fields] == [value for _, value in fields]
 
 
-@pytest.mark.parametrize("lead", range(9))
+@looped("lead", range(9))
 def test_floats_on_any_bit(lead: int) -> None:
     values = np.array([1.5, -0.0, 3.4e38, 1e-45], np.float32)
     out = BitWriter()
@@ -146,7 +147,7 @@ def test_floats_are_finite(value: float) -> None:
 
 
 @pytest.mark.usefixtures("_both_ways")
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(st.integers(0, 40), st.integers(0, 9)), max_size=6),
     st.integers(1, 5),
@@ -186,7 +187,7 @@ def test_reading_past_the_end() -> None:
     assert BitReader(b"").read(0, 5).size == 0 and BitReader(b"").read_int(0) == 0
 
 
-def test_what_does_not_fit() -> None:
+def test_values_that_do_not_fit() -> None:
     for value, width in ((8, 3), (-1, 3), (1, 0)):
         with pytest.raises(ValueError, match=f"{value} does not fit {width} bits"):
             BitWriter().write_int(value, width)

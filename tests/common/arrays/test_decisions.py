@@ -32,7 +32,7 @@ class Given:
 
 
 @pytest.mark.parametrize("accepted", [1, 2, 1 << 63, WORDS - 1])
-def test_a_coin_counts_words(accepted: int) -> None:
+def test_threshold_counts_words(accepted: int) -> None:
     """Exactly the words below the threshold show true, to the last one."""
     beside = [w for w in (0, accepted - 1, accepted, accepted + 1, WORDS - 1) if 0 <= w < WORDS]
     assert Threshold(accepted).flip(len(beside), Given(beside)).tolist() == [w < accepted for w in beside]
@@ -62,12 +62,12 @@ def test_fine_coins_keep_their_odds(p: Fraction) -> None:
     assert abs(lost) <= 2.0**-33
 
 
-def test_coarse_coins_are_told() -> None:
+def test_coarse_thresholds_are_reported() -> None:
     assert not Threshold.below(LEAST / 2).is_fine
     assert not Threshold.below(1 - LEAST / 2).is_fine
 
 
-def test_coin_shows_its_probability(chance: Chance) -> None:
+def test_flips_follow_the_probability(chance: Chance) -> None:
     shown = int(Threshold.below(Fraction(3, 10)).flip(200_000, coins(chance.rng)).sum())
     check_counts(np.array([shown, 200_000 - shown]), np.array([0.3, 0.7]), chance, "a coin")
 

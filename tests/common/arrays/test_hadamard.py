@@ -5,6 +5,7 @@ import pytest
 
 from gradwire.common.arrays import hadamard
 from gradwire.common.arrays.hadamard import SLAB, hadamard_transform
+from tests.grids import looped
 
 SIZES = [1 << k for k in range(19)]  # below, at and above a slab
 DTYPES = [np.float32, np.float64]
@@ -32,7 +33,7 @@ def one_pass_a_level(x: np.ndarray) -> np.ndarray:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("size", SIZES)
+@looped("size", SIZES)
 def test_every_path_gives_the_same_bits(size: int, dtype: type) -> None:
     x = awkward(size, dtype)
     expected, before = one_pass_a_level(x).tobytes(), x.tobytes()
@@ -44,7 +45,7 @@ def test_every_path_gives_the_same_bits(size: int, dtype: type) -> None:
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("size", SIZES)
+@looped("size", SIZES)
 def test_tensors_give_the_same_bits(size: int, dtype: type) -> None:
     torch = pytest.importorskip("torch")
     x = awkward(size, dtype)
@@ -56,19 +57,19 @@ def test_tensors_give_the_same_bits(size: int, dtype: type) -> None:
 
 
 @pytest.mark.parametrize("size", [1, 2, 4, 64, 512])
-def test_it_is_the_sylvester_matrix(size: int) -> None:
+def test_matrix_is_sylvesters(size: int) -> None:
     matrix = np.array([[(-1.0) ** (i & j).bit_count() for j in range(size)] for i in range(size)])
     x = np.random.default_rng(1).integers(-9, 10, size).astype(float)  # small integers: exact sums
     np.testing.assert_array_equal(hadamard_transform(x), matrix @ x)
 
 
 @pytest.mark.parametrize("size", [SLAB, 4 * SLAB])
-def test_it_undoes_itself(size: int) -> None:
+def test_transform_is_its_own_inverse(size: int) -> None:
     x = np.random.default_rng(2).integers(-9, 10, size).astype(float)
     np.testing.assert_array_equal(hadamard_transform(hadamard_transform(x)) / size, x)
 
 
-def test_the_buffer_size_of_numpy_is_put_back() -> None:
+def test_numpy_buffer_size_is_restored() -> None:
     before = np.getbufsize()
     hadamard_transform(np.ones(8))
     assert np.getbufsize() == before

@@ -78,7 +78,7 @@ PINNED = [
 
 
 @pytest.mark.parametrize(("count", "among", "dim", "bits"), PINNED)
-def test_every_bit_is_the_same_everywhere(count: int, among: int, dim: int, bits: str) -> None:
+def test_values_are_pinned(count: int, among: int, dim: int, bits: str) -> None:
     assert largest_on_sphere(count, among, dim).hex() == bits
 
 

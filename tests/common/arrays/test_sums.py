@@ -13,6 +13,7 @@ from gradwire.common.arrays.sums import SLAB, signed_sum
 from tests.common.codecs.chance import Chance, check_counts
 from tests.common.codecs.coins import coins
 from tests.common.codecs.vectors import SHAPES, heavy
+from tests.grids import looped
 
 DIMS = [
     0,
@@ -27,7 +28,7 @@ DIMS = [
 ]
 
 
-@pytest.mark.parametrize("dim", DIMS)
+@looped("dim", DIMS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_signed_sum(dim: int, dtype: type) -> None:
     for f in SHAPES.values() if dim else ():
@@ -36,7 +37,7 @@ def test_signed_sum(dim: int, dtype: type) -> None:
     assert signed_sum(np.zeros(dim, dtype)) == 0
 
 
-@pytest.mark.parametrize("dim", DIMS)
+@looped("dim", DIMS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_backends_add_alike(dim: int, dtype: type) -> None:
     torch = pytest.importorskip("torch")

@@ -11,7 +11,7 @@ from gradwire.common.arrays.update import Sparse, as_dense
 from gradwire.common.codecs import AnyCodec, parse
 from gradwire.common.errors import PayloadError
 from tests.common.codecs import checks
-from tests.common.codecs.examples import every_codec, every_codec_and_large
+from tests.common.codecs.examples import LARGE_DIM, every_codec, every_codec_and_large
 from tests.common.codecs.vectors import heavy, ramp
 
 WEIGHTS = [1.0, 3.0, 0.1, 60_000.0, 1e-3]
@@ -30,6 +30,9 @@ def payload_of(codec: AnyCodec, k: int) -> bytes:
 
 @every_codec_and_large
 def test_mean(codec: AnyCodec) -> None:
+    if codec.dim == LARGE_DIM:
+        checks.check_accumulator(codec, payloads_of(codec, 3), WEIGHTS[1:4])
+        return
     payloads = payloads_of(codec, len(WEIGHTS))
     checks.check_accumulator(codec, payloads, WEIGHTS)
     checks.check_accumulator(codec, payloads[:1], [1.0])
@@ -37,7 +40,7 @@ def test_mean(codec: AnyCodec) -> None:
 
 
 @every_codec
-def test_refused_payloads_leave_no_trace(codec: AnyCodec) -> None:
+def test_refused_payloads_change_nothing(codec: AnyCodec) -> None:
     total, shared = codec.accumulator(), checks.shared_of(codec)
     payloads = payloads_of(codec, 2)
     total.add(payloads[0], 2.0, shared=shared)
@@ -49,8 +52,10 @@ def test_refused_payloads_leave_no_trace(codec: AnyCodec) -> None:
 
 
 @every_codec
-def test_weights_are_positive_and_finite(codec: AnyCodec) -> None:
+def test_empty_sums_and_bad_weights(codec: AnyCodec) -> None:
     total = codec.accumulator()
+    with pytest.raises(ValueError, match="no payloads"):
+        total.mean()
     for weight in (0.0, -1.0, float("nan"), float("inf"), -float("inf")):
         with pytest.raises(ValueError, match=r"^the weight is .*, expected a positive finite number$"):
             total.add(payload_of(codec, 0), weight, shared=checks.shared_of(codec))
@@ -58,8 +63,8 @@ def test_weights_are_positive_and_finite(codec: AnyCodec) -> None:
 
 
 @every_codec
-def test_batches_are_refused_as_one(codec: AnyCodec) -> None:
-    """A bad payload among good ones, wherever it stands, is found; an empty batch is nothing."""
+def test_batch_with_a_bad_payload_is_refused(codec: AnyCodec) -> None:
+    """A bad payload among good ones is found at every place; an empty batch changes nothing."""
     good = payloads_of(codec, 3)
     codec.validate_all(good)
     codec.validate_all([])
@@ -77,12 +82,6 @@ def test_batches_are_refused_as_one(codec: AnyCodec) -> None:
     assert total.weight == 0
 
 
-@every_codec
-def test_mean_of_nothing(codec: AnyCodec) -> None:
-    with pytest.raises(ValueError, match="no payloads"):
-        codec.accumulator().mean()
-
-
 @every_codec_and_large
 def test_index_domain(codec: AnyCodec) -> None:
     """Where payloads add up as indices, the sum of few stays sparse, and its indices ascend."""
@@ -97,7 +96,7 @@ def test_index_domain(codec: AnyCodec) -> None:
         assert codec.index_size > codec.dim or isinstance(mean, Sparse)
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(weights=st.lists(st.floats(1e-6, 1e6), min_size=1, max_size=30), seed=st.integers(0, 1000))
 def test_order_fixes_the_bits(weights: list[float], seed: int) -> None:
     """Sparse and dense sums of the same payloads in the same order agree to the bit."""

@@ -18,10 +18,11 @@ from tests.common.codecs.chance import Chance, check_counts
 from tests.common.codecs.coins import coins
 from tests.common.codecs.refusal_checks import random_behind, read_as_written
 from tests.common.codecs.vectors import SHAPES, heavy, laws_are_checked_at, one_hot, ramp
+from tests.grids import looped
 
 DIMS = [3, 128, 1000, 795_010, 12_332_010]
 VECTORS = [pytest.param(x, id=label) for label, x in laws_are_checked_at(3)]
-every_shape = pytest.mark.parametrize("shape", sorted(SHAPES))
+every_shape = looped("shape", sorted(SHAPES))
 
 
 @pytest.mark.parametrize("dim", DIMS)
@@ -49,7 +50,7 @@ def marginals(spec: str, x: np.ndarray) -> list[dict[float, float]]:
 # ---- TernGrad ----------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("x", VECTORS)
+@looped("x", VECTORS)
 def test_terngrad_law(x: np.ndarray) -> None:
     """P(b = 1) = |x_i| / max |x| ([TernGrad] equations 1 and 3); the vectors are float32, and so is their maximum."""
     s = float(np.abs(x).max())
@@ -96,9 +97,7 @@ def powers_around(value: float) -> dict[float, Fraction]:
     return {k: p for k, p in ((sign * float(low) if low else 0.0, 1 - up), (sign * float(high), up)) if p}
 
 
-@pytest.mark.parametrize(
-    "x", [*VECTORS, np.array([2.0**-126, -(2.0**-127), 2.0**-149]), np.array([1e-300, 2**127.0, 0.1])]
-)
+@looped("x", [*VECTORS, np.array([2.0**-126, -(2.0**-127), 2.0**-149]), np.array([1e-300, 2**127.0, 0.1])])
 def test_natural_law(x: np.ndarray) -> None:
     for value, law in zip(x.tolist(), marginals("natural", x), strict=True):
         meant = powers_around(value)
@@ -111,7 +110,7 @@ def test_natural_law(x: np.ndarray) -> None:
 
 
 @every_shape
-@pytest.mark.parametrize("scale", [1.0, 2.0**-120, 2.0**-140])
+@looped("scale", [1.0, 2.0**-120, 2.0**-140])
 def test_natural_variance(shape: str, scale: float) -> None:
     x = (SHAPES[shape](60) * scale).astype(np.float32).astype(float)
     meant = sum(
@@ -160,7 +159,7 @@ def test_natural_ends_of_float32() -> None:
 
 
 @every_shape
-@pytest.mark.parametrize("dim", [1, 7, 300])
+@looped("dim", [1, 7, 300])
 def test_sign(shape: str, dim: int) -> None:
     x = SHAPES[shape](dim)
     l1, codec = math.fsum(np.abs(x).tolist()), parse("sign", dim)
@@ -171,7 +170,7 @@ def test_sign(shape: str, dim: int) -> None:
 
 
 @every_shape
-@pytest.mark.parametrize("dim", [1, 7, 300])
+@looped("dim", [1, 7, 300])
 def test_onebit(shape: str, dim: int) -> None:
     x = SHAPES[shape](dim)
     codec, meant, error = parse("onebit", dim), np.zeros(dim), 0.0
@@ -202,10 +201,10 @@ def test_scales_of_large_vectors() -> None:
         decoded = parse(name, x.size).decode(checks.encode(parse(name, x.size), x.astype(np.float32)))
         for group in (x < 0, x >= 0):
             mean = np.abs(x).mean() if name == "sign" else np.abs(x[group]).mean()
-            assert np.abs(decoded[group]) == pytest.approx(mean, rel=5e-5)
+            np.testing.assert_allclose(np.abs(decoded[group]), mean, rtol=5e-5)
 
 
-def test_means_of_nothing_are_refused() -> None:
+def test_means_without_values_are_refused() -> None:
     codec = parse("onebit", 8)
     for above, below, bits in ((1.0, 1.0, 0x00), (1.0, 0.5, 0xFF)):
         with pytest.raises(PayloadError, match="the mean of no coordinates is not zero"):
@@ -216,7 +215,7 @@ def test_means_of_nothing_are_refused() -> None:
 
 
 @pytest.mark.parametrize("name", ["terngrad", "sign"])
-def test_scales_that_no_gradient_has(name: str) -> None:
+def test_impossible_scales_are_refused(name: str) -> None:
     codec = parse(name, 12)
     payload = checks.encode(codec, ramp(12))
     for scale in (-1.0, -0.0, math.nan, math.inf):
@@ -225,7 +224,7 @@ def test_scales_that_no_gradient_has(name: str) -> None:
 
 
 @pytest.mark.parametrize("name", ["terngrad", "natural", "sign", "onebit"])
-def test_no_two_payloads_say_the_same(name: str) -> None:
+def test_payloads_are_canonical(name: str) -> None:
     header = {"terngrad": 4, "natural": 0, "sign": 4, "onebit": 8}[name]
     codec = parse(name, 6)
     assert read_as_written(codec, random_behind((b"\0\0\x80\x3f" * 2)[:header], codec, 500)) > 50

@@ -16,6 +16,7 @@ from tests.common.codecs import checks, law_checks
 from tests.common.codecs.chance import Chance, check_counts
 from tests.common.codecs.coins import ReplayCoins, coins, word_list
 from tests.common.codecs.vectors import SHAPES, laws_are_checked_at
+from tests.grids import looped
 
 # ---- the noise ---------------------------------------------------------------------------------------------
 
@@ -37,15 +38,15 @@ class Words:
         raise AssertionError("not asked for")
 
 
-@pytest.mark.parametrize("trials", range(1, 9))
+@looped("trials", range(1, 9))
 def test_law_over_all_coins(trials: int) -> None:
     """Every byte once: exactly C(m, j) 2^(8 - m) variables are j."""
     counts = np.bincount(fair_binomials(trials, 256, Words(bytes(range(256)))), minlength=trials + 1)
     assert counts.tolist() == [math.comb(trials, j) * 2 ** (8 - trials) for j in range(trials + 1)]
 
 
-@pytest.mark.parametrize("trials", [1, 8, 9, 16, 17, 31, 32, 33, 63, 64, 65, 100, 128, 200, 1000])
-def test_each_counts_bits_of_its_own(trials: int) -> None:
+@looped("trials", [1, 8, 9, 16, 17, 31, 32, 33, 63, 64, 65, 100, 128, 200, 1000])
+def test_counts_use_separate_bits(trials: int) -> None:
     found = fair_binomials(trials, 20, ReplayCoins())
     whole, rest = divmod(trials, 64)
     words = [int(w) for w in word_list(2000)]
@@ -59,7 +60,7 @@ def test_each_counts_bits_of_its_own(trials: int) -> None:
     assert found.tolist() == ones
 
 
-def test_slabs_are_not_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_slabs_do_not_change_the_payload(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = {t: fair_binomials(t, 1000, ReplayCoins()).tolist() for t in (3, 20, 64, 130, 192)}
     for slab in (1, 3, 64):
         monkeypatch.setattr(binomial, "SLAB", slab)
@@ -86,7 +87,7 @@ def symbol_law(y: float, levels: int, trials: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize(("levels", "trials", "bound"), [(2, 1, 1.0), (3, 4, 2.0), (4, 2, 0.5)])
-@pytest.mark.parametrize("x", [pytest.param(x, id=label) for label, x in laws_are_checked_at(2)])
+@looped("x", [pytest.param(x, id=label) for label, x in laws_are_checked_at(2)])
 def test_law(levels: int, trials: int, bound: float, x: np.ndarray) -> None:
     codec = parse(f"cpsgd(levels={levels}, trials={trials}, gain=bound({bound}))", 2)
     law = law_checks.law_of(codec, x)
@@ -100,8 +101,8 @@ def test_law(levels: int, trials: int, bound: float, x: np.ndarray) -> None:
             assert seen == pytest.approx(p * q, abs=1e-9), (a, b)
 
 
-@pytest.mark.parametrize("shape", sorted(SHAPES))
-@pytest.mark.parametrize("scale", [1e-3, 1.0, 1e3])
+@looped("shape", sorted(SHAPES))
+@looped("scale", [1e-3, 1.0, 1e3])
 def test_variance_at(shape: str, scale: float) -> None:
     """step^2 (d m / 4 + sum f (1 - f)), and what clipping took."""
     x, bound, k, m = SHAPES[shape](40) * scale, 2.5, 8, 12
@@ -117,8 +118,8 @@ def test_variance_at(shape: str, scale: float) -> None:
     assert codec.variance_at(x) <= codec.variance(norm) * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("dim", [3, 128, 1000, 795_010, 12_332_010])
-@pytest.mark.parametrize(("levels", "trials"), [(2, 1), (2, 2), (16, 240), (16, 241), (1000, 5)])
+@looped("dim", [3, 128, 1000, 795_010, 12_332_010])
+@looped("levels, trials", [(2, 1), (2, 2), (16, 240), (16, 241), (1000, 5)])
 def test_bits(dim: int, levels: int, trials: int) -> None:
     codec = parse(f"cpsgd(levels={levels}, trials={trials})", dim)
     assert codec.nbits == dim * math.ceil(math.log2(levels + trials))
@@ -193,7 +194,7 @@ def noisy_sum(first: np.ndarray, trials: int) -> np.ndarray:
 
 @pytest.mark.parametrize(("levels", "workers"), [(2, 30), (4, 30), (9, 100)])
 @pytest.mark.parametrize("delta", [0.1, 1e-3])
-def test_the_exact_divergence_is_within_epsilon_and_delta(levels: int, workers: int, delta: float) -> None:
+def test_exact_divergence_is_within_epsilon_and_delta(levels: int, workers: int, delta: float) -> None:
     """One coordinate: the sum of all payloads, with one worker's gradient at one end of the interval or elsewhere."""
     codec = parse(f"cpsgd(levels={levels}, trials=64)", 1)
     epsilon = codec.central_epsilon(delta, workers)
@@ -206,7 +207,7 @@ def test_the_exact_divergence_is_within_epsilon_and_delta(levels: int, workers: 
     assert delta == 0.1 or divergence(laws[0], laws[-1], 0.0) > delta  # epsilon is not for nothing
 
 
-def test_more_workers_more_privacy() -> None:
+def test_epsilon_falls_with_more_workers() -> None:
     codec = parse("cpsgd(levels=4, trials=64)", 100)
     found = [codec.central_epsilon(1e-5, workers) for workers in (1, 10, 100, 1000, 10_000)]
     assert found[0] == math.inf and found == sorted(found, reverse=True) and found[-1] < 0.5

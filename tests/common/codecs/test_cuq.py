@@ -17,6 +17,7 @@ from tests.common.codecs import checks
 from tests.common.codecs.law_checks import law_of
 from tests.common.codecs.refusal_checks import check_refuses_payload, with_field
 from tests.common.codecs.vectors import heavy, ramp
+from tests.grids import looped
 
 Y = np.array([0.0, -0.0, 1.0, -3.0, 0.25, -0.25, 2.999, -1e-300, 1e-300, 2.0**30 + 0.5, -(2.0**30) - 0.5])
 
@@ -32,7 +33,7 @@ def test_rounding_is_exact_to_the_coin(y: float, u: int) -> None:
     assert seen == meant or abs(Fraction(u, 2**53) - fraction) <= Fraction(1, 2**53)
 
 
-def test_integers_stay() -> None:
+def test_integers_are_not_rounded() -> None:
     whole = np.array([-4.0, -1.0, 0.0, 7.0])
     for u in (0.0, 0.5, 1 - 2.0**-53):
         assert rounding.stochastic_levels(whole, np.full(4, u)).tolist() == [-4, -1, 0, 7]
@@ -58,7 +59,7 @@ def test_law_of_rounding() -> None:
 @pytest.mark.parametrize(
     ("count", "multiple"), [(0, 1), (1, 1), (1 << 18, 1), ((1 << 18) + 1, 3), (10**6, 7)]
 )
-def test_slabs_cover(count: int, multiple: int) -> None:
+def test_slabs_cover_the_vector(count: int, multiple: int) -> None:
     parts = list(rounding.slabs(count, multiple))
     assert [i for p in parts for i in (p.start, p.stop)][1:-1:2] == [p.start for p in parts[1:]]
     assert all((p.stop - p.start) % multiple == 0 for p in parts[:-1])
@@ -78,7 +79,7 @@ def test_slabs_are_no_part_of_the_wire_format(spec: str, monkeypatch: pytest.Mon
 # ---- levels ------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("count", [2, 3, 4, 7, 8, 255, 256, 1 << 24])
+@looped("count", [2, 3, 4, 7, 8, 255, 256, 1 << 24])
 def test_levels(count: int) -> None:
     levels = UniformLevels(count)
     symbols = np.unique(np.minimum([0, 1, (count - 1) // 2, count // 2, count - 1], count - 1))
@@ -91,7 +92,7 @@ def test_levels(count: int) -> None:
         assert (levels.draw(np.array([-1.0, 1.0, -1.5, 1.5]), np.full(4, u)) == [0, count - 1] * 2).all()
 
 
-@pytest.mark.parametrize("count", [1, 0, -3, (1 << 24) + 1])
+@looped("count", [1, 0, -3, (1 << 24) + 1])
 def test_numbers_of_levels_are_checked(count: int) -> None:
     with pytest.raises(SpecError, match=rf"^cuq: levels is {count}, expected 2 to"):
         parse(f"cuq(levels={count})", 3)
@@ -112,10 +113,8 @@ def coordinate_law(x: float, reach: float, k: int) -> dict[float, float]:
     return {grid[above - 1]: 1 - up, grid[above]: up}
 
 
-@pytest.mark.parametrize("k", [2, 3, 4, 7, 15])
-@pytest.mark.parametrize(
-    "x", [ramp(3), heavy(3), np.array([0.0, 0.0, -0.75]), np.array([0.5, -0.5, 0.5]), np.zeros(3)]
-)
+@looped("k", [2, 3, 4, 7, 15])
+@looped("x", [ramp(3), heavy(3), np.array([0.0, 0.0, -0.75]), np.array([0.5, -0.5, 0.5]), np.zeros(3)])
 def test_law_of_cuq(k: int, x: np.ndarray) -> None:
     reach = float(np.abs(x).max())
     codec = parse(f"cuq(levels={k}, gain=bound({reach or 1.0}))", 3)
@@ -138,8 +137,8 @@ def test_gain_is_the_largest_magnitude_exactly() -> None:
         assert checks.decode(parse("cuq", dim), payload)[dim // 2] == -np.float64(np.float32(1.7))
 
 
-@pytest.mark.parametrize("k", [3, 7, 15, 4, 8])
-@pytest.mark.parametrize("dim", [1, 2, 5, 100])
+@looped("k", [3, 7, 15, 4, 8])
+@looped("dim", [1, 2, 5, 100])
 def test_largest_variance_is_attained(k: int, dim: int) -> None:
     """The closed form of the docstring, at the vector it names, and not exceeded at any other tried."""
     codec = parse(f"cuq(levels={k})", dim)
@@ -164,7 +163,7 @@ def test_variance_under_a_public_bound_is_never_exceeded() -> None:
             assert codec.variance_at(x) <= codec.variance(float(np.linalg.norm(x))) * (1 + 1e-9)
 
 
-def test_exact_zeros_cost_nothing() -> None:
+def test_zeros_have_no_variance() -> None:
     """With an odd number of levels zero is one of them; this is why k = 2^b - 1."""
     x = np.zeros(1000)
     x[::50] = ramp(20)
@@ -177,14 +176,14 @@ def test_exact_zeros_cost_nothing() -> None:
     assert parse("cuq(levels=8)", 1000).variance_at(x) > 3 * parse("cuq(levels=7)", 1000).variance_at(x)
 
 
-@pytest.mark.parametrize("dim", [3, 128, 1000, 795_010, 12_332_010])
-@pytest.mark.parametrize(("k", "bits"), [(3, 2), (7, 3), (15, 4), (4, 2), (9, 4), (2, 1)])
+@looped("dim", [3, 128, 1000, 795_010, 12_332_010])
+@looped("k, bits", [(3, 2), (7, 3), (15, 4), (4, 2), (9, 4), (2, 1)])
 def test_bits_of_cuq(k: int, bits: int, dim: int) -> None:
     assert parse(f"cuq(levels={k})", dim).nbits == 32 + dim * bits
     assert parse(f"cuq(levels={k}, gain=bound(1.0))", dim).nbits == dim * bits
 
 
-def test_the_symbol_that_is_left_over_is_refused() -> None:
+def test_unused_symbol_is_refused() -> None:
     """The papers' overflow mark: 2^b - 1 for k = 2^b - 1 levels."""
     codec = parse("cuq(levels=7)", 9)
     payload = checks.encode(codec, ramp(9))

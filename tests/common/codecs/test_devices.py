@@ -40,7 +40,7 @@ def test_same_bytes(codec: AnyCodec) -> None:
 
 
 @for_many_coordinates
-def test_same_bytes_and_few_of_the_gradients(codec: AnyCodec) -> None:
+def test_same_bytes_and_little_fetched(codec: AnyCodec) -> None:
     x = checks.typical(codec).astype(np.float32)
     with FakeDevice() as device:
         payload = checks.encode(codec, device.put(x))
@@ -51,7 +51,7 @@ def test_same_bytes_and_few_of_the_gradients(codec: AnyCodec) -> None:
 
 
 @pytest.mark.parametrize("codec", parameters(EVERYWHERE))
-def test_draws_cross_and_the_gradient_does_not(codec: AnyCodec) -> None:
+def test_only_draws_are_fetched(codec: AnyCodec) -> None:
     """Two bytes a draw, and block sums."""
     x = checks.typical(codec).astype(np.float32)
     with FakeDevice() as device:
@@ -76,7 +76,7 @@ def test_copies_and_scalars_are_counted() -> None:
         assert y.to("cpu").tolist() == [8.0, 10.0] and device.fetched == 40
 
 
-def test_the_host_cannot_look() -> None:
+def test_host_cannot_read_device_tensors() -> None:
     with FakeDevice() as device:
         x = device.put(np.ones(3))
         for look in (x.numpy, lambda: np.asarray(x), lambda: x + torch.ones(3)):
@@ -85,7 +85,7 @@ def test_the_host_cannot_look() -> None:
     assert device.fetched == 0
 
 
-def test_a_codec_that_fetches_the_gradient_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_fetching_the_gradient_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """The test above fails for what it is there to find: all blocks fetched, however many."""
     from gradwire.common.codecs import parse
 
@@ -93,4 +93,4 @@ def test_a_codec_that_fetches_the_gradient_is_caught(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("gradwire.common.arrays.sampling.FEW_SHARE", 1)
     codec = parse("simq_plus", 3 << 16)
     with pytest.raises(AssertionError, match="came to the host"):
-        test_draws_cross_and_the_gradient_does_not(codec)
+        test_only_draws_are_fetched(codec)

@@ -23,6 +23,7 @@ from tests.common.codecs.checks import encode
 from tests.common.codecs.coins import ReplayCoins
 from tests.common.codecs.refusal_checks import check_refuses_gains, read_as_written, with_field
 from tests.common.codecs.vectors import SHAPES, ramp
+from tests.grids import looped, rest_slow
 
 F64 = NDArray[np.float64]
 D = 65_536
@@ -62,7 +63,7 @@ def test_bits(dim: int) -> None:
     assert parse("drive", dim).nbits == parse("eden", dim).nbits == 32 + size
 
 
-@pytest.mark.parametrize(
+@looped(
     "spec",
     [
         *(
@@ -87,18 +88,21 @@ def test_parameters(spec: str) -> None:
 
 @pytest.mark.parametrize(
     ("spec", "bits", "ratio", "theory"),
-    [
-        ("nearest(92)", 1000, 1.5, 64),
-        ("nearest(1559)", 10_000, 1.5, 6.2),
-        ("top_signs(80)", 1000, 1.5, 66),
-        ("top_signs(1219)", 10_000, 1.52, 6.5),
-        ("top_signs(1219, rotations=8)", 10_000, 1.49, 6.5),
-        ("top_signs(34585)", 100_000, 1.8, 0.234),
-        ("eden(0.001037597)", 100, 2.1, 1520),
-        ("eden(0.01477050781)", 1000, 2.2, 106),
-        ("eden(0.15209960937)", 10_000, 2.2, 9.3),
-        ("eden(1.52539062)", 100_000, 2.3, 0.305),
-    ],
+    rest_slow(
+        [
+            ("nearest(92)", 1000, 1.5, 64),
+            ("top_signs(80)", 1000, 1.5, 66),
+            ("top_signs(1219, rotations=8)", 10_000, 1.49, 6.5),
+            ("eden(0.01477050781)", 1000, 2.2, 106),
+            ("nearest(1559)", 10_000, 1.5, 6.2),
+            ("top_signs(1219)", 10_000, 1.52, 6.5),
+            ("top_signs(34585)", 100_000, 1.8, 0.234),
+            ("eden(0.001037597)", 100, 2.1, 1520),
+            ("eden(0.15209960937)", 10_000, 2.2, 9.3),
+            ("eden(1.52539062)", 100_000, 2.3, 0.305),
+        ],
+        quick=4,
+    ),
 )
 def test_near_the_lower_bound(spec: str, bits: int, ratio: float, theory: float) -> None:
     """Theory 5, d = 65,536, header included: measured on two vectors, stated, and at most so many bounds."""
@@ -124,8 +128,8 @@ def test_variances_are_those_of_the_scales() -> None:
     assert [round(parse(f"eden({b})", D).variance(), 4) for b in (2, 3, 4)] == [0.1331, 0.0358, 0.0096]
 
 
-@pytest.mark.parametrize("dim", [64, 1024])
-@pytest.mark.parametrize("rotations", [2, 3, 8])
+@pytest.mark.parametrize("dim", rest_slow([64, 1024]))
+@pytest.mark.parametrize("rotations", rest_slow([3, 2, 8]))
 @pytest.mark.parametrize("share", [1 / 64, 1 / 8, 5 / 8, 1.0])
 def test_variance_of_the_best_rotation(share: float, rotations: int, dim: int) -> None:
     """E[count / T^2] - 1 with T the largest of several, by 8,000 directions and draws among their sums: to 4 %."""
@@ -140,7 +144,7 @@ def test_variance_of_the_best_rotation(share: float, rotations: int, dim: int) -
 
 
 @pytest.mark.parametrize(
-    "spec", ["nearest(40)", "top_signs(60)", "top_signs(60, rotations=4)", "eden(0.5)", "drive"]
+    "spec", rest_slow(["nearest(40)", "top_signs(60, rotations=4)", "top_signs(60)", "eden(0.5)", "drive"], 2)
 )
 def test_padding_lowers_the_variance(spec: str) -> None:
     """At d = 600 of D = 1024: what ``variance`` states, which is above what happens by a part in d."""
@@ -159,11 +163,11 @@ SPARSE = {
 } | SHAPES
 
 
-@pytest.mark.parametrize("shape", ["one", "two", "half", "ramp", "wide"])
+@pytest.mark.parametrize("shape", rest_slow(["two", "one", "half", "ramp", "wide"]))
 @pytest.mark.parametrize(
     "spec", ["nearest(4)", "top_signs(8)", "top_signs(8, rotations=4)", "eden(0.5)", "eden(2)", "drive"]
 )
-@pytest.mark.parametrize("dim", [5, 64])
+@pytest.mark.parametrize("dim", rest_slow([64, 5]))
 def test_mean_over_seeds(spec: str, dim: int, shape: str) -> None:
     """The mean over 400 seeds, the same in every run, is x but for what 267 of that variance leave."""
     codec = parse(spec, dim)
@@ -173,7 +177,7 @@ def test_mean_over_seeds(spec: str, dim: int, shape: str) -> None:
     assert np.linalg.norm(mean) <= 1.5 * math.sqrt(codec.variance() / 600) + 0.01
 
 
-def test_too_few_rounds_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_too_few_rounds_are_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     codec = parse("nearest(1)", 1024)
     x = np.eye(1024)[7]
     monkeypatch.setattr(rotation_module, "Rotation", lambda dim, rounds, seed: Rotation(dim, 1, seed))
@@ -183,7 +187,7 @@ def test_too_few_rounds_would_be_seen(monkeypatch: pytest.MonkeyPatch) -> None:
     )  # one round makes of a single coordinate 1,024 of the same magnitude: the largest is small
 
 
-@pytest.mark.parametrize("dim", [1, 3, 64, 100, 5000])
+@looped("dim", [1, 3, 64, 100, 5000])
 @pytest.mark.parametrize("spec", ["drive", "eden(1)", "eden(1.75)", "eden(3)", "top_signs(7, rotations=3)"])
 def test_component_along_the_gradient(spec: str, dim: int) -> None:
     """EDEN's scale, and that of the best rotation: <x, estimate> = |x|^2 for each, up to the float32 that is sent."""
@@ -194,7 +198,7 @@ def test_component_along_the_gradient(spec: str, dim: int) -> None:
 
 
 @pytest.mark.parametrize("dim", [5, 200])
-def test_the_best_rotation_is_named(dim: int) -> None:
+def test_payload_names_the_best_rotation(dim: int) -> None:
     """Of the attempts one by one, that with the largest sum; the first for zero, where all are alike."""
     codec, x = parse("top_signs(9, rotations=5)", dim), ramp(dim)
     named = set()
@@ -212,7 +216,7 @@ def test_the_best_rotation_is_named(dim: int) -> None:
     assert unpack_checked(codec, codec.encode(np.zeros(dim), ReplayCoins(), shared=1)).rotation == 0
 
 
-def test_one_rotation_is_spelled_as_before() -> None:
+def test_one_rotation_keeps_the_spec() -> None:
     """Payloads of ``rotations=1`` are those of specs that do not know of it, and so are names and fingerprints."""
     assert parse("top_signs(3, rotations=1)", 8).spec == "top_signs(count=3)"
     assert parse("top_signs(3, rotations=1)", 8).fingerprint == parse("top_signs(3)", 8).fingerprint

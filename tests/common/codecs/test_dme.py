@@ -19,6 +19,7 @@ from gradwire.common.errors import DomainError, PayloadError, SpecError
 from tests.common.codecs import checks, law_checks
 from tests.common.codecs.refusal_checks import random_behind, read_as_written
 from tests.common.codecs.vectors import SHAPES, laws_are_checked_at, ramp
+from tests.grids import looped
 
 SEED = 0xFEDCBA9876543210_0123456789ABCDEF
 VECTORS = [pytest.param(x, id=label) for label, x in laws_are_checked_at(3)]
@@ -40,7 +41,7 @@ def one_coordinate(value: float, grid: list[float]) -> dict[float, float]:
 @pytest.mark.parametrize(
     "spec", ["dme", "dme(levels=3)", "dme(levels=6, entropy_coded=true)", "dme(span=norm)"]
 )
-@pytest.mark.parametrize("x", VECTORS)
+@looped("x", VECTORS)
 def test_law_of_the_paper(spec: str, x: np.ndarray) -> None:
     codec = parse(spec, 3)
     law = law_checks.law_of(codec, x)
@@ -68,16 +69,16 @@ def noise(x: np.ndarray, k: int, low: float, high: float) -> float:
     return total
 
 
-@pytest.mark.parametrize("k", [2, 3, 16])
-@pytest.mark.parametrize("shape", sorted(SHAPES))
+@looped("k", [2, 3, 16])
+@looped("shape", sorted(SHAPES))
 def test_variance_at(k: int, shape: str) -> None:
     x = SHAPES[shape](40)
     at = parse(f"dme(levels={k})", 40).variance_at(x)
     assert at == pytest.approx(noise(x, k, x.min(), x.max()), rel=1e-6, abs=1e-12)
 
 
-@pytest.mark.parametrize("dim", [2, 3, 8, 100])
-@pytest.mark.parametrize("k", [2, 4, 16])
+@looped("dim", [2, 3, 8, 100])
+@looped("k", [2, 4, 16])
 def test_worst_vector(dim: int, k: int) -> None:
     """(1, -1, 0, …): zero lies half way between two levels when k is even."""
     x = np.zeros(dim)
@@ -139,8 +140,8 @@ def test_seeds_matter() -> None:
 # ---- bits --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dim", [3, 128, 1000, 795_010, 12_332_010])
-@pytest.mark.parametrize("k", [2, 3, 16, 17, 1000])
+@looped("dim", [3, 128, 1000, 795_010, 12_332_010])
+@looped("k", [2, 3, 16, 17, 1000])
 def test_bits(dim: int, k: int) -> None:
     padded, each = 2 ** math.ceil(math.log2(dim)), math.ceil(math.log2(k))
     assert parse(f"dme(levels={k})", dim).nbits == 64 + dim * each
@@ -150,8 +151,8 @@ def test_bits(dim: int, k: int) -> None:
 
 
 @pytest.mark.parametrize("k", [2, 3, 9, 64])
-@pytest.mark.parametrize("shape", sorted(SHAPES))
-def test_entropy_coding_takes_what_huffman_says(k: int, shape: str) -> None:
+@looped("shape", sorted(SHAPES))
+def test_entropy_coded_length_is_huffmans(k: int, shape: str) -> None:
     codec = parse(f"dme(levels={k}, entropy_coded=true)", 500)
     payload = checks.encode(codec, SHAPES[shape](500))
     counts = np.bincount(unpack_checked(codec, payload).levels, minlength=k)
@@ -211,9 +212,9 @@ def test_beyond_float32() -> None:
             checks.encode(parse(spec, 2), np.array(x))
 
 
-@pytest.mark.parametrize("ends", [(1.0, 0.0), (-0.0, 1.0), (-1.0, -0.0), (math.nan, 1.0), (0.0, math.inf)])
+@looped("ends", [(1.0, 0.0), (-0.0, 1.0), (-1.0, -0.0), (math.nan, 1.0), (0.0, math.inf)])
 @pytest.mark.parametrize("spec", ["dme(levels=4)", "dme(levels=4, entropy_coded=true)"])
-def test_intervals_that_no_gradient_has(ends: tuple[float, float], spec: str) -> None:
+def test_impossible_intervals_are_refused(ends: tuple[float, float], spec: str) -> None:
     payload = checks.encode(parse(spec, 5), ramp(5))
     with pytest.raises(PayloadError, match=r"^dme: "):
         parse(spec, 5).validate(struct.pack("<2f", *ends) + payload[8:])
@@ -226,7 +227,7 @@ def test_levels_of_an_empty_interval() -> None:
     assert codec.decode(struct.pack("<2f", 1.0, 1.0) + b"\x00").tolist() == [1.0, 1.0, 1.0]
 
 
-def test_histograms_that_count_too_much() -> None:
+def test_histogram_overflow_is_refused() -> None:
     codec, out = parse("dme(levels=3, entropy_coded=true)", 5), BitWriter()
     for end in (0.0, 1.0):
         out.write_float32(end)
@@ -235,12 +236,12 @@ def test_histograms_that_count_too_much() -> None:
         codec.validate(out.tobytes())
 
 
-def test_no_two_payloads_say_the_same() -> None:
+def test_payloads_are_canonical() -> None:
     codec = parse("dme(levels=3, entropy_coded=true)", 4)
     assert read_as_written(codec, random_behind(struct.pack("<2f", -1, 1), codec, 5000)) > 5
 
 
-def test_histogram_is_left_out_of_the_last_count() -> None:
+def test_last_count_of_the_histogram_is_not_sent() -> None:
     """k - 1 counts are enough."""
     codec, out = parse("dme(levels=3, entropy_coded=true)", 4), BitWriter()
     codec._pack(GridLevels(Interval(0.0, 1.0), np.array([2, 2, 0, 2])), out)

@@ -44,9 +44,13 @@ def extremes(dim: int) -> dict[str, np.ndarray]:
 
 
 @every_small_codec
-@pytest.mark.parametrize("name", sorted(extremes(1)))
-def test_extremes_are_encoded_or_refused(codec: AnyCodec, name: str) -> None:
-    x, refusal = extremes(codec.dim)[name], ""
+def test_extremes_are_encoded_or_refused(codec: AnyCodec) -> None:
+    for name, x in extremes(codec.dim).items():
+        check_encodes_or_refuses(codec, x, name)
+
+
+def check_encodes_or_refuses(codec: AnyCodec, x: np.ndarray, name: str) -> None:
+    refusal = ""
     try:
         payload = checks.encode(codec, x)
     except DomainError as error:
@@ -62,8 +66,8 @@ def test_extremes_are_encoded_or_refused(codec: AnyCodec, name: str) -> None:
 
 
 @every_small_codec
-def test_zero_comes_back_as_zero(codec: AnyCodec) -> None:
-    """Where a codec's variance at zero is zero, in whatever sign the zeros come."""
+def test_zero_decodes_to_zero(codec: AnyCodec) -> None:
+    """Where a codec's variance at zero is zero, whatever the sign of the zeros."""
     if codec.variance(0.0) == 0:
         for zero in (np.zeros(codec.dim), -np.zeros(codec.dim)):
             assert not checks.decode(codec, checks.encode(codec, zero)).any(), f"{codec}"

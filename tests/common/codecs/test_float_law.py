@@ -14,6 +14,7 @@ from gradwire.common.codecs import parse
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.codecs.wrappers.private import Private
 from tests.common.codecs.vectors import SHAPES
+from tests.grids import looped, rest_slow
 
 WORDS = 1 << 53
 
@@ -42,9 +43,9 @@ def law_of_draws(vector: GradientVector, total: float) -> list[Fraction]:
     return law
 
 
-@pytest.mark.parametrize("dim", [3, 700, 2500])
-@pytest.mark.parametrize("shape", sorted(SHAPES))
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("dim", rest_slow([3, 700, 2500], 2))
+@looped("shape", sorted(SHAPES))
+@looped("dtype", [np.float32, np.float64])
 def test_law_of_draws(shape: str, dim: int, dtype: Callable[..., np.ndarray]) -> None:
     """Each coordinate within 2^-49 of |x_i| / total, and all of them together within d 2^-57 + 2^-40."""
     vector = GradientVector.of(SHAPES[shape](dim).astype(dtype), dim)
@@ -57,9 +58,9 @@ def test_law_of_draws(shape: str, dim: int, dtype: Callable[..., np.ndarray]) ->
     assert sum(found) <= 1 + Fraction(1, 1 << 40)
 
 
-@pytest.mark.parametrize("dim", [2, 100, 1000])
+@pytest.mark.parametrize("dim", rest_slow([2, 100, 1000], 2))
 @pytest.mark.parametrize("epsilon", [0.1, 1.0, 8.0, 20.0])
-def test_epsilon_of_what_is_really_drawn(dim: int, epsilon: float) -> None:
+def test_epsilon_of_the_drawn_law(dim: int, epsilon: float) -> None:
     """Randomized response at the gradient that makes a vertex likeliest: below what is stated, in exact arithmetic.
 
     The floor under every vertex is a threshold over a uniform choice among integers, so rounding cannot lower it.

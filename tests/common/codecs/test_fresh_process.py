@@ -13,7 +13,7 @@ import pytest
 
 from gradwire.common.codecs import AnyCodec
 from tests.common.codecs import checks
-from tests.common.codecs.examples import EXAMPLES, build, every_codec
+from tests.common.codecs.examples import EXAMPLES, build, is_quick
 
 DECODE = """
 import hashlib, json, sys
@@ -26,14 +26,12 @@ for case in json.load(sys.stdin):
 
 
 def case_of(codec: AnyCodec) -> dict[str, Any]:
-    payload = checks.encode(codec, checks.typical(codec))
+    payload = checks.typical_payload(codec)
     return {"spec": codec.spec, "dim": codec.dim, "payload": payload.hex(), "shared": checks.shared_of(codec)}
 
 
-@pytest.fixture(scope="module")
-def elsewhere() -> dict[tuple[str, int], list[Any]]:
-    """(spec, dim) -> what the other process made of it."""
-    cases = [case_of(build(example)) for example in EXAMPLES]
+def decoded_elsewhere(cases: list[dict[str, Any]]) -> list[list[Any]]:
+    """What another process makes of each case."""
     # Another hash seed: no set or dict order may reach the numbers.
     env = {**os.environ, "PYTHONHASHSEED": "12345"}
     command = [sys.executable, "-W", "error", "-c", DECODE]
@@ -41,12 +39,13 @@ def elsewhere() -> dict[tuple[str, int], list[Any]]:
         command, input=json.dumps(cases), env=env, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    lines = [json.loads(line) for line in done.stdout.splitlines()]
-    return {(case["spec"], case["dim"]): line for case, line in zip(cases, lines, strict=True)}
+    return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-@every_codec
-def test_decoded_elsewhere(codec: AnyCodec, elsewhere: dict[tuple[str, int], list[Any]]) -> None:
-    xhat = checks.decode(codec, checks.encode(codec, checks.typical(codec)))
-    here = [hashlib.sha256(xhat.tobytes()).hexdigest(), codec.fingerprint.hex(), codec.nbits]
-    assert elsewhere[codec.spec, codec.dim] == here
+@pytest.mark.parametrize("quick", [True, pytest.param(False, marks=pytest.mark.slow)])
+def test_decoded_in_another_process(quick: bool) -> None:
+    built = [build(example) for example in EXAMPLES if is_quick(example) is quick]
+    for codec, elsewhere in zip(built, decoded_elsewhere([case_of(c) for c in built]), strict=True):
+        xhat = checks.decode(codec, checks.typical_payload(codec))
+        here = [hashlib.sha256(xhat.tobytes()).hexdigest(), codec.fingerprint.hex(), codec.nbits]
+        assert elsewhere == here, f"{codec} d={codec.dim}"

@@ -18,6 +18,7 @@ from tests.common.codecs import checks
 from tests.common.codecs.coins import coins
 from tests.common.codecs.law_checks import law_of
 from tests.common.codecs.vectors import heavy, ramp
+from tests.grids import rest_slow
 
 HORIZONS = [1, 2, 3, 16, 17, 1000, 10**6]
 
@@ -169,7 +170,7 @@ def test_gain_and_shape_are_independent() -> None:
 
 
 @pytest.mark.parametrize(
-    "shape", ["simq", "cuq(levels=3)", "lq_split(p=1.0)", "simq_plus(p=4.0, repeats=1)", "ratq"]
+    "shape", rest_slow(["simq", "cuq(levels=3)", "lq_split(p=1.0)", "simq_plus(p=4.0, repeats=1)", "ratq"], 4)
 )
 def test_variance_holds_for_every_ball(shape: str) -> None:
     """Where lengths are not l2 norms, ``variance`` is the largest over the lengths that an l2 norm allows."""

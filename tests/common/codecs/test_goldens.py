@@ -11,7 +11,7 @@ NAMES = sorted(codecs())
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_golden_payloads_are_there(name: str) -> None:
+def test_golden_payloads_are_complete(name: str) -> None:
     if not goldens.file_of(name).is_file():
         pytest.fail(
             f"tests/common/codecs/golden_payloads/{name}.json is missing: {goldens.how_to_make(name)}"
@@ -36,18 +36,18 @@ def test_golden_payloads(name: str) -> None:
             codec.validate(bytes.fromhex(entry["payload"]))
 
 
-def test_no_golden_payloads_of_nobody() -> None:
+def test_every_golden_file_has_a_codec() -> None:
     assert sorted(path.stem for path in goldens.FOLDER.glob("*.json")) == NAMES
 
 
-def test_a_missing_file_says_how_to_make_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_missing_golden_file_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(goldens, "FOLDER", tmp_path)
     with pytest.raises(FileNotFoundError, match=r"python -m tests\.common\.codecs\.make_goldens simq`"):
         goldens.load("simq")
     assert not list(tmp_path.iterdir()), "a golden file must never make itself"
 
 
-def test_made_once_kept_for_ever(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_goldens_are_replaced_on_request_only(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(goldens, "FOLDER", tmp_path)
     monkeypatch.setattr(goldens, "cases", lambda name: [(name, 3), (name, 5)])
     assert make_goldens.update("simq", replace=False) == "simq: 2 added, 0 replaced, 0 dropped, 2 in all"

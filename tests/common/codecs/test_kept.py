@@ -19,13 +19,14 @@ from tests.common.codecs import checks
 from tests.common.codecs.chance import Chance, check_counts
 from tests.common.codecs.refusal_checks import random_behind, read_as_written
 from tests.common.codecs.vectors import SHAPES, flat, ramp
+from tests.grids import looped
 
 DIMS = [3, 128, 1000, 795_010, 12_332_010]
 CODINGS = ["tuple", "set"]
 
 
-@pytest.mark.parametrize("dim", DIMS)
-@pytest.mark.parametrize("k", [1, 3, 50])
+@looped("dim", DIMS)
+@looped("k", [1, 3, 50])
 def test_bits(dim: int, k: int) -> None:
     if k <= dim:
         assert parse(f"top_k({k})", dim).nbits == k * (32 + math.ceil(math.log2(dim)))
@@ -42,9 +43,9 @@ def kept_by_sorting(x: np.ndarray, k: int) -> np.ndarray:
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-@pytest.mark.parametrize("shape", sorted(SHAPES))
-@pytest.mark.parametrize("k", [1, 7, 149, 150])
-def test_the_largest_are_kept(coding: str, shape: str, k: int) -> None:
+@looped("shape", sorted(SHAPES))
+@looped("k", [1, 7, 149, 150])
+def test_largest_are_kept(coding: str, shape: str, k: int) -> None:
     x = SHAPES[shape](150).astype(np.float32)
     codec = parse(f"top_k({k}, coding={coding})", 150)
     decoded = codec.decode(checks.encode(codec, x))
@@ -53,12 +54,12 @@ def test_the_largest_are_kept(coding: str, shape: str, k: int) -> None:
     assert codec.variance_at(x) == pytest.approx(left_out, rel=1e-6)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(
     st.lists(st.sampled_from([0.0, -0.0, 1.0, -1.0, 2.0, -2.0, 2.0**-149]), min_size=1, max_size=30),
     st.data(),
 )
-def test_equals_are_kept_by_index(values: list[float], data: st.DataObject) -> None:
+def test_ties_are_kept_by_index(values: list[float], data: st.DataObject) -> None:
     torch = pytest.importorskip("torch")
     x = np.array(values, np.float32)
     codec = parse(f"top_k({data.draw(st.integers(1, x.size))})", x.size)
@@ -100,7 +101,7 @@ def test_coordinates_that_do_not_increase_are_refused() -> None:
 
 
 @pytest.mark.parametrize("spec", ["top_k(2)", "top_k(2, coding=set)", "rand_k(2)"])
-@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@looped("value", [math.nan, math.inf, -math.inf])
 def test_values_that_are_not_finite_are_refused(spec: str, value: float) -> None:
     codec = parse(spec, 12)
     payload = checks.encode(codec, ramp(12))
@@ -109,7 +110,7 @@ def test_values_that_are_not_finite_are_refused(spec: str, value: float) -> None
 
 
 @pytest.mark.parametrize("coding", CODINGS)
-def test_no_two_payloads_say_the_same(coding: str) -> None:
+def test_payloads_are_canonical(coding: str) -> None:
     codec = parse(f"top_k(2, coding={coding})", 11)
     assert read_as_written(codec, random_behind(struct.pack("<2f", 1.0, -0.0), codec, 500)) > 50
 
@@ -157,7 +158,7 @@ def test_rand_k_variance(k: int, dim: int) -> None:
     assert codec.variance(float(np.linalg.norm(x))) == pytest.approx(error, rel=1e-12)
 
 
-def test_terms_stay_sparse() -> None:
+def test_terms_are_sparse() -> None:
     for spec in ("top_k(5)", "rand_k(5)"):
         codec = parse(spec, 1 << 20)
         total = codec.accumulator()
@@ -169,10 +170,8 @@ def test_terms_stay_sparse() -> None:
 # ---- public subsets ----------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    ("size", "count"), [(1, 1), (1, 0), (2, 1), (5, 3), (1000, 1), (1000, 500), (1000, 999), (64, 64)]
-)
-def test_subsets_are_subsets(size: int, count: int) -> None:
+@looped("size, count", [(1, 1), (1, 0), (2, 1), (5, 3), (1000, 1), (1000, 500), (1000, 999), (64, 64)])
+def test_subsets_are_distinct_and_in_range(size: int, count: int) -> None:
     for seed in (0, 1, 2**128 - 1):
         chosen = random_subset(size, count, seed)
         assert chosen.dtype == np.int64 and chosen.size == count == len(set(chosen.tolist()))
@@ -190,7 +189,7 @@ def test_all_subsets_are_equally_likely(size: int, count: int, chance: Chance) -
     check_counts(counts, np.full(len(cell), 1 / len(cell)), chance, f"subsets of {count} out of {size}")
 
 
-def test_subsets_never_change() -> None:
+def test_subsets_are_pinned() -> None:
     """They are part of the wire format: the raw words of Philox, by its definition."""
     assert random_subset(12_332_010, 5, 2**100 + 7).tolist() == [3266123, 4477781, 4921604, 7466946, 9951548]
     assert random_subset(10, 7, 3).tolist() == [

@@ -21,6 +21,7 @@ from tests.common.codecs.chance import Chance
 from tests.common.codecs.checks import encode
 from tests.common.codecs.coins import ReplayCoins, coins
 from tests.common.codecs.vectors import SHAPES, heavy, ramp
+from tests.grids import looped
 
 F64 = NDArray[np.float64]
 
@@ -42,8 +43,8 @@ def law_by_offsets(x: list[Fraction], bound: Fraction, draws: int) -> dict[tuple
 
 
 @pytest.mark.parametrize("coding", ["l1_ball", "multiset", "type_signs", "tuple"])
-@pytest.mark.parametrize("draws", [1, 2, 3, 7])
-@pytest.mark.parametrize("x", [(3, -1, 2), (1, 1, 1), (0, -5, 0), (7, 0, -3, 1, 1), (1,), (-4, 1, 64)])
+@looped("draws", [1, 2, 3, 7])
+@looped("x", [(3, -1, 2), (1, 1, 1), (0, -5, 0), (7, 0, -3, 1, 1), (1,), (-4, 1, 64)])
 def test_law(x: tuple[int, ...], draws: int, coding: str) -> None:
     """Against exact fractions, under a public bound and with the exact gain; multiples of 1/4 are float32 values."""
     values = np.array(x) / 4
@@ -77,7 +78,7 @@ def stated_by_theory(x: F64, bound: float, draws: int) -> float:
     return (bound / draws) ** 2 * math.fsum((a - math.floor(a)) * (1 - a + math.floor(a)) for a in shares)
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(x=st.lists(st.integers(-9, 9), min_size=1, max_size=12), draws=st.integers(1, 40))
 def test_variance(x: list[int], draws: int) -> None:
     values = np.array(x, float)
@@ -100,8 +101,8 @@ def test_worst_variance() -> None:
         assert max(codec.variance_at(x / np.linalg.norm(x)) for x in tried) <= worst * (1 + 1e-9)
 
 
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-@pytest.mark.parametrize("shape", sorted(SHAPES))
+@looped("dtype", [np.float32, np.float64])
+@looped("shape", sorted(SHAPES))
 @pytest.mark.parametrize("dim", [5, 3000, 2 * CHUNK + 77])
 def test_counts_are_floor_or_ceil(dim: int, shape: str, dtype: type) -> None:
     """Whatever the offset: the strongest form of unbiasedness, also where block sums are float32 bounds."""

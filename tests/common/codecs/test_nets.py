@@ -54,7 +54,7 @@ def test_vertices_are_the_corners_of_the_grid(covering: float, dim: int) -> None
 
 
 @every_net
-def test_it_is_a_net(covering: float, dim: int) -> None:
+def test_points_cover_the_sphere(covering: float, dim: int) -> None:
     codec = net(covering, dim)
     nearest = (directions(dim) @ codec._points(np.arange(codec.vertices)).T).max(axis=1)
     assert np.sqrt(np.maximum(0, 2 - 2 * nearest)).max() <= covering
@@ -192,7 +192,7 @@ def directions_of(dim: int, count: int) -> F64:
 
 
 @pytest.mark.parametrize(("bits", "dim"), [(4, 1), (6, 2), (8, 3), (8, 5), (10, 6)])
-def test_the_ball_is_inside(bits: int, dim: int) -> None:
+def test_hull_contains_the_ball(bits: int, dim: int) -> None:
     """[V] Theorem 6: every direction has a point at least 1 along it; here some has one hardly more, so h is tight."""
     points = gaussian(bits, dim)._set.points
     reach = (directions(dim, 20_000) @ points.T).max(axis=1)
@@ -200,7 +200,7 @@ def test_the_ball_is_inside(bits: int, dim: int) -> None:
     assert dim > 3 or reach.min() < 1.02
 
 
-def test_points_and_their_opposites() -> None:
+def test_point_sets_are_symmetric() -> None:
     codec = gaussian(8, 5)
     points = codec._set.points
     assert (points[:128] == -points[128:]).all() and len(np.unique(points, axis=0)) == 256
@@ -212,7 +212,7 @@ def test_points_and_their_opposites() -> None:
     assert (np.abs(half) < 0.6745).mean() == pytest.approx(0.5, abs=0.1)
 
 
-def test_the_theorems_radius_is_far_from_tight() -> None:
+def test_radius_of_the_theorem_is_not_tight() -> None:
     """V10: R^2 = 20 d / (ln |C| - 2 ln d) is many times what these points need."""
     for bits, dim in ((12, 3), (12, 6), (10, 4)):
         theorem = 20 * dim / (bits * math.log(2) - 2 * math.log(dim))

@@ -17,6 +17,7 @@ from tests.common.codecs import law_checks
 from tests.common.codecs.coins import ReplayCoins, coins
 from tests.common.codecs.oracles import F64, PointLaw, axis, clip, square
 from tests.common.codecs.vectors import laws_are_checked_at, ramp
+from tests.grids import looped
 
 Oracle = Callable[[F64, float], PointLaw]
 
@@ -160,7 +161,7 @@ VARIANCES: dict[str, Callable[[F64], float]] = {
 
 
 @pytest.mark.parametrize("spec", VARIANCES)
-@pytest.mark.parametrize("dim", [1, 3, 6, 1000])
+@looped("dim", [1, 3, 6, 1000])
 def test_variance_of_the_paper(spec: str, dim: int) -> None:
     codec = parse(spec, dim)
     for _, x in laws_are_checked_at(dim):
@@ -228,7 +229,7 @@ def test_first_order_code_is_reed_muller(dim: int) -> None:
     assert (one.decode(payload) == other.decode(payload)).all()
 
 
-def test_rows_do_not_matter_only_the_code() -> None:
+def test_equivalent_generators_give_the_same_points() -> None:
     payloads = {
         parse(f'linear_code("{rows}", repeats=20)', 6).encode(ramp(6), ReplayCoins())
         for rows in ("a8/64/1c", "1c/a8/64", "cc/64/1c/a8", "a8/64/e0")  # e0 = 1c ^ fc, its complement
@@ -265,7 +266,7 @@ def test_own_parameters_come_first() -> None:
     assert parse("cross_polytope(7)", 3) == parse("cross_polytope(repeats=7, scale=1)", 3)
 
 
-def test_scale_one_draws_what_it_always_drew() -> None:
+def test_scale_one_keeps_the_payloads() -> None:
     plain = parse("cross_polytope(repeats=9)", 50).encode(ramp(50), ReplayCoins())
     assert plain == parse("cross_polytope(repeats=9, scale=1.0)", 50).encode(ramp(50), ReplayCoins())
 

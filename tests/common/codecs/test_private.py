@@ -12,6 +12,7 @@ from gradwire.common.errors import DomainError, SpecError
 from gradwire.common.privacy.mechanisms.base import MECHANISMS
 from gradwire.common.randomness import SystemCoins, worker_coins
 from tests.common.codecs.vectors import SHAPES, ramp
+from tests.grids import looped
 
 DIMS = [3, 128, 1024]
 EPSILONS = [1.0, 4.0, 8.0]
@@ -25,8 +26,8 @@ def likeliest(d: int) -> float:
 
 
 @pytest.mark.parametrize("dim", [*DIMS, 795_010])
-@pytest.mark.parametrize("epsilon", [0.01, *EPSILONS, 20.0])
-def test_epsilon_is_what_was_asked_for(dim: int, epsilon: float) -> None:
+@looped("epsilon", [0.01, *EPSILONS, 20.0])
+def test_epsilon_equals_the_parameter(dim: int, epsilon: float) -> None:
     for mechanism in ("rr", "rappor", "oue", "subset_selection"):
         for repeats in (1, 3):
             codec = parse(f"private({mechanism}({epsilon}), cross_polytope(repeats={repeats}))", dim)
@@ -34,14 +35,14 @@ def test_epsilon_is_what_was_asked_for(dim: int, epsilon: float) -> None:
 
 
 @pytest.mark.parametrize("dim", DIMS)
-@pytest.mark.parametrize("epsilon", EPSILONS)
-def test_nominal_epsilon_is_smaller_in_truth(dim: int, epsilon: float) -> None:
+@looped("epsilon", EPSILONS)
+def test_nominal_epsilon_is_an_upper_bound(dim: int, epsilon: float) -> None:
     """Erratum V3: ln(1 + (e^eps - 1) A)."""
     codec = parse(f"private(rr({epsilon}, nominal=true))", dim)
     assert codec.epsilon == pytest.approx(math.log1p(math.expm1(epsilon) * likeliest(dim)), abs=1e-9)
 
 
-def test_epsilon_of_sets_that_nobody_knows_is_a_bound() -> None:
+def test_epsilon_of_unknown_sets_is_a_bound() -> None:
     for spec in ("gaussian(6)", "epsilon_net"):
         assert parse(f"private(rr(1.0), {spec})", 3).epsilon_is_bound
     assert parse("private(rappor(1.0), simplex)", 3).epsilon_is_bound
@@ -65,8 +66,8 @@ def centred(mechanism: str, e: float, k: int, square: float, a: float) -> float:
     return square - 1 + square * (0.25 + (k - 1) * q * (1 - q)) / (0.5 - q) ** 2
 
 
-@pytest.mark.parametrize("dim", DIMS)
-@pytest.mark.parametrize("epsilon", EPSILONS)
+@looped("dim", DIMS)
+@looped("epsilon", EPSILONS)
 @pytest.mark.parametrize("mechanism", ["rr", "rr nominal", "rappor", "oue"])
 def test_variance_of_theory(mechanism: str, epsilon: float, dim: int) -> None:
     name, _, nominal = mechanism.partition(" ")
@@ -221,7 +222,7 @@ def simplex_log_odds(d: int, weight: float) -> float:
 
 
 @pytest.mark.parametrize("dim", [100, 1000, 65_536, 300_000, 795_010, 1 << 22])
-@pytest.mark.parametrize("epsilon", [0.01, 1.0, 1.9])
+@looped("epsilon", [0.01, 1.0, 1.9])
 def test_vertices_of_very_different_likelihood(dim: int, epsilon: float) -> None:
     """A simplex's -4·1 has a third of the mass, an axis 1 / d: what the axes have to hide still decides."""
     codec = parse(f"private(rr({epsilon}), simplex(repeats=7))", dim)
@@ -259,7 +260,7 @@ def test_wrappers_are_as_private() -> None:
             codec.encode(ramp(64), np.random.default_rng(1), shared=1)
 
 
-def test_settled_parameters_stand_in_the_spec() -> None:
+def test_spec_states_resolved_parameters() -> None:
     codec = parse("private(subset_selection(4))", 128)
     assert codec.spec == (
         "private(mechanism=subset_selection(epsilon=4.0, w=5, nominal=false), "

@@ -13,6 +13,7 @@ from gradwire.common.codecs import parse
 from gradwire.common.codecs.forms.vertex import VertexCodec
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.privacy.mechanisms import Masses
+from tests.grids import looped
 
 DIMS = [1, 2, 3, 7, 128, 795_010]
 
@@ -29,8 +30,8 @@ def check(spec: str, dim: int, meant: float) -> None:
     assert meant <= codec.epsilon <= meant + codec.draws * 1.01 * ROUNDING
 
 
-@pytest.mark.parametrize("dim", DIMS)
-@pytest.mark.parametrize("repeats", [1, 10])
+@looped("dim", DIMS)
+@looped("repeats", [1, 10])
 def test_simplex(dim: int, repeats: int) -> None:
     """Theory 1.1: ln (4 + r)/(4 - r), ln 3 for d = 1, below ln 7."""
     meant = math.log(3) if dim == 1 else simplex(dim)
@@ -38,7 +39,7 @@ def test_simplex(dim: int, repeats: int) -> None:
     assert meant < math.log(7)
 
 
-@pytest.mark.parametrize("dim", DIMS)
+@looped("dim", DIMS)
 def test_hadamard(dim: int) -> None:
     """Erratum V1: ln 3 for kappa = 2, for every d; kappa = coth(epsilon / 2) gives any."""
     check("hadamard(gain=bound(0.1))", dim, math.log(3))
@@ -47,7 +48,7 @@ def test_hadamard(dim: int) -> None:
         check(f"hadamard({kappa!r}, gain=bound(0.1), repeats=3)", dim, 3 * epsilon)
 
 
-@pytest.mark.parametrize("dim", DIMS)
+@looped("dim", DIMS)
 def test_scaled_cross_polytope(dim: int) -> None:
     """Erratum V2: ln(2 sqrt d + 2 - 1/sqrt d) for scale 2; ln(1 + 2dA / (scale - 1)) for any."""
     check(
@@ -76,7 +77,7 @@ def test_scaled_cross_polytope(dim: int) -> None:
         "cuq(gain=bound(1))",
     ],
 )
-def test_who_is_not_private(spec: str) -> None:
+def test_codecs_without_privacy(spec: str) -> None:
     """A length that depends on the gradient, or a vertex that some gradient makes impossible."""
     assert parse(spec, 3).epsilon == math.inf and not parse(spec, 3).private
 
@@ -90,7 +91,7 @@ def test_dimensions_beyond_float64() -> None:
         assert parse(spec, last).private and not parse(spec, last + 1).private
 
 
-def test_wrappers_take_it_over() -> None:
+def test_wrappers_inherit_privacy() -> None:
     inner = "hadamard(gain=bound(1))"
     for outer in (f"rotated(3, {inner})", f"subsample(0.5, {inner})", "gain_shape(bound(1), hadamard)"):
         codec = parse(outer, 6)
@@ -113,7 +114,7 @@ SETS = [
 
 
 @pytest.mark.parametrize("spec", [*SETS, "reed_muller", "linear_code"])
-@pytest.mark.parametrize("dim", [1, 2, 3, 4])
+@looped("dim", [1, 2, 3, 4])
 def test_masses(spec: str, dim: int) -> None:
     """No set of vertices leaves its range at any of many vectors; where tight, some sets reach both ends."""
     codec = parse(spec, dim)

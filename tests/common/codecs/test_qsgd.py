@@ -21,6 +21,7 @@ from tests.common.codecs.coins import ReplayCoins
 from tests.common.codecs.refusal_checks import random_behind, read_as_written
 from tests.common.codecs.vectors import SHAPES, flat, heavy, laws_are_checked_at, one_hot, ramp
 from tests.common.lossless.test_prefix_codes import codeword
+from tests.grids import looped
 
 CODINGS = ["fixed", "omega", "omega_dense", "gamma", "gamma_dense"]
 every_coding = pytest.mark.parametrize("coding", CODINGS)
@@ -59,7 +60,7 @@ def expected(x: np.ndarray, norm: float, s: int) -> list[tuple[tuple[int, ...], 
 @pytest.mark.parametrize(
     "spec", ["qsgd", "qsgd(levels=3, coding=fixed)", "qsgd(levels=10, coding=gamma_dense)"]
 )
-@pytest.mark.parametrize("x", [pytest.param(x, id=label) for label, x in laws_are_checked_at(3)])
+@looped("x", [pytest.param(x, id=label) for label, x in laws_are_checked_at(3)])
 def test_law_of_the_paper(spec: str, x: np.ndarray) -> None:
     codec = parse(spec, 3)
     seen: dict[tuple[int, ...], float] = {}
@@ -74,8 +75,8 @@ def test_law_of_the_paper(spec: str, x: np.ndarray) -> None:
     assert all(seen.get(k, 0.0) == pytest.approx(p, abs=1e-12) for k, p in meant.items())
 
 
-@pytest.mark.parametrize("s", [1, 2, 7, 40])
-@pytest.mark.parametrize("shape", sorted(SHAPES))
+@looped("s", [1, 2, 7, 40])
+@looped("shape", sorted(SHAPES))
 def test_variance_at(s: int, shape: str) -> None:
     """(|x| / s)^2 sum f (1 - f); the norm is sent as a float32."""
     x = SHAPES[shape](50)
@@ -88,7 +89,7 @@ def test_variance_at(s: int, shape: str) -> None:
     assert at == pytest.approx((norm / s) ** 2 * noise, rel=1e-5, abs=2e-7 * s * norm**2)
 
 
-@pytest.mark.parametrize(("s", "dim"), [(1, 4), (1, 100), (3, 36), (5, 100), (8, 100), (20, 64)])
+@looped("s, dim", [(1, 4), (1, 100), (3, 36), (5, 100), (8, 100), (20, 64)])
 def test_variance_is_sharper_than_lemma_3_1(s: int, dim: int) -> None:
     codec = parse(f"qsgd(levels={s})", dim)
     assert codec.variance(2.0) <= 4 * min(dim / s**2, math.sqrt(dim) / s)
@@ -105,8 +106,8 @@ def test_variance_is_sharper_than_lemma_3_1(s: int, dim: int) -> None:
 # ---- bits --------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("dim", [3, 128, 1000, 795_010, 12_332_010])
-@pytest.mark.parametrize("s", [1, 2, 3, 7, 100])
+@looped("dim", [3, 128, 1000, 795_010, 12_332_010])
+@looped("s", [1, 2, 3, 7, 100])
 def test_bits_of_the_fixed_length(dim: int, s: int) -> None:
     assert parse(f"qsgd(levels={s}, coding=fixed)", dim).nbits == 32 + dim * math.ceil(math.log2(2 * s + 1))
 
@@ -123,8 +124,8 @@ def bits_by_hand(coding: str, levels: list[int]) -> int:
 
 
 @pytest.mark.parametrize("coding", CODINGS[1:])
-@pytest.mark.parametrize("s", [1, 4, 33])
-@pytest.mark.parametrize("shape", sorted(SHAPES))
+@looped("s", [1, 4, 33])
+@looped("shape", sorted(SHAPES))
 def test_lengths_are_those_of_the_paper(coding: str, s: int, shape: str) -> None:
     codec = parse(f"qsgd(levels={s}, coding={coding})", 300)
     assert not codec.fixed_length
@@ -136,7 +137,7 @@ def test_lengths_are_those_of_the_paper(coding: str, s: int, shape: str) -> None
 
 
 @pytest.mark.parametrize("coding", CODINGS[1:])
-@pytest.mark.parametrize(("dim", "s"), [(1, 1), (1, 6), (2, 3), (3, 4), (4, 2), (5, 1)])
+@looped("dim, s", [(1, 1), (1, 6), (2, 3), (3, 4), (4, 2), (5, 1)])
 def test_no_payload_is_longer_than_the_maximum(coding: str, dim: int, s: int) -> None:
     """Over every vector of levels that sum (|l| - 1)^2 <= s^2 allows; and the maximum is not far above."""
     codec = parse(f"qsgd(levels={s}, coding={coding})", dim)
@@ -148,7 +149,7 @@ def test_no_payload_is_longer_than_the_maximum(coding: str, dim: int, s: int) ->
 
 
 @pytest.mark.parametrize("coding", CODINGS[1:])
-@pytest.mark.parametrize(("dim", "s"), [(1000, 1), (1000, 31), (997, 1000), (140_001, 3), (140_001, 400)])
+@looped("dim, s", [(1000, 1), (1000, 31), (997, 1000), (140_001, 3), (140_001, 400)])
 def test_long_payloads(coding: str, dim: int, s: int) -> None:
     """Everything rounded up, at vectors that make many or large levels."""
     codec = parse(f"qsgd(levels={s}, coding={coding})", dim)
@@ -195,7 +196,7 @@ def test_one_coordinate_is_its_norm(coding: str) -> None:
 
 
 @every_coding
-def test_the_largest_level_is_never_passed(coding: str) -> None:
+def test_levels_do_not_exceed_the_largest(coding: str) -> None:
     """Norms in float32 over several chunks may come out below the one coordinate that matters."""
     codec = parse(f"qsgd(levels=5, coding={coding})", 300_000)
     for value in (1.0, 0.1, 1 / 3, 1e-3):
@@ -219,7 +220,7 @@ def test_beyond_float32() -> None:
 
 
 @every_coding
-def test_no_norm_no_levels(coding: str) -> None:
+def test_levels_without_a_norm_are_refused(coding: str) -> None:
     """A norm of zero, or below it, with levels beside it."""
     codec = parse(f"qsgd(levels=3, coding={coding})", 6)
     payload = checks.encode(codec, ramp(6))
@@ -237,7 +238,7 @@ def test_levels_beyond_the_last_are_refused(coding: str) -> None:
 
 
 @pytest.mark.parametrize("coding", CODINGS[1:])
-def test_longer_than_any_encoder_makes(coding: str) -> None:
+def test_too_long_payloads_are_refused(coding: str) -> None:
     """All levels at the top: the stream is sound, but no vector has so much of its norm in every coordinate."""
     codec = parse(f"qsgd(levels=64, coding={coding})", 500)
     out = BitWriter()
@@ -261,6 +262,6 @@ def test_sparse_streams_stay_inside_the_vector(coding: str) -> None:
 
 
 @every_coding
-def test_no_two_payloads_say_the_same(coding: str) -> None:
+def test_payloads_are_canonical(coding: str) -> None:
     codec = parse(f"qsgd(levels=2, coding={coding})", 7)
     assert read_as_written(codec, random_behind(b"\0\0\x80\x3f", codec, 3000)) > 2

@@ -18,6 +18,7 @@ from tests.common.codecs import checks
 from tests.common.codecs.law_checks import law_of
 from tests.common.codecs.refusal_checks import check_refuses_payload, with_field
 from tests.common.codecs.vectors import SHAPES, heavy, ramp
+from tests.grids import looped
 
 DIMS = [3, 128, 1000, 795_010, 12_332_010]
 E = math.e
@@ -63,8 +64,8 @@ def test_levels_and_groups_of_the_papers() -> None:
         assert (codec.levels, codec.group) == (7, group), dim
 
 
-@pytest.mark.parametrize("dim", DIMS)
-@pytest.mark.parametrize(("levels", "bits"), [(0, 3), (3, 2), (15, 4)])
+@looped("dim", DIMS)
+@looped("levels, bits", [(0, 3), (3, 2), (15, 4)])
 def test_bits_of_ratq(dim: int, levels: int, bits: int) -> None:
     """ceil(D / s) log2 h + D log2(k + 1), and 32 for the gain."""
     size = 2 ** math.ceil(math.log2(dim))
@@ -107,8 +108,8 @@ def coordinate_laws(y: np.ndarray, group: int, levels: int) -> list[dict[float, 
 
 
 @pytest.mark.parametrize(("spec", "group", "levels"), [("ratq", 1, 7), ("ratq(levels=3, group=2)", 2, 3)])
-@pytest.mark.parametrize("seed", [0, 1, 2**127 + 5])
-@pytest.mark.parametrize("shape", ["ramp", "one_hot", "heavy", "flat"])
+@looped("seed", [0, 1, 2**127 + 5])
+@looped("shape", ["ramp", "one_hot", "heavy", "flat"])
 def test_law_of_ratq(spec: str, group: int, levels: int, seed: int, shape: str) -> None:
     """Decoded points and probabilities, by a dense matrix and ranges that are not rounded to float32."""
     x = SHAPES[shape](3)
@@ -200,7 +201,7 @@ TABLE = [(100, 13, 5370), (1000, 193, 361), (10_000, 1993, 34), (100_000, 19_993
 
 
 @pytest.mark.parametrize(("budget", "count", "relative"), TABLE)
-def test_the_row_of_the_table(budget: int, count: int, relative: float) -> None:
+def test_row_of_the_table(budget: int, count: int, relative: float) -> None:
     """Theory 5, RATQ + coordinate subsampling, d = 65,536, Gaussian vector: 32 + 5 bits a coordinate (s = 1)."""
     codec = parse(f"ratq(budget={budget})", 65_536)
     assert (codec.count, codec.group, codec.levels) == (count, 1, 7)
@@ -260,7 +261,7 @@ def test_parameters_of_ratq(arguments: str, message: str) -> None:
         parse(f"ratq({arguments})", 1000)
 
 
-def test_ranges_that_there_are_not_are_refused() -> None:
+def test_unused_ranges_are_refused() -> None:
     """At D = 16 the third range is the whole ball already: two bits name it and one that no encoder uses."""
     codec = parse("ratq(group=1)", 16)
     payload = checks.encode(codec, ramp(16))
@@ -309,7 +310,7 @@ def test_rotations_take_over_guarantees() -> None:
 
 @pytest.mark.parametrize("spec", ["ratq", "rotated(1, cuq)"])
 @pytest.mark.parametrize("scale", [2.0**-140, 2.0**-100, 2.0**60, 2.0**120])
-def test_extreme_lengths_lose_nothing(spec: str, scale: float) -> None:
+def test_extreme_norms_keep_precision(spec: str, scale: float) -> None:
     """Above one chunk rotations run in float32, where products of such numbers would under- or overflow."""
     dim = 1 << 17
     x = (ramp(dim) * scale).astype(np.float32)

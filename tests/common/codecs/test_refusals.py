@@ -20,48 +20,39 @@ SIGNALLING = np.array([0x7F800001], np.uint32).view(np.float32)[0]
 
 
 @every_codec
-@pytest.mark.parametrize("dtype", [np.float32, np.float64])
-def test_values_that_are_not_finite(codec: AnyCodec, dtype: type) -> None:
-    good = ramp(codec.dim).astype(dtype)
-    for value in (np.nan, np.inf, -np.inf):
-        for at in {0, codec.dim // 2, codec.dim - 1}:
-            x = good.copy()
-            x[at] = value
-            refusal_checks.check_refuses_gradient(codec, x)
-        refusal_checks.check_refuses_gradient(codec, np.full(codec.dim, value, dtype))
+def test_non_finite_values(codec: AnyCodec) -> None:
+    for dtype in (np.float32, np.float64):
+        good = ramp(codec.dim).astype(dtype)
+        for value in (np.nan, np.inf, -np.inf):
+            for at in {0, codec.dim // 2, codec.dim - 1}:
+                x = good.copy()
+                x[at] = value
+                refusal_checks.check_refuses_gradient(codec, x)
+            refusal_checks.check_refuses_gradient(codec, np.full(codec.dim, value, dtype))
 
 
 @every_codec
-def test_values_beyond_every_float(codec: AnyCodec) -> None:
+def test_other_shapes_dtypes_and_ranges(codec: AnyCodec) -> None:
     """Warnings are errors here: an overflow on the way to the refusal would show."""
-    refusal_checks.check_refuses_gradient(codec, np.full(codec.dim, np.finfo(np.float64).max))
-    refusal_checks.check_refuses_gradient(codec, np.full(codec.dim, 1e300))
-    refusal_checks.check_refuses_gradient(codec, np.full(codec.dim, SIGNALLING))
-    if np.finfo(np.longdouble).max > np.finfo(np.float64).max:
-        refusal_checks.check_refuses_gradient(codec, np.full(codec.dim, np.finfo(np.longdouble).max))
-
-
-@every_codec
-def test_shapes(codec: AnyCodec) -> None:
     x = ramp(codec.dim)
-    for wrong in (x[None], x[:, None], x[:0], np.append(x, 0.0), x[:-1], np.array(1.0), 1.0):
-        refusal_checks.check_refuses_gradient(codec, wrong)
+    wrong = [x[None], x[:, None], x[:0], np.append(x, 0.0), x[:-1], np.array(1.0), 1.0]
+    wrong += [np.zeros(codec.dim, d) for d in ("i4", "u1", "i8", "?", "c8", "c16", "O", "U4", "M8[s]")]
+    wrong += [np.full(codec.dim, beyond) for beyond in (np.finfo(np.float64).max, 1e300, SIGNALLING)]
+    if np.finfo(np.longdouble).max > np.finfo(np.float64).max:
+        wrong.append(np.full(codec.dim, np.finfo(np.longdouble).max))
+    for gradient in wrong:
+        refusal_checks.check_refuses_gradient(codec, gradient)
 
 
 @every_codec
-def test_dtypes(codec: AnyCodec) -> None:
-    for dtype in ("i4", "u1", "i8", "?", "c8", "c16", "O", "U4", "M8[s]"):
-        refusal_checks.check_refuses_gradient(codec, np.zeros(codec.dim, dtype))
-
-
-@every_codec
-def test_lengths_of_payloads(codec: AnyCodec) -> None:
-    refusal_checks.check_refuses_other_lengths(codec, checks.typical_payload(codec))
-
-
-@every_codec
-def test_padding(codec: AnyCodec) -> None:
-    refusal_checks.check_refuses_padding(codec, checks.typical_payload(codec))
+def test_other_lengths_and_padding(codec: AnyCodec) -> None:
+    payload = checks.typical_payload(codec)
+    refusal_checks.check_refuses_other_lengths(codec, payload)
+    refusal_checks.check_refuses_padding(codec, payload)
+    if codec.fixed_length:
+        message = rf"^{codec.name}: the payload has 0 bytes, expected {codec.nbytes}$"
+        with pytest.raises(PayloadError, match=message):
+            codec.validate(b"")
 
 
 @every_vertex_codec
@@ -70,7 +61,7 @@ def test_indices_out_of_range(codec: VertexCodec) -> None:
 
 
 @every_vertex_codec
-def test_indices_survive(codec: VertexCodec) -> None:
+def test_large_indices(codec: VertexCodec) -> None:
     """At dimensions that no test could hold a vector of, where the family has such codecs."""
     for dim in (3, 2**24 + 1, 2**33 + 5):
         if is_buildable(Example(codec.spec, dim)):
@@ -78,7 +69,7 @@ def test_indices_survive(codec: VertexCodec) -> None:
 
 
 @pytest.mark.parametrize("codec", [p for p in VERTEX_CODECS if p.values[0].gain == Spec("exact")])
-def test_gains_that_are_no_length(codec: VertexCodec) -> None:
+def test_bad_gains(codec: VertexCodec) -> None:
     refusal_checks.check_refuses_gains(codec, checks.typical_payload(codec))
 
 
@@ -102,12 +93,3 @@ def test_damaged_payloads(codec: AnyCodec, fresh: np.random.Generator) -> None:
         for place in places:
             payload[place % len(true)] = fresh.choice(BYTES)
         refusal_checks.check_reads_or_refuses(codec, bytes(payload))
-
-
-@every_codec
-def test_messages_name_the_codec_and_the_lengths(codec: AnyCodec) -> None:
-    if codec.fixed_length:
-        with pytest.raises(
-            PayloadError, match=rf"^{codec.name}: the payload has 0 bytes, expected {codec.nbytes}$"
-        ):
-            codec.validate(b"")

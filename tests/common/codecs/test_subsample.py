@@ -43,7 +43,7 @@ def test_averages_over_every_subset(
     assert stated <= codec.variance(float(np.linalg.norm(x))) * (1 + 1e-9)
 
 
-def test_it_is_the_inner_codec_of_the_subset() -> None:
+def test_payload_is_that_of_the_inner_codec() -> None:
     """The bits are the inner codec's, and decoding scales by dim / |T| exactly."""
     codec, alone, x = parse("subsample(0.3, cuq)", 10), parse("cuq", 3), ramp(10)
     subset = codec._subset(7)
@@ -54,7 +54,7 @@ def test_it_is_the_inner_codec_of_the_subset() -> None:
     assert np.flatnonzero(estimate).size <= 3
 
 
-def test_subsets_are_new_every_round_and_in_every_layer() -> None:
+def test_subsets_differ_per_round_and_layer() -> None:
     codec = parse("subsample(0.5, subsample(0.5, float32))", 1000)
     x = np.arange(1.0, 1001.0)
     sent = {
@@ -111,7 +111,7 @@ def test_index_domain() -> None:
         assert codec.index_domain == isinstance(estimate, Terms) == sparse, spec
 
 
-def test_what_is_inherited() -> None:
+def test_inherited_guarantees() -> None:
     biased = parse("subsample(0.5, top_k(3))", 100)
     assert not biased.unbiased and biased.variance(1.0) >= 1.0
     assert (

@@ -11,6 +11,7 @@ from tests.common.codecs import checks, law_checks, refusal_checks, sampling_che
 from tests.common.codecs.chance import Chance
 from tests.common.codecs.coins import ReplayCoins
 from tests.common.codecs.toys import BiasedToy, PrivateToy, VariableToy
+from tests.grids import rest_slow
 
 TOYS = [
     PrivateToy(dim=2),
@@ -19,7 +20,8 @@ TOYS = [
     VariableToy(dim=3),
     BiasedToy(dim=2),
 ]
-every_toy = pytest.mark.parametrize("toy", [pytest.param(t, id=f"{t.spec} d={t.dim}") for t in TOYS])
+PARAMETERS = [pytest.param(t, id=f"{t.spec} d={t.dim}") for t in TOYS]
+every_toy = pytest.mark.parametrize("toy", PARAMETERS)
 
 
 def inside(toy: AnyCodec) -> np.ndarray:
@@ -45,7 +47,7 @@ def test_payloads(toy: AnyCodec) -> None:
     checks.check_accumulator(toy, [payload, checks.encode(toy, -inside(toy), 99)] * 2, [1.0, 0.5, 2.0, 8.0])
 
 
-@every_toy
+@pytest.mark.parametrize("toy", rest_slow(PARAMETERS, 2))
 def test_sampling(toy: AnyCodec, chance: Chance) -> None:
     sampling_checks.check_payloads(toy, inside(toy), chance.part(0, 2))
     sampling_checks.check_moments(toy, inside(toy), chance.part(1, 2), each=52)

@@ -17,6 +17,7 @@ from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.codecs import parse
 from gradwire.common.errors import PayloadError, SpecError
 from gradwire.common.lossless.codings.base import CODINGS, Coding
+from tests.grids import looped
 
 I64 = NDArray[np.int64]
 ORDERED = ("tuple", "joint")
@@ -70,8 +71,8 @@ def nbits_by_theory(name: str, dim: int, draws: int) -> int:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize("draws", [1, 2, 100, 129, 500])
-@pytest.mark.parametrize("dim", DIMS)
+@looped("draws", [1, 2, 100, 129, 500])
+@looped("dim", DIMS)
 def test_bits(name: str, dim: int, draws: int) -> None:
     assert build(name, dim, draws).nbits == nbits_by_theory(name, dim, draws)
 
@@ -116,9 +117,9 @@ def one_sign_an_axis(drawn: I64, dim: int) -> I64:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(data=st.data())
-def test_any_draws(name: str, data: st.DataObject) -> None:
+def test_draws_round_trip(name: str, data: st.DataObject) -> None:
     dim, drawn = data.draw(draws_of(name in SIGNED))
     check_round_trip(build(name, dim, drawn.size), drawn)
 
@@ -135,17 +136,15 @@ def extremes(dim: int, draws: int, zero: bool) -> Iterator[I64]:
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(
-    ("dim", "draws"), [(1, 1), (1, 400), (3, 200), (128, 128), (1000, 300), (2**40, 300)]
-)
+@looped("dim, draws", [(1, 1), (1, 400), (3, 200), (128, 128), (1000, 300), (2**40, 300)])
 def test_extreme_draws(name: str, dim: int, draws: int) -> None:
     for drawn in extremes(dim, draws, name in SIGNED):
         check_round_trip(build(name, dim, draws), drawn)
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("dim", "draws"), [(1, 1), (1, 4), (2, 2), (2, 3), (3, 2)])
-def test_every_bit_string_is_one_meaning_or_refused(name: str, dim: int, draws: int) -> None:
+@looped("dim, draws", [(1, 1), (1, 4), (2, 2), (2, 3), (3, 2)])
+def test_bit_strings_are_canonical_or_refused(name: str, dim: int, draws: int) -> None:
     coding = build(name, dim, draws)
     meanings = {}
     for drawn in itertools.product(range(coding.vertices), repeat=draws):
@@ -167,7 +166,7 @@ def test_every_bit_string_is_one_meaning_or_refused(name: str, dim: int, draws: 
 
 
 @pytest.mark.parametrize("name", NAMES)
-@pytest.mark.parametrize(("dim", "draws"), [(5, 40), (1000, 200), (795_010, 150)])
+@looped("dim, draws", [(5, 40), (1000, 200), (795_010, 150)])
 def test_arbitrary_bits_are_refused_or_canonical(name: str, dim: int, draws: int) -> None:
     coding, rng = build(name, dim, draws), np.random.default_rng(3)
     size, padding = (coding.nbits + 7) // 8, -coding.nbits % 8
@@ -201,7 +200,7 @@ def test_elias_fano_reads_batches() -> None:
 
 
 @pytest.mark.parametrize("name", SIGNED)
-def test_signed_codings_are_simqs_alone(name: str) -> None:
+def test_signed_codings_are_for_simq_only(name: str) -> None:
     assert parse(f"simq(coding={name})", 4).nbits and parse(f"simq_plus(coding={name})", 4).nbits
     for other in (f"cross_polytope(coding={name})", f"simplex(coding={name})"):
         with pytest.raises(SpecError, match="choose multiset"):
@@ -210,6 +209,6 @@ def test_signed_codings_are_simqs_alone(name: str) -> None:
         written(CODINGS[name](7, 2), np.array([1, 4]))
 
 
-def test_unknown_codings_are_refused_at_once() -> None:
+def test_unknown_codings_are_refused() -> None:
     with pytest.raises(SpecError, match="did you mean multiset"):
         parse("cross_polytope(coding=multset)", 3)

@@ -49,9 +49,9 @@ def test_codewords_are_those_of_the_tables() -> None:
 
 
 @both
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(values=integers)
-def test_the_same_bits_in_another_order(name: str, values: list[int]) -> None:
+def test_same_bits_in_another_order(name: str, values: list[int]) -> None:
     """As many bits and, for omega, as many ones as the codewords have; gamma's unary part is written with ones."""
     code, words = CODES[name], [codeword(name, n) for n in values]
     array, out = np.array(values, np.int64), BitWriter()
@@ -93,9 +93,9 @@ def test_streams_that_end_early_are_refused(name: str) -> None:
 
 
 @both
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(payload=st.binary(max_size=60), count=st.integers(0, 40))
-def test_any_bytes_are_one_list_or_none(name: str, payload: bytes, count: int) -> None:
+def test_bytes_are_canonical_or_refused(name: str, payload: bytes, count: int) -> None:
     """What is read, written again, gives the bits that were read: no list has two streams."""
     bits = BitReader(payload)
     try:
@@ -120,7 +120,7 @@ def shortest(counts: list[int]) -> int:
     return total
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(symbols=st.lists(st.integers(0, 30), min_size=1, max_size=200), spare=st.integers(0, 3))
 def test_huffman(symbols: list[int], spare: int) -> None:
     counts = np.bincount(symbols, minlength=max(symbols) + 1 + spare)
@@ -188,7 +188,7 @@ def test_trits(count: int) -> None:
     )
 
 
-def test_bytes_that_are_no_trits_are_refused() -> None:
+def test_bad_trit_bytes_are_refused() -> None:
     for byte in range(243, 256):
         with pytest.raises(PayloadError, match="expected at most 242"):
             read_trits(BitReader(bytes([0, byte])), 10)

@@ -4,7 +4,7 @@ import itertools
 import math
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from gradwire.common.errors import PayloadError
@@ -41,7 +41,6 @@ def symbol(draw: st.DrawFn) -> Symbol:
     return start, size, total
 
 
-@settings(deadline=None)
 @given(symbols=st.lists(symbol(), max_size=60), raw_bits=st.integers(0, 3000), data=st.data())
 def test_round_trip(symbols: list[Symbol], raw_bits: int, data: st.DataObject) -> None:
     raw = data.draw(st.integers(0, (1 << raw_bits) - 1))
@@ -52,7 +51,7 @@ def test_round_trip(symbols: list[Symbol], raw_bits: int, data: st.DataObject) -
 
 
 @pytest.mark.parametrize(("radix", "count"), [(3, 4), (2, 6), (5, 3), (7, 2), (1, 3), (6, 3)])
-def test_every_integer_is_one_message_or_none(radix: int, count: int) -> None:
+def test_messages_are_a_bijection(radix: int, count: int) -> None:
     nbits = (radix**count - 1).bit_length()
     messages = [[(d, 1, radix) for d in digits] for digits in itertools.product(range(radix), repeat=count)]
     codes = {encode(m, nbits): m for m in messages}
@@ -72,7 +71,7 @@ def test_every_integer_is_one_message_or_none(radix: int, count: int) -> None:
             check_reads(codes[code], code, nbits)
 
 
-def test_carries_run_through_everything_before() -> None:
+def test_carry_propagation() -> None:
     """The top of the interval again and again, so that low is all ones, then a step up, thousands of bits later."""
     last, total = (1 << 40) - 1, 1 << 40
     symbols = [(last, 1, total)] * 500 + [(2, 1, 3)] * 200
@@ -84,13 +83,13 @@ def test_carries_run_through_everything_before() -> None:
     check_reads(thirds, encode(thirds, nbits), nbits)
 
 
-def test_a_code_that_is_too_short_is_not_truncated() -> None:
+def test_too_short_code_is_an_error() -> None:
     with pytest.raises(AssertionError, match="needs more than 7 bits"):
         encode([(0, 1, 3)] * 5, 7)
     assert encode([(0, 1, 3)] * 5, 8) == 0
 
 
-def test_a_longer_code_of_the_same_message_is_refused() -> None:
+def test_other_codes_of_a_message_are_refused() -> None:
     symbols = [(1, 1, 3)]
     code = encode(symbols, 10)
     for other in (code + 1, code + 2):
@@ -100,7 +99,7 @@ def test_a_longer_code_of_the_same_message_is_refused() -> None:
             coder.finish()
 
 
-def test_the_range_keeps_its_width() -> None:
+def test_range_width_is_bounded() -> None:
     coder = RangeEncoder()
     for k in range(2000):
         coder.encode(k % 2, 1, 3)

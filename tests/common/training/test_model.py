@@ -58,7 +58,7 @@ UPDATES = st.lists(st.one_of(sparse_updates(), PARAMS), max_size=6)
 
 
 @given(PARAMS, OPTIMIZERS, UPDATES, st.booleans())
-def test_the_kept_digest_is_the_digest(
+def test_incremental_digest_equals_the_digest(
     params: F32, optimizer: Optimizer, updates: list[Vector], early: bool
 ) -> None:
     model = Model(params, optimizer)
@@ -85,7 +85,7 @@ def test_dense_and_sparse_updates_give_the_same_bits(
 
 
 @given(PARAMS, OPTIMIZERS, UPDATES, UPDATES)
-def test_a_restored_model_goes_on_with_the_same_bits(
+def test_restored_model_continues_bit_for_bit(
     params: F32, optimizer: Optimizer, before: list[Vector], after: list[Vector]
 ) -> None:
     model, restored = Model(params, optimizer), Model(np.ones(DIM, np.float32), optimizer)
@@ -101,14 +101,14 @@ def test_a_restored_model_goes_on_with_the_same_bits(
 
 
 @given(arrays(np.float32, DIM, elements=ANY_FLOAT))
-def test_a_snapshot_keeps_every_bit(params: F32) -> None:
+def test_snapshot_round_trip(params: F32) -> None:
     model, restored = Model(params, Momentum()), Model(np.zeros(DIM, np.float32), Momentum())
     restored.restore(model.snapshot(), 3)
     assert restored.params.tobytes() == params.tobytes()
     assert restored.digest == digest_of(params)
 
 
-def test_a_snapshot_is_little_endian_parameters_then_state_by_name() -> None:
+def test_snapshot_layout() -> None:
     model = Model(np.array([1, -2], np.float32), Momentum())
     model.apply(np.array([0.5, 0], np.float32))
     assert model.snapshot() == np.array([0.5, -2, 1, 0, 0.5, 0], "<f4").tobytes()
@@ -117,7 +117,7 @@ def test_a_snapshot_is_little_endian_parameters_then_state_by_name() -> None:
 @pytest.mark.parametrize(
     "change", [lambda s: s[:-4], lambda s: s + bytes(4), lambda s: s[: len(s) // 3], lambda _: b""]
 )
-def test_another_models_snapshot_is_refused(change: object) -> None:
+def test_snapshot_of_another_model_is_refused(change: object) -> None:
     model = Model(np.ones(DIM, np.float32), Momentum())
     before = model.snapshot()
     assert callable(change)
@@ -127,7 +127,7 @@ def test_another_models_snapshot_is_refused(change: object) -> None:
 
 
 @given(PARAMS, PARAMS, UPDATES)
-def test_replaced_parameters_are_taken_as_they_are(params: F32, others: F32, updates: list[Vector]) -> None:
+def test_replace_keeps_every_bit(params: F32, others: F32, updates: list[Vector]) -> None:
     model = Model(params, Momentum())
     for update in updates:
         model.apply(update)
@@ -139,7 +139,7 @@ def test_replaced_parameters_are_taken_as_they_are(params: F32, others: F32, upd
     assert all(np.array_equal(model.state[name], values) for name, values in state.items())
 
 
-def test_the_callers_arrays_are_their_own() -> None:
+def test_model_copies_its_arrays() -> None:
     first, second = np.zeros(3, np.float32), np.ones(3, np.float32)
     model = Model(first, SGD(lr=1.0))
     model.replace(second)
@@ -147,7 +147,7 @@ def test_the_callers_arrays_are_their_own() -> None:
     assert (first.tolist(), second.tolist()) == ([0] * 3, [1] * 3)
 
 
-def test_a_change_behind_the_models_back_is_found() -> None:
+def test_verify_finds_changed_parameters() -> None:
     model = Model(np.zeros(3, np.float32), SGD(lr=1.0))
     assert model.digest == digest_of(np.zeros(3, np.float32))
     model.params[1] = 1
@@ -169,17 +169,17 @@ def plain_digest(params: F32) -> int:
 
 
 @given(arrays(np.float32, st.integers(0, 60), elements=ANY_FLOAT))
-def test_the_digest_is_what_its_definition_says(params: F32) -> None:
+def test_digest_follows_its_definition(params: F32) -> None:
     assert digest_of(params) == plain_digest(params)
 
 
-def test_the_digest_does_not_change_between_releases() -> None:
+def test_digest_is_pinned() -> None:
     # Logs hold digests: other values here are a change of the log's version.
     assert digest_of(np.arange(5, dtype=np.float32)) == 0xB7E1F53216A43EB5
 
 
 @pytest.mark.parametrize("size", [SLAB - 1, SLAB, SLAB + 1, 2 * SLAB + 7])
-def test_the_digest_does_not_depend_on_how_it_is_split(size: int) -> None:
+def test_digest_does_not_depend_on_the_split(size: int) -> None:
     params = np.random.default_rng(size).standard_normal(size).astype(np.float32)
     cut, indices = size // 3, np.arange(size)
     parts = digest_terms(indices[:cut], params[:cut]) + digest_terms(indices[cut:], params[cut:])

@@ -60,7 +60,7 @@ def test_sparse_and_dense_updates_make_the_same_step(spec: str) -> None:
     assert dense.snapshot() == sparse.snapshot()
 
 
-def test_every_optimizer_is_tried() -> None:
+def test_every_optimizer_is_tested() -> None:
     assert {parse_optimizer(s).name for s in SPECS} == set(optimizers())
 
 
@@ -76,7 +76,7 @@ def test_momentum_and_schedules() -> None:
     assert np.allclose(run("sgd(lr=0.5, schedule=inverse_sqrt)").params, rooted, atol=1e-5)
 
 
-def test_the_average_is_that_of_the_iterates_whoever_stepped() -> None:
+def test_average_is_that_of_the_iterates() -> None:
     inner = Model(np.linspace(-1, 1, 7, dtype=np.float32), parse_optimizer("sgd(lr=0.1)"))
     stepped, followed = (run("averaged(sgd(lr=0.1))", UPDATES[:0]) for _ in range(2))
     iterates = []
@@ -102,7 +102,7 @@ def test_projection_is_the_nearest_point_of_the_ball(values: list[float], p: flo
 
 
 @given(st.lists(st.floats(-10, 10), min_size=1, max_size=9), st.floats(1.05, 2.0))
-def test_the_mirror_map_and_its_inverse(values: list[float], p: float) -> None:
+def test_mirror_map_and_inverse(values: list[float], p: float) -> None:
     x = np.array(values)
     assert np.allclose(unmirror(mirror(x, p), p), x, atol=1e-7 * (1 + np.abs(x).max()))
 
@@ -122,7 +122,7 @@ def gap(spec: str, dim: int, rounds: int, noise: float) -> float:
     return float(slope @ model.reported)
 
 
-def test_mirror_descent_meets_its_bound_where_projected_sgd_cannot() -> None:
+def test_mirror_descent_meets_its_bound() -> None:
     """theory 2.5 for p = 1: the gap is at most e alpha sqrt(ln d / T), alpha the largest |gradient|_inf."""
     dim, rounds, noise = 1000, 400, 0.5
     alpha, p = 1 + 4.5 * noise, 1 + 1 / math.log(dim)
@@ -144,12 +144,12 @@ def test_projected_sgd_meets_its_bound() -> None:
     ["sgd(lr=0)", "sgd(momentum=1)", "sgd(schedule=cosine)", "projected_sgd(p=0.5)", "mirror_descent(p=2)",
      "averaged(adam)", "sgd(lr=nan)", "projected_sgd(radius=0)", "sgd(schedule=step, every=0)"],
 )  # fmt: skip
-def test_bad_parameters_are_one_clear_line(spec: str) -> None:
+def test_bad_parameters(spec: str) -> None:
     with pytest.raises(SpecError, match=r"expected|known|did you mean") as caught:
         parse_optimizer(spec)
     assert "\n" not in str(caught.value)
 
 
-def test_steps_that_differ_between_machines_are_the_servers_alone() -> None:
+def test_inexact_optimizers_step_at_the_server_only() -> None:
     config = RunConfig(task="synthetic(dim=100)", optimizer="averaged(mirror_descent)")
     assert resolve_downlink(config, parse(config.codec, 100)).spec == "model"

@@ -17,13 +17,17 @@ from tests.common.codecs.examples import (
     build,
     every_enumerable_codec,
     every_other_codec,
+    is_quick_once,
     parameters,
 )
 from tests.common.codecs.vectors import SHAPES, heavy
+from tests.grids import rest_slow
 
 # Where the public seed is averaged over too, the mean or the variance is sampled, with more encodings.
 AVERAGED = [e for e in ENUMERABLE if not build(e).unbiased_given_shared or not build(e).variance_given_shared]
-VERTEX_CODECS = [p for p in parameters(EXAMPLES + LARGE) if isinstance(p.values[0], VertexCodec)]
+VERTEX_CODECS = [
+    p for p in parameters(EXAMPLES + LARGE, quick=is_quick_once) if isinstance(p.values[0], VertexCodec)
+]
 every_vertex_codec = pytest.mark.parametrize(
     "codec", [p for p in VERTEX_CODECS if p.values[0].independent_draws]
 )
@@ -35,7 +39,7 @@ def test_payloads_follow_the_law(codec: AnyCodec, chance: Chance) -> None:
 
 
 @every_vertex_codec
-@pytest.mark.parametrize("shape", ["heavy", "flat"])
+@pytest.mark.parametrize("shape", rest_slow(["heavy", "flat"]))
 def test_draws_follow_the_law(codec: VertexCodec, shape: str, chance: Chance) -> None:
     sampling_checks.check_draws(codec, SHAPES[shape](codec.dim), chance)
 
@@ -88,7 +92,7 @@ def hold(votes: Iterable[float], mean: float) -> int:
     raise AssertionError("the vote did not end")
 
 
-def test_a_vote_sees_what_is_too_large_and_ends_when_it_is_decided() -> None:
+def test_vote_detects_large_means_and_ends_early() -> None:
     n = groups_for(1e-9)
     values = 1 + Chance(1e-9, 5, "there").rng.exponential(1.0, n)
     assert hold(values, 1.5) < n
@@ -101,7 +105,7 @@ def test_a_vote_sees_what_is_too_large_and_ends_when_it_is_decided() -> None:
     assert hold([0.0, 9.0], 0.0) == 1  # a codec without an error states none
 
 
-def test_counts_off_by_a_little_are_seen() -> None:
+def test_small_deviations_of_counts_are_detected() -> None:
     chance = Chance(1e-9, 5, "here")
     law = np.array([0.5, 0.3, 0.2])
     right = chance.rng.multinomial(400_000, law)
