@@ -8,7 +8,10 @@ import tomllib
 from pathlib import Path
 
 project = tomllib.loads(Path("pyproject.toml").read_text())["project"]
-stated = {*project["dependencies"], *(each for extra in project["optional-dependencies"].values() for each in extra)}
+stated = {
+    *project["dependencies"],
+    *(each for extra in project["optional-dependencies"].values() for each in extra),
+}
 for requirement in sorted(stated):
     if bound := re.match(r"([\w.-]+)>=([\w.]+)", requirement):
         print(f"{bound[1]}=={bound[2]}")
