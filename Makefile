@@ -34,8 +34,10 @@ demo: install ## train a small network through 100 quantized rounds on this mach
 test: install ## the quick tests
 	$(BIN)/pytest -m 'not slow' $(PARALLEL)
 
+# Containers and network namespaces are the machine's: their tests run one at a time.
 test-slow: install ## the slow tests
-	$(BIN)/pytest -m slow
+	$(BIN)/pytest -m 'slow and not docker and not netns' $(PARALLEL)
+	$(BIN)/pytest -m 'slow and (docker or netns)'
 
 check: lint types test ## what must pass before a commit: lint, types, quick tests (warnings are errors)
 
