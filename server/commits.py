@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from gradwire.common.training.record import RoundRecord
 from gradwire.server.counters import Counters
 from gradwire.server.executor import RunExecutor
 from gradwire.server.fold import Fold
+from gradwire.server.log.notes import RoundNotes
 from gradwire.server.outgoing import OutgoingEntry
 from gradwire.server.rounds.events import Commit
 from gradwire.server.tcp_totals import TcpTotals
@@ -46,16 +48,22 @@ class Commits:
             LogError: the disk refused it.
         """
         record = self._record(commit)
-        cohort = frozenset(record.workers)
-        reported = [loss for worker, loss in self._losses.items() if worker in cohort]
-        point = self._counters.round_committed(commit.round, reported)
-        self._losses.clear()
-        counters = self._counters.to_json(*self._tcp.recent())
         unpacked = [c.unpacked for c in commit.contributions]
-        committed = await self._executor.on_disk(
-            self._fold.append, record, unpacked, point.to_notes(), counters
-        )
+        committed = await self._executor.on_disk(self._fold.append, record, unpacked, self._notes(commit))
         return record, self._fold.entry(committed)
+
+    def _notes(self, commit: Commit) -> RoundNotes:
+        losses = tuple(self._losses.get(c.worker, math.nan) for c in commit.contributions)
+        self._losses.clear()
+        point = self._counters.round_committed(commit.round, losses)
+        # In a private run the log holds losses of single workers only if this end has opted in, too.
+        stored = self._fold.config.report_metrics or not self._fold.codec.private
+        return RoundNotes(
+            point.to_notes(),
+            losses if stored and point.loss is not None else (),
+            tuple(c.process for c in commit.contributions),
+            self._counters.to_json(*self._tcp.recent()),
+        )
 
     def _record(self, commit: Commit) -> RoundRecord:
         weigh = self._fold.config.weighting == "examples"

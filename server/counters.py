@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -105,8 +105,8 @@ class Counters:
             if not self._restored:
                 self.first_round = round_
 
-    def round_committed(self, round_: int, losses: list[float]) -> Point:
-        """A round is committed with these training losses; keeps their mean, None where no worker reported one."""
+    def round_committed(self, round_: int, losses: Iterable[float]) -> Point:
+        """A round is committed with these training losses, NaN where none was reported; keeps the others' mean."""
         finite = [loss for loss in losses if not math.isnan(loss)]
         point = self.point(round_)
         point.loss = sum(finite) / len(finite) if finite else None

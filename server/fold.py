@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +19,8 @@ from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.common.training.record import RoundRecord, aggregate
 from gradwire.proto import wire_pb2
+from gradwire.server.log.notes import NO_NOTES, RoundNotes
+from gradwire.server.log.provenance import Resolved
 from gradwire.server.log.run_log import RunLog
 from gradwire.server.outgoing import Outgoing, OutgoingEntry, snapshot_message
 
@@ -45,6 +47,12 @@ class Started:
     downlink: Downlink[Any]
     model: Model
     state: State
+
+    @property
+    def resolved(self) -> Resolved:
+        """What the run's configuration amounts to."""
+        codec, optimizer = self.codec, self.model.optimizer
+        return Resolved(codec.dim, codec.spec, codec.fingerprint, optimizer.spec, self.downlink.spec)
 
 
 class Fold:
@@ -94,8 +102,9 @@ class Fold:
         """Take the initial model: float32 little-endian [dim]."""
         downlink = resolve_downlink(self.config, codec)
         model = Model(np.frombuffer(params, "<f4"), parse_optimizer(self.config.optimizer))
-        self.log.set_initial(model.snapshot())
-        self._adopt(Started(codec, downlink, model, downlink.initial_state()))
+        started = Started(codec, downlink, model, downlink.initial_state())
+        self.log.set_initial(model.snapshot(), started.resolved)
+        self._adopt(started)
 
     def _adopt(self, started: Started) -> None:
         self.config = replace(self.config, downlink=started.downlink.spec)
@@ -107,7 +116,9 @@ class Fold:
         model, rest = self._model_of(round_, snapshot)
         codec = self.codec_at(model.dim)
         downlink = resolve_downlink(self.config, codec)
-        state = downlink.restore(rest) if round_ else downlink.initial_state()
+        started = Started(codec, downlink, model, downlink.initial_state())
+        self.log.check_resolved(started.resolved)
+        state = downlink.restore(rest) if round_ else started.state
         for record in self.log.read(round_, self.log.next_round):
             mean = aggregate(codec, self.config.seed, record)
             model.apply(downlink.step(record, mean, state))
@@ -116,7 +127,8 @@ class Fold:
             raise LogError(
                 f"replaying the log gives another model at round {model.round}: this machine computes differently"
             )
-        return Started(codec, downlink, model, state)
+        self.log.record_release(started.resolved)
+        return replace(started, state=state)
 
     def _model_of(self, round_: int, snapshot: bytes) -> tuple[Model, bytes]:
         """The model in a snapshot, and what follows it there: the downlink's state, none at round 0."""
@@ -131,7 +143,7 @@ class Fold:
     # ---- rounds --------------------------------------------------------------------------------------------
 
     def append(
-        self, record: RoundRecord, unpacked: Sequence[Any], notes: Mapping[str, Any], counters: str
+        self, record: RoundRecord, unpacked: Sequence[Any] = (), notes: RoundNotes = NO_NOTES
     ) -> CommittedRound:
         """Fold a round and make it durable.
 
@@ -140,8 +152,7 @@ class Fold:
         Args:
             record: the round, without what the downlink adds to it.
             unpacked: its payloads as they were unpacked when they arrived, see ``aggregate``.
-            notes: what was measured in the round.
-            counters: the run's counters so far, as JSON.
+            notes: what is stored with it.
 
         Raises:
             NotFiniteError: the mean, or the model after it, is beyond float32; nothing was appended.
@@ -163,7 +174,7 @@ class Fold:
         # A dense step voids the digest that is kept: it is taken anew only in the rounds that compare it.
         due = isinstance(update, Sparse) or model.round % self.config.digest_every == 0
         last = model.round == self.config.rounds
-        self.log.append(record, model.digest if due or last else None, notes=notes, tally=counters)
+        self.log.append(record, model.digest if due or last else None, notes)
         self._snapshot_if_due()
         return CommittedRound(record, update, model.params)
 

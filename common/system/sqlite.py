@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -33,6 +33,7 @@ class SqliteFormat:
         schema: SQL that makes the tables.
         restore: what to do about damage.
         error: the class of every error raised.
+        upgrades: for each earlier version that may be opened, the statements that make the next version of it.
     """
 
     what: str
@@ -43,6 +44,7 @@ class SqliteFormat:
     schema: str
     restore: str
     error: type[GradwireError]
+    upgrades: Mapping[int, Sequence[str]] = field(default_factory=dict)
 
     def remedy(self, error: Exception) -> str:
         """What to do about an error of SQLite's, most of which are the operating system's."""
@@ -128,7 +130,7 @@ class SqliteFile:
     def in_memory(cls, file_format: SqliteFormat) -> SqliteFile:
         """A file that lasts as long as this object."""
         db = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-        db.executescript(file_format.schema)
+        db.executescript(f"{file_format.schema} PRAGMA user_version = {file_format.version};")
         return cls(file_format, "memory", db, None)
 
     @classmethod
@@ -159,6 +161,23 @@ class SqliteFile:
                 if self._db.in_transaction:  # SQLite has undone it by itself when the disk is full
                     self._db.execute("ROLLBACK")
                 raise
+
+    @property
+    def outdated(self) -> bool:
+        """Whether the file is of an earlier version; ``upgrade`` changes that."""
+        return self._version < self._format.version
+
+    def upgrade(self, db: sqlite3.Connection) -> None:
+        """Bring the file to the present version within a transaction; a file that is current stays as it is."""
+        for version in range(self._version, self._format.version):
+            for statement in self._format.upgrades[version]:
+                db.execute(statement)
+            db.execute(f"PRAGMA user_version = {version + 1}")
+
+    @property
+    def _version(self) -> int:
+        ((version,),) = self.rows("PRAGMA user_version")
+        return int(version)
 
     def damaged(self) -> GradwireError:
         """The error to raise where rows are damaged or missing."""
@@ -236,7 +255,7 @@ def _check(file_format: SqliteFormat, path: Path, db: sqlite3.Connection) -> Non
     (version,) = db.execute("PRAGMA user_version").fetchone()
     if application != file_format.application_id:
         raise file_format.error(f"{path} is not a {file_format.what}: check the path")
-    if version != file_format.version:
+    if version != file_format.version and version not in file_format.upgrades:
         raise file_format.error(
             f"{path} has {file_format.what} version {version}, expected {file_format.version}: "
             "use the release that wrote it"

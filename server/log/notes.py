@@ -4,14 +4,48 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
+
+import numpy as np
 
 from gradwire.common.system.sqlite import SqliteFile
 from gradwire.server.log.rows import checksum, is_whole, pack_ints, unpack_ints
 
 TALLY = "tally"  # the key of the run's counters
+
+
+@dataclass(frozen=True)
+class RoundNotes:
+    """What is stored with a round besides its payloads; what is empty is not stored.
+
+    Attributes:
+        measured: mean training loss and metrics.
+        losses: training loss of each worker of the cohort, in worker order; NaN for those that reported none.
+        senders: the process that sent each payload, in worker order.
+        counters: the run's counters so far, as JSON.
+    """
+
+    measured: Mapping[str, Any] | None = None
+    losses: tuple[float, ...] = ()
+    senders: tuple[str, ...] = ()
+    counters: str = ""
+
+    def write(self, db: sqlite3.Connection, round_: int, new_senders: Mapping[str, Sequence[int]]) -> None:
+        """Store them within the transaction that appends the round; of the senders, only those that are new."""
+        if self.measured is not None:
+            insert(db, "metrics", round_, json.dumps(dict(self.measured)))
+        if self.losses:
+            insert(db, "losses", round_, np.array(self.losses, "<f4").tobytes())
+        for process, workers in new_senders.items():
+            insert(db, "senders", round_, process, pack_ints(workers))
+        if self.counters:
+            insert(db, "meta", TALLY, self.counters)
+
+
+NO_NOTES = RoundNotes()
 
 
 class LogNotes:
@@ -60,6 +94,17 @@ class LogNotes:
         found = self._read("SELECT * FROM metrics ORDER BY round")
         return {round_: json.loads(data) for round_, data, _ in found}
 
+    def senders(self) -> list[tuple[int, str, tuple[int, ...]]]:
+        """(round, process, workers): from that round on, payloads of these workers came from that process.
+
+        A later row with one of the workers ends this. Pruning keeps all of them.
+
+        Raises:
+            LogError: one of them is damaged.
+        """
+        found = self._read_added("SELECT * FROM senders ORDER BY round, process")
+        return [(round_, process, unpack_ints(workers)) for round_, process, workers, _ in found]
+
     def put(self, key: str, value: str) -> None:
         """Store a value under a key, in place of an earlier one."""
         self._write("meta", key, value)
@@ -89,6 +134,10 @@ class LogNotes:
         with self._file.transaction() as db:
             insert(db, table, key, value)
 
+    def _read_added(self, sql: str) -> list[Any]:
+        """Rows of a table that version 1 of the format did not have."""
+        return [] if self._file.outdated else self._read(sql)
+
     def _read(self, sql: str, *values: str) -> list[Any]:
         found = self._file.rows(sql, *values)
         if not all(map(is_whole, found)):
@@ -96,13 +145,7 @@ class LogNotes:
         return found
 
 
-def insert(db: sqlite3.Connection, table: str, key: int | str, value: str | bytes) -> None:
-    """Write a note within a transaction, in place of the earlier one under its key.
-
-    Args:
-        db: the connection of the transaction.
-        table: ``assignments``, ``metrics`` or ``meta``.
-        key: its primary key.
-        value: the note.
-    """
-    db.execute(f"INSERT OR REPLACE INTO {table} VALUES (?, ?, ?)", (key, value, checksum(key, value)))
+def insert(db: sqlite3.Connection, table: str, *values: int | str | bytes) -> None:
+    """Write a row and its checksum within a transaction, in place of an earlier row with its primary key."""
+    places = ", ".join("?" * (len(values) + 1))
+    db.execute(f"INSERT OR REPLACE INTO {table} VALUES ({places})", (*values, checksum(*values)))

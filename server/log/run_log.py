@@ -7,19 +7,18 @@ within it.
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
 
 from gradwire.common.errors import ConfigError, LogError
 from gradwire.common.system.sqlite import SqliteFile
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.record import RoundRecord
 from gradwire.server.log import rows
-from gradwire.server.log.notes import TALLY, insert
+from gradwire.server.log.notes import NO_NOTES, RoundNotes, insert
+from gradwire.server.log.provenance import Resolved, require_same, this_release
 from gradwire.server.log.schema import NAME, RUN_LOG
-from gradwire.server.log.snapshots import LogSnapshots
+from gradwire.server.log.snapshots import LogSnapshots, store
 
 
 class RunLog(LogSnapshots):
@@ -44,6 +43,7 @@ class RunLog(LogSnapshots):
             self.config = self._config()
             self._check_rounds()
             self._unfolded = self._payload_bytes()
+            self._senders = {worker: process for _, process, ids in self.senders() for worker in ids}
         except BaseException:
             file.close()
             raise
@@ -107,23 +107,43 @@ class RunLog(LogSnapshots):
                 db.execute("UPDATE run SET config = ?, run_id = ?, rounds = ?, checksum = ?", run)
             self._run, self.config = run, config
 
+    def check_resolved(self, resolved: Resolved) -> None:
+        """Check that the run's configuration amounts to what it did when the log was begun.
+
+        Raises:
+            LogError: it does not, or the log is damaged.
+        """
+        stored = self.resolved()
+        if stored is not None:
+            require_same(stored, resolved, [release for _, release in self.releases()])
+
+    def record_release(self, resolved: Resolved) -> None:
+        """Store which release writes the next rounds.
+
+        Upgrades a log of version 1 of the format: it gets what version 2 stores with the initial model.
+
+        Raises:
+            LogError: the log is damaged, or the disk refused it.
+        """
+        with self._file.mutex:
+            known, releases = self.resolved() is not None, self.releases()
+            if known and releases[-1][1] == this_release():
+                return
+            with self._file.transaction() as db:
+                self._file.upgrade(db)
+                if not known:
+                    insert(db, "resolved", *resolved)
+                insert(db, "releases", self.next_round, *this_release())
+
     # ---- rounds --------------------------------------------------------------------------------------------
 
-    def append(
-        self,
-        record: RoundRecord,
-        digest: int | None,
-        *,
-        notes: Mapping[str, Any] | None = None,
-        tally: str = "",
-    ) -> None:
-        """Append the next round, with its notes and the run's counters in the same transaction.
+    def append(self, record: RoundRecord, digest: int | None, notes: RoundNotes = NO_NOTES) -> None:
+        """Append the next round, with its notes in the same transaction.
 
         Args:
             record: the round.
-            digest: of the model after it; None where it was not taken.
-            notes: what was measured in the round.
-            tally: the run's counters so far, as text; empty to keep those stored before.
+            digest: of the model after it, uint64; None where it was not taken.
+            notes: what is stored with it.
 
         Raises:
             LogError: it is not the next round, it is malformed, or the disk refused it.
@@ -133,15 +153,22 @@ class RunLog(LogSnapshots):
             if record.round != self.next_round:
                 raise LogError(f"round {record.round} cannot be appended, expected round {self.next_round}")
             run = rows.run_row(self._run.config, self.run_id, self.next_round + 1)
+            new = self._new_senders(record.workers, notes.senders)
             with self._file.transaction() as db:
                 db.execute("INSERT INTO rounds VALUES (?, ?, ?, ?, ?, ?, ?)", row)
                 db.execute("UPDATE run SET rounds = ?, checksum = ?", (run.rounds, run.checksum))
-                if notes is not None:
-                    insert(db, "metrics", record.round, json.dumps(dict(notes)))
-                if tally:
-                    insert(db, "meta", TALLY, tally)
+                notes.write(db, record.round, new)
             self._run = run
             self._unfolded += len(row.payloads)
+            self._senders.update((worker, process) for process, ids in new.items() for worker in ids)
+
+    def _new_senders(self, workers: Iterable[int], senders: Iterable[str]) -> dict[str, list[int]]:
+        """By process, the workers whose payloads did not come from it before."""
+        new: dict[str, list[int]] = {}
+        for worker, process in zip(workers, senders, strict=False):
+            if self._senders.get(worker) != process:
+                new.setdefault(process, []).append(worker)
+        return new
 
     def read(self, start: int, stop: int) -> Iterator[RoundRecord]:
         """Rounds ``start`` to ``stop - 1``, each read when the iterator reaches it.
@@ -176,7 +203,7 @@ class RunLog(LogSnapshots):
         return self.next_round if first is None else int(first)
 
     def prune(self, before: int) -> None:
-        """Delete the rounds below ``before``; the file reuses their space.
+        """Delete the rounds below ``before`` and their losses; the file reuses their space.
 
         Raises:
             LogError: the latest snapshot does not cover them.
@@ -188,7 +215,8 @@ class RunLog(LogSnapshots):
                     f"rounds below {before} cannot be pruned: the latest snapshot is after round {covered}"
                 )
             with self._file.transaction() as db:
-                db.execute("DELETE FROM rounds WHERE round < ?", (before,))
+                for table in ("rounds", "losses"):
+                    db.execute(f"DELETE FROM {table} WHERE round < ?", (before,))
 
     # ---- snapshots -----------------------------------------------------------------------------------------
 
@@ -206,7 +234,8 @@ class RunLog(LogSnapshots):
                 raise LogError(
                     f"the snapshot is after round {round_}, expected {newest} to {self.next_round}"
                 )
-            self._store(round_, data)
+            with self._file.transaction() as db:
+                store(db, round_, data)
             self._unfolded = self._payload_bytes()
 
     def bytes_since_snapshot(self) -> int:

@@ -10,8 +10,19 @@ from gradwire.common.system.sqlite import SqliteFormat
 
 NAME = "run.db"
 
+# What version 2 added: the tables of version 1 stayed as they were.
+_ADDED = (
+    "CREATE TABLE resolved (dim INTEGER NOT NULL, codec_spec TEXT NOT NULL, codec_fingerprint BLOB NOT NULL,"
+    " optimizer_spec TEXT NOT NULL, downlink_spec TEXT NOT NULL, checksum BLOB NOT NULL)",
+    "CREATE TABLE releases (round INTEGER PRIMARY KEY, version TEXT NOT NULL, protocol INTEGER NOT NULL,"
+    " checksum BLOB NOT NULL)",
+    "CREATE TABLE senders (round INTEGER, process TEXT, workers BLOB NOT NULL, checksum BLOB NOT NULL,"
+    " PRIMARY KEY (round, process))",
+    "CREATE TABLE losses (round INTEGER PRIMARY KEY, data BLOB NOT NULL, checksum BLOB NOT NULL)",
+)
+
 # Records of a few kB share pages of 8 KiB, large ones take fewer.
-SCHEMA = """
+SCHEMA = f"""
 PRAGMA page_size = 8192;
 CREATE TABLE run (config TEXT NOT NULL, run_id BLOB NOT NULL, rounds INTEGER NOT NULL, checksum BLOB NOT NULL);
 CREATE TABLE rounds (
@@ -25,6 +36,7 @@ CREATE TABLE snapshots (
 CREATE TABLE assignments (process TEXT PRIMARY KEY, workers BLOB NOT NULL, checksum BLOB NOT NULL);
 CREATE TABLE metrics (round INTEGER PRIMARY KEY, data TEXT NOT NULL, checksum BLOB NOT NULL);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum BLOB NOT NULL);
+{"; ".join(_ADDED)};
 """
 
 RUN_LOG = SqliteFormat(
@@ -32,8 +44,9 @@ RUN_LOG = SqliteFormat(
     name=NAME,
     holder="server",
     application_id=0x67726164,  # "grad"
-    version=1,
+    version=2,
     schema=SCHEMA,
     restore="restore the directory from a copy",
     error=LogError,
+    upgrades={1: _ADDED},
 )

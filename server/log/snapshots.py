@@ -1,10 +1,13 @@
-"""The models in a run's log: the initial one, which is kept, and the newest snapshot."""
+"""The models in a run's log: the initial one, which is kept, and the newest snapshot; and what computes them."""
 
 from __future__ import annotations
 
+import sqlite3
+
 from gradwire.common.errors import LogError
 from gradwire.server.log import rows
-from gradwire.server.log.notes import LogNotes
+from gradwire.server.log.notes import LogNotes, insert
+from gradwire.server.log.provenance import Release, Resolved, this_release
 
 
 class LogSnapshots(LogNotes):
@@ -15,8 +18,8 @@ class LogSnapshots(LogNotes):
         """Whether the run has its initial model: without one, no round has been appended."""
         return self._snapshot_round() is not None
 
-    def set_initial(self, snapshot: bytes) -> None:
-        """Store the model at round 0; it is kept as long as the log.
+    def set_initial(self, snapshot: bytes, resolved: Resolved) -> None:
+        """Store the model at round 0, which is kept as long as the log, and what it is computed with.
 
         Raises:
             LogError: it is set already.
@@ -24,7 +27,11 @@ class LogSnapshots(LogNotes):
         with self._file.mutex:
             if self._snapshot_round() is not None:
                 raise LogError(f"{self._file.where} has its initial model already: it never changes")
-            self._store(0, snapshot)
+            with self._file.transaction() as db:
+                self._file.upgrade(db)
+                store(db, 0, snapshot)
+                insert(db, "resolved", *resolved)
+                insert(db, "releases", 0, *this_release())
 
     def initial(self) -> bytes:
         """The model at round 0: the fold over a log that was never pruned begins here.
@@ -51,6 +58,26 @@ class LogSnapshots(LogNotes):
             newest = self._snapshot_round()
             return None if newest is None else (newest, self._load(newest))
 
+    def resolved(self) -> Resolved | None:
+        """What the model is computed with; None before the initial model, and in a log of version 1 of the format.
+
+        Raises:
+            LogError: it is damaged.
+        """
+        found = self._read_added("SELECT * FROM resolved")
+        if len(found) > 1 or bool(found) != bool(self.releases()):
+            raise self._file.damaged()
+        return Resolved(*found[0][:-1]) if found else None
+
+    def releases(self) -> list[tuple[int, Release]]:
+        """The releases that wrote the log, each with its first round.
+
+        Raises:
+            LogError: one of them is damaged.
+        """
+        found = self._read_added("SELECT * FROM releases ORDER BY round")
+        return [(round_, Release(version, protocol)) for round_, version, protocol, _ in found]
+
     def _snapshot_round(self) -> int | None:
         (newest,) = self._file.rows("SELECT max(round) FROM snapshots")[0]
         if not isinstance(newest, int | None):
@@ -61,7 +88,8 @@ class LogSnapshots(LogNotes):
         found = self._file.rows("SELECT * FROM snapshots WHERE round = ? ORDER BY part", round_)
         return rows.snapshot_of(round_, [rows.SnapshotRow(*row) for row in found])
 
-    def _store(self, round_: int, data: bytes) -> None:
-        with self._file.transaction() as db:
-            db.execute("DELETE FROM snapshots WHERE round > 0")
-            db.executemany("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?)", rows.snapshot_rows(round_, data))
+
+def store(db: sqlite3.Connection, round_: int, data: bytes) -> None:
+    """Write a snapshot within a transaction, in place of the newest one."""
+    db.execute("DELETE FROM snapshots WHERE round > 0")
+    db.executemany("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?)", rows.snapshot_rows(round_, data))

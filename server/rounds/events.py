@@ -20,14 +20,19 @@ class Joined:
 class Contribution:
     """One worker's valid payload, with its example count (1 where workers weigh equally).
 
-    ``unpacked`` is the payload as its validation unpacked it: kept while the round is open and handed back with Commit,
-    so that the payload is not unpacked again. It follows from the payload, so it is not compared.
+    What follows is kept while the round is open and handed back with Commit. It is not compared: a retry may come from
+    another process.
+
+    Attributes:
+        unpacked: the payload as its validation unpacked it, so that it is not unpacked again.
+        process: the name of the process that sent it first.
     """
 
     worker: int
     payload: bytes
     examples: int = 1
     unpacked: object = field(default=None, compare=False, repr=False)
+    process: str = field(default="", compare=False)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -61,7 +62,8 @@ class Messages:
             return
         if push.losses and push.round == self._run.state.round:
             self._run.note_losses(dict(zip(session.workers, push.losses, strict=True)))
-        contributions = tuple(map(Contribution, session.workers, payloads, examples, unpacked))
+        process = itertools.repeat(session.process)
+        contributions = tuple(map(Contribution, session.workers, payloads, examples, unpacked, process))
         await self._run.handle(Pushed(session.number, push.round, contributions))
 
     def _unpacked(self, codec: AnyCodec, payloads: Sequence[bytes]) -> list[object]:

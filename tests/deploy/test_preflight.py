@@ -31,6 +31,7 @@ from gradwire.server.shutdown import DONE_PREFIX
 from gradwire.worker.privacy import Ledger
 from gradwire.worker.tasks import build_task
 from tests.common.codecs.toys import PrivateToy
+from tests.server.log_victim import RESOLVED
 
 STORED = RunConfig(task="mlp(digits)", workers=7, rounds=33)
 
@@ -148,7 +149,7 @@ def test_a_run_without_a_model_gives_way_to_another(tmp_path: Path) -> None:
     with open_log(tmp_path, replace(STORED, rounds=34)) as log:
         assert (log.config.rounds, log.assignments()) == (34, {})
         assert log.run_id != first
-        log.set_initial(bytes(8))
+        log.set_initial(bytes(8), RESOLVED)
     with RunLog.open(tmp_path) as log:
         assert log.config == replace(STORED, rounds=34)  # it is in the file, not in the object alone
     with pytest.raises(ConfigError, match="its rounds is 34, given was 33"):
@@ -157,7 +158,7 @@ def test_a_run_without_a_model_gives_way_to_another(tmp_path: Path) -> None:
 
 def test_a_run_that_has_begun_is_never_overwritten(tmp_path: Path) -> None:
     with open_log(tmp_path, STORED) as log:
-        log.set_initial(bytes(8))
+        log.set_initial(bytes(8), RESOLVED)
         with pytest.raises(LogError, match="has begun"):
             log.begin_anew(STORED, bytes(16))
 

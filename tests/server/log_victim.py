@@ -9,17 +9,26 @@ import json
 import os
 import resource
 import signal
+import sqlite3
 import sys
+from contextlib import closing
 from pathlib import Path
 
-from gradwire.common.system import atomic, sqlite
+from gradwire.common.system import atomic
+from gradwire.common.system import sqlite as sqlite_module
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.record import RoundRecord
+from gradwire.server.log.notes import RoundNotes
+from gradwire.server.log.provenance import Resolved
 from gradwire.server.log.run_log import RunLog
 
 CONFIG = RunConfig(task="mlp(mnist, hidden=10)", workers=3)
+RESOLVED = Resolved(25_000, "codec(repeats=1)", b"f" * 16, "optimizer(lr=0.1)", "log")
+NOTES = RoundNotes({"loss": 0.5, "metrics": {}}, (0.25, 0.75), ("a", "b"), "{}")
 OPERATIONS = {
-    "append": lambda log: log.append(record(log.next_round), 9),
+    "append": lambda log: log.append(record(log.next_round), 9, NOTES),
+    "begin": lambda log: log.set_initial(b"I" * 100_000, RESOLVED),
+    "record_release": lambda log: log.record_release(RESOLVED),
     "snapshot": lambda log: log.snapshot(log.next_round, b"S" * 100_000),
     "prune": lambda log: log.prune(2),
     "assign": lambda log: log.assign("a", (0,)),
@@ -33,11 +42,18 @@ def record(round_: int) -> RoundRecord:
     )
 
 
+def of_version_1(directory: Path) -> None:
+    """A run that the release before version 2 of the format left after 7 of 12 rounds; its dump is golden."""
+    directory.mkdir()
+    with closing(sqlite3.connect(directory / "run.db")) as db:
+        db.executescript((Path(__file__).parent / "goldens" / "log_v1.sql").read_text(encoding="utf-8"))
+
+
 def filled(directory: Path) -> None:
     with RunLog.create(directory, CONFIG, b"run") as log:
-        log.set_initial(b"I" * 100_000)
+        log.set_initial(b"I" * 100_000, RESOLVED)
         for round_ in range(4):
-            log.append(record(round_), round_)
+            log.append(record(round_), round_, RoundNotes(losses=(0.5, 0.25), senders=("a", "a")))
         log.snapshot(3, b"T" * 100_000)
         log.assign("a", (1, 2))
         log.record_metrics(2, {"loss": 0.5})
@@ -68,7 +84,7 @@ def die_writing(directory: Path, operation: str, nbytes: int) -> None:
 
 
 def die_creating(directory: Path, step: str) -> None:
-    module = atomic if hasattr(atomic, step) else sqlite
+    module = atomic if hasattr(atomic, step) else sqlite_module
     setattr(module, step, lambda *_: die())
     RunLog.create(directory, CONFIG, b"run")
 

@@ -60,7 +60,7 @@ class Server:
         record = record_of(
             self.fold.codec, self.log.next_round, (0, 2) if self.log.next_round % 3 else (0, 1, 2)
         )
-        committed = self.fold.append(record, (), {"loss": None, "metrics": {}}, "{}")
+        committed = self.fold.append(record)
         entry = self.fold.entry(committed)
         assert all(size.as_predicted for size in vars(entry.counts).values())
         return committed, message_of(entry).entry
@@ -190,8 +190,6 @@ def test_a_state_of_another_downlink_is_not_taken(tmp_path: Path, monkeypatch: p
     monkeypatch.setattr(fold_module, "SNAPSHOT_FACTOR", 0)
     server = Server(tmp_path, "remembered(keep=5)")
     server.commit()
-    server.log.close()
-    log = RunLog.open(tmp_path)
-    log.config = replace(log.config, downlink="log")
-    with pytest.raises(fold_module.LogError, match="log: the stored state has 96 bytes, expected 0"):
-        Fold(log)
+    server.log.snapshot(1, server.fold.model.snapshot() + bytes(92))
+    with pytest.raises(fold_module.LogError, match="remembered: the stored state has 92 bytes, expected 96"):
+        server.restart()

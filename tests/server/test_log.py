@@ -16,6 +16,7 @@ from gradwire.common.training.record import RoundRecord
 from gradwire.server.log import rows as log_rows
 from gradwire.server.log import run_log as log_module
 from gradwire.server.log.run_log import RunLog
+from tests.server.log_victim import RESOLVED
 
 CONFIG = RunConfig(task="mlp(mnist, hidden=10)", workers=3, rounds=50, deadline=1.5, quorum=2)
 
@@ -31,7 +32,7 @@ def record(round_: int, size: int = 10) -> RoundRecord:
 
 
 def filled(log: RunLog, rounds: int) -> RunLog:
-    log.set_initial(b"initial")
+    log.set_initial(b"initial", RESOLVED)
     for round_ in range(log.next_round, rounds):
         log.append(record(round_), digest=round_ * 2**40)
     return log
@@ -186,10 +187,10 @@ def test_the_initial_model_is_set_once_and_kept(log: RunLog) -> None:
     filled(log, 5)
     assert log.latest_snapshot() == (0, b"initial")
     with pytest.raises(LogError, match="has its initial model already"):
-        log.set_initial(b"other")
+        log.set_initial(b"other", RESOLVED)
     log.snapshot(4, b"after four")
     with pytest.raises(LogError, match="has its initial model already"):
-        log.set_initial(b"other")
+        log.set_initial(b"other", RESOLVED)
     assert log.initial() == b"initial"
 
 
@@ -207,7 +208,7 @@ def test_the_newest_snapshot_replaces_the_older(log: RunLog) -> None:
 @pytest.mark.parametrize("size", [0, 1, 7, 8, 9, 16, 17])
 def test_snapshots_are_stored_in_parts(log: RunLog, monkeypatch: pytest.MonkeyPatch, size: int) -> None:
     monkeypatch.setattr(log_rows, "PART_BYTES", 8)
-    log.set_initial(bytes(range(size)))
+    log.set_initial(bytes(range(size)), RESOLVED)
     assert log.latest_snapshot() == (0, bytes(range(size)))
 
 

@@ -11,14 +11,17 @@ from typing import Any
 import pytest
 
 from gradwire.common.errors import LogError
+from gradwire.server.log.provenance import this_release
 from gradwire.server.log.run_log import RunLog
 from tests.grids import rest_slow
-from tests.server.log_victim import CONFIG, OPERATIONS, filled, record
+from tests.server.log_victim import CONFIG, OPERATIONS, RESOLVED, filled, of_version_1, record
 
 ROOT = Path(__file__).parents[2]
 CHANGES = [
     ("append", "INSERT INTO rounds"),
     ("append", "UPDATE run"),
+    ("append", "INSERT OR REPLACE INTO losses"),
+    ("append", "INSERT OR REPLACE INTO senders"),
     ("append", "COMMIT"),
     ("snapshot", "INSERT"),
     ("snapshot", "COMMIT"),
@@ -51,13 +54,13 @@ def killed() -> Iterator[Killed]:
 
 def contents(directory: Path) -> dict[str, Any]:
     with RunLog.open(directory) as log:
+        rows = log._file.rows("SELECT name, sql FROM sqlite_master WHERE type = 'table'")
         return {
-            "rounds": list(log.read(log.first_kept(), log.next_round)),
+            "tables": dict(rows),
+            "version": log._file.rows("PRAGMA user_version"),
             "next": log.next_round,
-            "initial": log.initial(),
-            "latest": log.latest_snapshot(),
-            "assignments": log.assignments(),
             "unfolded": log.bytes_since_snapshot(),
+            **{name: log._file.rows(f"SELECT * FROM {name}") for name, _ in rows},
         }
 
 
@@ -92,6 +95,57 @@ def test_a_process_killed_inside_a_change_has_changed_nothing(
     before = contents(tmp_path)
     assert killed(tmp_path, "die_before", operation, statement)
     assert contents(tmp_path) == before
+
+
+@pytest.mark.parametrize(
+    "statement",
+    ["INSERT INTO snapshots", "INSERT OR REPLACE INTO resolved", "INSERT OR REPLACE INTO rel", "COMMIT"],
+)
+def test_a_process_killed_while_the_run_begins_has_no_model(
+    tmp_path: Path, killed: Killed, statement: str
+) -> None:
+    RunLog.create(tmp_path, CONFIG, b"run").close()
+    before = contents(tmp_path)
+    assert killed(tmp_path, "die_before", "begin", statement)
+    assert contents(tmp_path) == before
+    with RunLog.open(tmp_path) as log:
+        OPERATIONS["begin"](log)
+        assert (log.initial(), log.resolved(), log.releases()) == (
+            b"I" * 100_000,
+            RESOLVED,
+            [(0, this_release())],
+        )
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "CREATE TABLE resolved",
+        "CREATE TABLE losses",
+        "PRAGMA user_version = 2",
+        "INSERT OR REPLACE INTO rel",
+        "COMMIT",
+    ],
+)
+def test_a_process_killed_inside_an_upgrade_has_changed_nothing(
+    tmp_path: Path, killed: Killed, statement: str
+) -> None:
+    of_version_1(tmp_path / "run")
+    before = contents(tmp_path / "run")
+    assert killed(tmp_path / "run", "die_before", "record_release", statement)
+    assert contents(tmp_path / "run") == before and before["version"] == [(1,)]
+    with RunLog.open(tmp_path / "run") as log:
+        OPERATIONS["record_release"](log)
+    after = contents(tmp_path / "run")
+    assert {**after, "tables": 0, "version": 0} == {
+        **before,
+        "tables": 0,
+        "version": 0,
+        "resolved": after["resolved"],
+        "releases": after["releases"],
+        "senders": [],
+        "losses": [],
+    }
 
 
 @pytest.mark.parametrize("nbytes", [1, 8_000, 50_000])

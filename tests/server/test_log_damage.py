@@ -84,7 +84,13 @@ def test_a_damaged_snapshot_is_noticed(directory: Path, change: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", ["assignments SET workers = x'00'", "metrics SET round = 9", "meta SET value = 5"]
+    "change",
+    [
+        "assignments SET workers = x'00'",
+        "metrics SET round = 9",
+        "meta SET value = 5",
+        "resolved SET dim = 3",
+    ],
 )
 def test_damaged_notes_are_noticed(directory: Path, change: str) -> None:
     execute(directory, f"UPDATE {change}")
@@ -98,7 +104,7 @@ def everything(log: RunLog) -> tuple[object, ...]:
 
 
 def notes(log: RunLog) -> tuple[object, ...]:
-    return log.assignments(), log.metrics(), log.get("key")
+    return log.assignments(), log.metrics(), log.get("key"), log.senders(), log.releases(), log.resolved()
 
 
 def bits(size: int) -> Iterator[int]:
@@ -136,13 +142,14 @@ def test_any_single_flipped_bit_is_noticed_or_harmless(directory: Path) -> None:
 
 FOREIGN = {
     "another version": (
-        "PRAGMA user_version = 2",
-        "run log version 2, expected 1: use the release that wrote it",
+        "PRAGMA user_version = 3",
+        "run log version 3, expected 2: use the release that wrote it",
     ),
     "another program's": ("PRAGMA application_id = 5", "not a run log"),
     "no identity": ("DELETE FROM run", "is damaged"),
     "another identity": ("UPDATE run SET run_id = x'00'", "is damaged"),
     "no table": ("DROP TABLE rounds", "no such table"),
+    "damaged senders": ("UPDATE senders SET process = 'b'", "is damaged"),
 }
 
 

@@ -11,7 +11,7 @@ from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers.sgd import SGD
 from gradwire.common.training.record import RoundRecord, aggregate
 from gradwire.server.log.run_log import RunLog
-from tests.server.log_victim import CONFIG
+from tests.server.log_victim import CONFIG, RESOLVED
 
 
 def fold(log: RunLog, model: Model, start: int, stop: int) -> Model:
@@ -27,7 +27,7 @@ def test_a_snapshot_and_the_rest_give_the_bits_of_the_whole_fold(tmp_path: Path,
     params = np.random.default_rng(1).standard_normal(1000).astype(np.float32)
     with RunLog.create(tmp_path, CONFIG, b"run") as log:
         live = Model(params, optimizer)
-        log.set_initial(live.snapshot())
+        log.set_initial(live.snapshot(), RESOLVED)
         for round_ in range(20):
             gradient = live.params - np.float32(0.5)
             payloads = tuple(codec.encode(gradient, worker_coins(0, round_, w)) for w in range(3))

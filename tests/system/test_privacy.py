@@ -1,6 +1,8 @@
 """Private runs: what a worker sends, what its ledger counts, and which requests of a server it refuses."""
 
 import asyncio
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -58,6 +60,18 @@ def test_losses_and_metrics_are_reported_only_on_request(tmp_path: Path, report:
     assert pushes(tmp_path / "a") == 24 and pushes(tmp_path / "b") == 12
     assert summary["privacy"]["epsilon_per_push"] == EPSILON
     assert summary["privacy"]["spent"]["pure"] == pytest.approx(12 * EPSILON)
+
+
+@pytest.mark.parametrize("expected", [False, True])
+@pytest.mark.parametrize("report", [False, True])
+def test_losses_by_worker_are_stored_only_if_both_ends_opt_in(
+    tmp_path: Path, report: bool, expected: bool
+) -> None:
+    config = replace(CONFIG, report_metrics=expected)
+    private_run(config, tmp_path, Limits(Budget(1000.0), report_metrics=report))
+    with closing(sqlite3.connect(tmp_path / "run.db")) as db:
+        stored = db.execute("SELECT count(*) FROM losses").fetchone()
+    assert stored == (12 if report and expected else 0,)
 
 
 def test_sent_payloads_are_those_in_the_ledger(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import sqlite3
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -175,3 +176,31 @@ def test_in_memory_file_is_like_any_other() -> None:
     file.close()
     with pytest.raises(PrivacyError, match="memory: Cannot operate on a closed database"):
         names(file)
+
+
+def test_earlier_version_is_opened_as_it_is_and_upgraded_on_demand(directory: Path) -> None:
+    newer = replace(
+        FORMAT,
+        version=9,
+        upgrades={7: ("CREATE TABLE shelves (name TEXT)",), 8: ("INSERT INTO shelves VALUES ('a')",)},
+    )
+    file = SqliteFile.open(newer, directory)
+    assert file.outdated and names(file) == ["first"]
+
+    def fail_after_upgrade() -> None:
+        with file.transaction() as db:
+            file.upgrade(db)
+            raise KeyError
+
+    with pytest.raises(KeyError):
+        fail_after_upgrade()
+    assert file.outdated and file.rows("SELECT name FROM sqlite_master WHERE name = 'shelves'") == []
+    for _ in range(2):  # the second time there is nothing to do
+        with file.transaction() as db:
+            file.upgrade(db)
+        assert not file.outdated and file.rows("SELECT name FROM shelves") == [("a",)]
+    file.close()
+    with pytest.raises(PrivacyError, match="card index version 9, expected 7"):
+        SqliteFile.open(FORMAT, directory)
+    with pytest.raises(PrivacyError, match="card index version 9, expected 10"):
+        SqliteFile.open(replace(newer, version=10), directory)
