@@ -84,6 +84,16 @@ class Coordinator:
             # The upload of a worker that disconnected meanwhile may have been taken.
             if not self.fold.has_model:
                 await self._executor.on_disk(self.fold.begin, params, codec)
+                self.warn_of_pruning()
+
+    def warn_of_pruning(self) -> None:
+        """Report, once the model is known, that the log will not keep all rounds."""
+        if self.fold.has_model and self.fold.prunes:
+            message = (
+                f"the log would grow to {self.fold.payload_bytes / 1e9:.1f} GB, so rounds before its newest snapshot "
+                "are deleted and an audit can begin only there: --keep-log keeps all rounds"
+            )
+            self._progress({"event": "warning", "message": message})
 
     # ---- events --------------------------------------------------------------------------------------------
 

@@ -29,7 +29,8 @@ SNAPSHOT_FLOOR = 1 << 20  # bytes of log that are never worth a snapshot
 REPORTED_ROUNDS = (
     8  # newest rounds of which a process that joins learns whether they were committed without it
 )
-KEEP_LOG_BYTES = 1 << 30  # a run whose payloads add up to more keeps only the log since its last snapshot
+# A run whose payloads add up to more keeps only the log since its newest snapshot, unless it is told to keep all.
+KEEP_LOG_BYTES = 1 << 30
 
 
 @dataclass(frozen=True)
@@ -195,8 +196,18 @@ class Fold:
             return
         state = started.downlink.snapshot(started.state)
         self.log.snapshot(started.model.round, started.model.snapshot() + state)
-        if self.config.rounds * self.config.workers * self.codec.nbytes > KEEP_LOG_BYTES:
+        if self.prunes:
             self.log.prune(started.model.round)
+
+    @property
+    def payload_bytes(self) -> int:
+        """Payload bytes of the whole run: the most, where they vary."""
+        return self.config.rounds * self.config.workers * self.codec.nbytes
+
+    @property
+    def prunes(self) -> bool:
+        """Whether rounds that a snapshot covers are deleted from the log."""
+        return self.payload_bytes > KEEP_LOG_BYTES and not self.config.keep_log
 
     def entry(self, committed: CommittedRound) -> OutgoingEntry:
         """A round in the run's downlink form."""

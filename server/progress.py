@@ -63,6 +63,7 @@ def _plain_line(event: dict[str, Any]) -> None:
         "round": "round {round} of {rounds}: loss {loss}, {uplink_bits} bits up, {downlink_bits} bits down",
         "metrics": "round {round}: {metrics}",
         "resync": "{process} differed in round {round} and is sent the server's model",
+        "warning": "warning: {message}",
         "waiting": "the run is finished; waiting {seconds:g} s to check the replicas of workers {workers}",
         "finished": _FINISHED,
     }[kind]

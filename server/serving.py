@@ -152,6 +152,7 @@ class _Serving:
         await self._server.start()
         run.on_open = self._opened
         progress(_listening(run, address))
+        run.warn_of_pruning()
         grace = None
         try:
             if run.finished:

@@ -76,6 +76,9 @@ class RunConfig:
         default=10,
         metadata=described("Rounds between evaluations; 0: at the end only", least=0, most=MAX_INTERVAL),
     )
+    keep_log: bool = field(
+        default=False, metadata=described("Keep every round in the log, also beyond 1 GiB of payloads")
+    )
 
     def __post_init__(self) -> None:
         for name in ("task", "codec", "optimizer", "downlink"):

@@ -51,6 +51,8 @@ class Lines:
         if event["event"] == "resync":
             process, round_ = event["process"], event["round"]
             self.note(f"{process} differed from the server after round {round_} and received its model")
+        if event["event"] == "warning":
+            self.note(f"warning: {event['message']}")
         if event["event"] == "finished":
             self._line()
 

@@ -115,11 +115,13 @@ def test_remarks_come_at_once_and_logs_on_demand() -> None:
     lines.log("worker-0", "quiet")
     lines.note("a [remark] of any length " + "x" * 200)
     lines.show({"event": "resync", "process": "worker-1", "round": 7})
+    lines.show({"event": "warning", "message": "the log would grow"})
     lines.verbose = True
     lines.log("worker-0", "loud")
     assert out.getvalue().splitlines() == [
         "a [remark] of any length " + "x" * 200,
         "worker-1 differed from the server after round 7 and received its model",
+        "warning: the log would grow",
         "worker-0: loud",
     ]
 

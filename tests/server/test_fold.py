@@ -108,7 +108,7 @@ def bring_up_to_date(server: Server, replica: Replica) -> list[str]:
     return kinds
 
 
-@pytest.mark.parametrize("snapshots", ["none", "often", "pruned"])
+@pytest.mark.parametrize("snapshots", ["none", "often", "pruned", "kept"])
 @pytest.mark.parametrize("downlink", DOWNLINKS)
 def test_a_server_that_restarts_is_the_same_server(
     downlink: str, snapshots: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -116,9 +116,9 @@ def test_a_server_that_restarts_is_the_same_server(
     if snapshots != "none":
         monkeypatch.setattr(fold_module, "SNAPSHOT_FLOOR", 40)  # bytes: of some rounds
         monkeypatch.setattr(fold_module, "SNAPSHOT_FACTOR", 0)
-    if snapshots == "pruned":
+    if snapshots in ("pruned", "kept"):
         monkeypatch.setattr(fold_module, "KEEP_LOG_BYTES", 0)
-    server = Server(tmp_path, downlink)
+    server = Server(tmp_path, downlink, keep_log=snapshots == "kept")
     replica = server.replica()
     for round_ in range(CONFIG.rounds):
         _, entry = server.commit()
