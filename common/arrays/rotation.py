@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -50,7 +51,8 @@ class Rotation:
 
     def _transform(self, x: Array) -> Array:
         y = hadamard_transform(x, in_place=not is_tensor(x))
-        y *= self.size**-0.5
+        # Not size**-0.5, a power whose last bit depends on the C library: 1 / size is exact, and IEEE 754 fixes roots.
+        y *= math.sqrt(1 / self.size)
         return y
 
     def _flip(self, x: Array, round_: int) -> Array:
