@@ -130,8 +130,9 @@ class Joining:
         await self._run.admit(session, ready)
 
     def _welcome(self, session: Session) -> wire_pb2.Welcome:
-        run = run_to_message(self._run.config, self._run.log.run_id)
-        downlink = announced(self._run.config.downlink)
+        config = self._run.log.config  # as given: a worker whose run is described otherwise begins anew
+        run = run_to_message(config, self._run.log.run_id)
+        downlink = announced(config.downlink)
         if downlink is not None:
             run.downlink.CopyFrom(spec_to_message(downlink))
         return wire_pb2.Welcome(run=run, workers=session.workers, stream=session.stream_id)

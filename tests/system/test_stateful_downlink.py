@@ -1,14 +1,20 @@
 """A downlink with a state at the server, coins and a body of its own trains over the wire, through a killed server."""
 
+import asyncio
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from gradwire.common.training.config import RunConfig
+from gradwire.common.transport import protocol
+from gradwire.proto import wire_pb2
 from gradwire.server.fold import Fold
 from gradwire.server.log.run_log import RunLog
 from tests.common.downlinks.toy import registered
 from tests.system.fault_injection import run_with_two_servers
+from tests.system.harness import TIMEOUT, Run
+from tests.system.raw_worker import RawWorker
 
 CONFIG = RunConfig(
     task="least_squares(samples=64, dim=24)",
@@ -18,6 +24,30 @@ CONFIG = RunConfig(
     rounds=20,
     digest_every=1,
 )
+
+
+def test_a_process_that_rejoins_is_told_of_the_same_run(tmp_path: Path) -> None:
+    """Else it would discard its replica. Once the model is known, the server has the downlink's defaults too."""
+    config = replace(CONFIG, downlink="remembered", workers=1)
+
+    async def main() -> list[wire_pb2.Run]:
+        run, told = Run(config, tmp_path), []
+        async with asyncio.timeout(TIMEOUT):
+            server = asyncio.create_task(run.serve())
+            for _ in range(2):
+                asking, taking_part = RawWorker(await run.address), RawWorker(await run.address)
+                await asking.send(join=wire_pb2.Join(protocol=protocol.PROTOCOL, process="p", count=1))
+                told.append((await asking.receive()).welcome.run)
+                await taking_part.join(config, "p", (0,))
+                await asking.close()
+                await taking_part.close()
+            server.cancel()
+            await asyncio.wait([server])
+        return told
+
+    with registered():
+        first, second = asyncio.run(main())
+        assert first == second and first.downlink.name == "remembered"
 
 
 def test_replicas_follow_a_stateful_downlink_through_a_killed_server(
