@@ -72,7 +72,7 @@ def run(words: list[str], folder: Path) -> None:
 
 
 def is_program(block: Block) -> bool:
-    """`<!-- not run: why -->` before a block leaves it out; reference pages are in test_specification.py."""
+    """`<!-- not run: why -->` before a block leaves it out; reference pages are in tests/docs."""
     return block.kind == "python" and not block.mark.startswith(("file: ", "not run: "))
 
 

@@ -1,0 +1,106 @@
+"""Steps of the optimizers and sizes of messages follow from the words of docs/protocol.md, bit for bit."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from gradwire.common.arrays.update import Sparse
+from gradwire.common.codecs import parse
+from gradwire.common.downlinks import CommittedRound
+from gradwire.common.downlinks import parse as parse_downlink
+from gradwire.common.training.model import Model
+from gradwire.common.training.optimizers import optimizers, parse_optimizer
+from gradwire.common.training.record import RoundRecord
+from gradwire.common.transport import protocol
+from gradwire.common.transport.framing import frames
+from gradwire.proto import wire_pb2
+from tests.docs import arithmetic
+from tests.docs.canonical import canonical, parsed
+
+OPTIMIZERS = [
+    "sgd", "sgd(momentum=0.9)", "sgd(schedule=step, every=3, factor=0.7)", "sgd(schedule=inverse_sqrt)",
+    "averaged(sgd(momentum=0.5))", "averaged(projected_sgd)", "projected_sgd(p=1.0)", "projected_sgd(p=1.5)",
+    "projected_sgd(p=2.0)", "projected_sgd(p=3.0)", "projected_sgd(p=inf)", "mirror_descent(p=1.0)",
+    "mirror_descent(p=1.7, radius=0.3)",
+]  # fmt: skip
+
+
+def test_every_optimizer_is_tried() -> None:
+    assert {spec.partition("(")[0] for spec in OPTIMIZERS} == set(optimizers())
+
+
+@pytest.mark.parametrize("dim", [1, 2, 37])
+@pytest.mark.parametrize("spec", OPTIMIZERS)
+def test_steps_follow_the_page(spec: str, dim: int) -> None:
+    rng = np.random.default_rng(dim)
+    start = rng.standard_normal(dim).astype(np.float32)
+    model, arrays = Model(start, parse_optimizer(spec)), {"params": start.copy()}
+    for t in range(7):
+        update = 3 * rng.standard_normal(dim).astype(np.float32)
+        model.apply(update)
+        arithmetic.step(canonical(parsed(spec), dim), arrays, update, t)
+    own = [arrays[name] for name in sorted(arrays.keys() - {"params"})]
+    assert model.snapshot() == b"".join(array.astype("<f4").tobytes() for array in (arrays["params"], *own))
+
+
+# A message at the limit, one byte below and one above it, several pieces, and codecs of either kind of length.
+CODECS = [
+    ("float32", 3), ("cross_polytope(repeats=9)", 100), ("qsgd", 40), ("float32", 400_000), ("float32", 262_140),
+    ("float32", 262_144),
+]  # fmt: skip
+
+
+def bytes_of(message: object) -> int:
+    return sum(map(len, frames(message)))
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(("spec", "dim"), CODECS)
+def test_pushes_are_as_long_as_the_page_says(spec: str, dim: int, workers: int) -> None:
+    codec = parse(spec, dim)
+    payloads = [codec.encode(np.full(dim, k + 1.0), np.random.default_rng(k)) for k in range(workers)]
+    lengths = [len(payload) for payload in payloads]
+    for losses in ((), (0.0,) * workers):
+        for examples in ((), (1,) * workers):
+            for round_, digest in ((0, 0), (1, 5), (200, 0), (70_000, 9)):
+                push = protocol.push_message(
+                    codec, round_, payloads, losses=losses, examples=examples, digest=digest
+                )
+                assert bytes_of(push) == arithmetic.push(
+                    round_, lengths, fixed=codec.fixed_length, losses=bool(losses), examples=bool(examples),
+                    digest=bool(digest),
+                )  # fmt: skip
+
+
+@pytest.mark.parametrize("workers", [1, 3])
+@pytest.mark.parametrize(("spec", "dim"), CODECS)
+def test_log_entries_are_as_long_as_the_page_says(spec: str, dim: int, workers: int) -> None:
+    codec = parse(spec, dim)
+    payloads = tuple(codec.encode(np.full(dim, k + 1.0), np.random.default_rng(k)) for k in range(workers))
+    lengths = [len(payload) for payload in payloads]
+    for first, total in ((0, workers), (100, 200)):
+        log = parse_downlink("log", codec=codec, seed=0, workers=total)
+        cohort = tuple(range(first, first + workers))
+        for round_, examples in ((0, ()), (300, (1,) * workers)):
+            entry = log.build(CommittedRound(RoundRecord(round_, cohort, payloads, examples)))
+            ids = cohort if workers < total else ()
+            body = arithmetic.log_body(lengths, ids, fixed=codec.fixed_length, examples=bool(examples))
+            assert bytes_of(wire_pb2.FromServer(entry=entry)) == arithmetic.entry(round_, body)
+
+
+@pytest.mark.parametrize("dim", [3, 100, 400_000, 262_140, 262_144])
+def test_other_entries_are_as_long_as_the_page_says(dim: int) -> None:
+    codec, ones = parse("float32", dim), np.ones(dim, np.float32)
+    downlinks = {name: parse_downlink(name, codec=codec, seed=0, workers=1) for name in ("sum", "model")}
+    sparse = [Sparse(dim, np.arange(k), np.ones(k, np.float32)) for k in range(min(dim, 4))]
+    for round_ in (0, 9):
+        record = RoundRecord(round_, (0,), (b"",))
+        for update in (ones, *sparse):
+            entry = downlinks["sum"].build(CommittedRound(record, update, ones))
+            body = arithmetic.sum_body(dim, update.indices.size if isinstance(update, Sparse) else None)
+            assert bytes_of(wire_pb2.FromServer(entry=entry)) == arithmetic.entry(round_, body)
+        entry = downlinks["model"].build(CommittedRound(record, ones, ones))
+        assert bytes_of(wire_pb2.FromServer(entry=entry)) == arithmetic.entry(
+            round_, arithmetic.field(4 * dim)
+        )
