@@ -20,8 +20,7 @@ from gradwire.server.log.provenance import Resolved, this_release
 from gradwire.server.log.run_log import RunLog
 from tests.common.downlinks.rounds import record_of
 from tests.server.log_victim import of_version_1
-from tests.system.harness import Run, simulate, whole_run
-from tests.system.test_faults import Rounds, cancel
+from tests.system.harness import Run, cancel, run_script, simulate, whole_run
 
 CONFIG = RunConfig(
     task="least_squares(samples=16, dim=6)", codec="cross_polytope(repeats=4)",
@@ -189,18 +188,14 @@ def test_losses_are_stored_by_worker(tmp_path: Path) -> None:
 
 
 def test_senders_follow_the_process_that_a_payload_came_from(tmp_path: Path) -> None:
-    async def main() -> None:
-        rounds = Rounds()
-        run = Run(replace(CONFIG, rounds=24), tmp_path, rounds)
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-            group.create_task(run.serve())
-            group.create_task(run.work("steady", (0, 1)))
-            mortal = asyncio.create_task(run.work("mortal", (2,)))
-            await rounds.committed(4).wait()
-            await cancel(mortal)
-            group.create_task(run.work("heir", (2,)))
+    async def script(run: Run, group: asyncio.TaskGroup) -> None:
+        group.create_task(run.work("steady", (0, 1)))
+        mortal = asyncio.create_task(run.work("mortal", (2,)))
+        await run.committed(4)
+        await cancel(mortal)
+        group.create_task(run.work("heir", (2,)))
 
-    asyncio.run(main())
+    run_script(replace(CONFIG, rounds=24), tmp_path, script)
     with RunLog.open(tmp_path) as log:
         (*first, (taken, process, ids)) = log.senders()
         assert first == [(0, "mortal", (2,)), (0, "steady", (0, 1))]

@@ -14,7 +14,7 @@ from gradwire.deploy.run.launch import server_arguments
 from gradwire.server import fold as fold_module
 from gradwire.server.log.run_log import RunLog
 from gradwire.server.progress import ProgressFormat, reporter
-from tests.system.harness import Run
+from tests.system.harness import Run, run_hosts
 
 CONFIG = RunConfig(
     task="least_squares(samples=64, dim=24)", codec="cross_polytope(repeats=3)", workers=2, rounds=9
@@ -24,17 +24,6 @@ WARNING = (
     "the log would grow to 0.0 GB, so rounds before its newest snapshot are deleted and an audit can begin only "
     "there: --keep-log keeps all rounds"
 )
-
-
-def whole_run(config: RunConfig, folder: Path) -> Run:
-    async def main() -> Run:
-        run = Run(config, folder)
-        async with asyncio.timeout(30), asyncio.TaskGroup() as group:
-            group.create_task(run.serve())
-            group.create_task(run.work("process", (0, 1)))
-        return run
-
-    return asyncio.run(main())
 
 
 def warnings(run: Run) -> list[str]:
@@ -52,7 +41,7 @@ def _small(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("changes", [{}, {"keep_log": True}, {"rounds": 8}])
 def test_pruning_is_announced_before_the_first_round(tmp_path: Path, changes: dict[str, Any]) -> None:
     config = replace(CONFIG, **changes)
-    run = whole_run(config, tmp_path)
+    _, run = run_hosts(config, tmp_path, [(0, 1)])
     pruned = not changes
     assert warnings(run) == [WARNING] * pruned
     kinds = [event["event"] for event in run.events]
@@ -63,8 +52,14 @@ def test_pruning_is_announced_before_the_first_round(tmp_path: Path, changes: di
 
 
 def test_pruning_is_announced_again_by_a_server_that_goes_on(tmp_path: Path) -> None:
-    whole_run(CONFIG, tmp_path)
-    assert warnings(whole_run(CONFIG, tmp_path)) == [WARNING]
+    run_hosts(CONFIG, tmp_path, [(0, 1)])
+
+    async def again() -> Run:
+        run = Run(CONFIG, tmp_path)
+        await run.serve()
+        return run
+
+    assert warnings(asyncio.run(again())) == [WARNING]
 
 
 def test_warning_is_a_line_for_people(capsys: pytest.CaptureFixture[str]) -> None:
