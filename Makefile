@@ -6,14 +6,15 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 ROOMS := $(filter-out tests,$(patsubst %/__init__.py,%,$(wildcard */__init__.py)))
 TYPING := build/typing/gradwire
+LOWEST := build/lowest
 # One process more than cores, as many tests wait for others; idle ones take tests over. PARALLEL= runs a single one.
 PARALLEL ?= -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow check lint types proto generate docs clean
+.PHONY: help install demo test test-slow test-lowest check lint types proto generate docs clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-10s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
 
 install: $(STAMP) ## make .venv with gradwire and the development tools (EXTRAS=dev leaves torch out)
 
@@ -38,6 +39,21 @@ test: install ## the quick tests
 test-slow: install ## the slow tests
 	$(BIN)/pytest -m 'slow and not docker and not netns' $(PARALLEL)
 	$(BIN)/pytest -m 'slow and (docker or netns)'
+
+# Without torch, whose oldest builds for the CPU alone are not to be had everywhere, and without the texts of help pages,
+# which change with typer and click.
+test-lowest: $(LOWEST)/.installed ## a part of the quick tests with the lowest versions that pyproject.toml states
+	$(LOWEST)/bin/pytest -m 'not slow' -W ignore::DeprecationWarning $(PARALLEL) tests/common/codecs/test_goldens.py \
+	  tests/common/privacy tests/common/system tests/common/training tests/common/transport tests/deploy/test_flags.py \
+	  tests/server tests/system/test_runs.py tests/system/test_tls.py tests/worker/data
+
+$(LOWEST)/.installed: pyproject.toml .ci/lowest.py
+	@rm -rf $(LOWEST)
+	$(PYTHON) -m venv $(LOWEST)
+	$(PYTHON) .ci/lowest.py > $(LOWEST)/constraints.txt
+	@$(LOWEST)/bin/python -m pip install -qq --disable-pip-version-check -c $(LOWEST)/constraints.txt \
+	  -e '.[docker,plot,privacy]' hypothesis pytest pytest-xdist
+	@touch $@
 
 check: lint types test ## what must pass before a commit: lint, types, quick tests (warnings are errors)
 

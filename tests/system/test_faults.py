@@ -180,9 +180,8 @@ def test_wrong_byte_prediction_fails_the_run(tmp_path: Path, monkeypatch: pytest
 def test_silent_initialiser_does_not_block_join(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """The worker that is asked for the initial model sends nothing: another one is asked."""
     monkeypatch.setattr("gradwire.server.stream.joining.UPLOAD_TIMEOUT", 0.3)
-    monkeypatch.setattr(
-        "gradwire.server.stream.joining.UPLOAD_RATE", 1e-6
-    )  # so that silence alone is too long
+    # So that silence alone is too long
+    monkeypatch.setattr("gradwire.server.stream.joining.UPLOAD_RATE", 1e-6)
     config = replace(CONFIG, workers=2)
 
     async def script(run: Run, group: asyncio.TaskGroup) -> None:

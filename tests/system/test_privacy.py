@@ -163,9 +163,8 @@ def test_notice_states_what_is_spent() -> None:
 def test_private_codec_takes_system_coins() -> None:
     task = build_task(CONFIG.task, workers=3, seed=0)
     codec = parse("private_toy(repeats=20)", task.dim)
-    drawn = {
-        Encoder(task, codec, 0, (0,)).encode(task.initial(), 0).payloads for _ in range(3)
-    }  # a seeded encoder repeats itself
+    # A seeded encoder repeats itself
+    drawn = {Encoder(task, codec, 0, (0,)).encode(task.initial(), 0).payloads for _ in range(3)}
     assert len(drawn) == 3
     plain = parse("cross_polytope(repeats=20)", task.dim)
     assert len({Encoder(task, plain, 0, (0,)).encode(task.initial(), 0).payloads for _ in range(3)}) == 1

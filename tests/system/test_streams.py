@@ -73,9 +73,8 @@ def test_backlog_is_bounded_in_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
         stream = asyncio.create_task(asyncio.Event().wait())
         session = Session(1, "slow", (0,), stream)  # type: ignore[arg-type]
         for _ in range(2):
-            session.send_entry(
-                OutgoingEntry((b"x" * 900,))
-            )  # one may be larger than the bound: it has to travel
+            # One may be larger than the bound: it has to travel
+            session.send_entry(OutgoingEntry((b"x" * 900,)))
         assert session.abort_reason is None and session.waiting_bytes == 1800
         session.send_entry(OutgoingEntry((b"x" * 10,)))
         assert (

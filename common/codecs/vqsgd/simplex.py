@@ -47,9 +47,8 @@ class Simplex(VertexCodec):
 
     name = "simplex"
     source = "[V] 6, Prop 13 (V5)"
-    private_dim = (
-        1 << 22
-    )  # the choice between axes and -4·1 is rounded to 2^-53, and an axis has 1 / d of the mass
+    # The choice between axes and -4·1 is rounded to 2^-53, and an axis has 1 / d of the mass
+    private_dim = 1 << 22
 
     @property
     def vertices(self) -> int:

@@ -83,9 +83,8 @@ class TestTraining:
             assert -200 <= frames - tcp - 66 * packets <= 40 + 0.03 * frames
         server, workers = done.carried["server"], [done.carried["worker-0"], done.carried["worker-1"]]
         assert server.received_bytes == sum(worker.sent_bytes for worker in workers)
-        assert (
-            0 <= sum(worker.received_bytes for worker in workers) - server.sent_bytes <= 4 * 42
-        )  # ARP goes to all
+        # ARP goes to all
+        assert 0 <= sum(worker.received_bytes for worker in workers) - server.sent_bytes <= 4 * 42
 
     def test_large_messages_cross_in_real_packets(self) -> None:
         """Without shaping too, and not in segments of 64 KiB with one header."""
@@ -135,9 +134,8 @@ class TestCommand:
         slow, fast = json.loads(out.read_text())["laps"]
         assert slow["case"] == "dense" and slow["rate_bits"] == 500_000 and fast["rate_bits"] is None
         assert slow["rounds"] == fast["rounds"] and slow["curve"][-1][1] <= 1.8 < slow["curve"][0][1]
-        one = (
-            8 * (4 * 2410 - 1514) / 500_000
-        )  # seconds of float32 parameters; the bucket lets a frame pass at once
+        # Seconds of float32 parameters; the bucket lets a frame pass at once
+        one = 8 * (4 * 2410 - 1514) / 500_000
         assert slow["seconds"] > one * (2 * slow["rounds"] - 1)
         assert "500 kbit/s" in done.stdout and "dense" in done.stdout
 

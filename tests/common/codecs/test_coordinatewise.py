@@ -104,9 +104,8 @@ def test_natural_law(x: np.ndarray) -> None:
         assert law.keys() <= meant.keys()
         for power, p in meant.items():
             assert law.get(power, 0.0) == pytest.approx(float(p), abs=1e-12)
-        assert sum(Fraction(k) * p for k, p in meant.items()) == Fraction(
-            value
-        )  # unbiased without any rounding
+        # Unbiased without any rounding
+        assert sum(Fraction(k) * p for k, p in meant.items()) == Fraction(value)
 
 
 @every_shape

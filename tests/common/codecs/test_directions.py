@@ -182,9 +182,8 @@ def test_too_few_rounds_are_detected(monkeypatch: pytest.MonkeyPatch) -> None:
     x = np.eye(1024)[7]
     monkeypatch.setattr(rotation_module, "Rotation", lambda dim, rounds, seed: Rotation(dim, 1, seed))
     along = np.mean([estimate(codec, x, k) @ x for k in range(400)])
-    assert (
-        along < 0.5
-    )  # one round makes of a single coordinate 1,024 of the same magnitude: the largest is small
+    # One round makes of a single coordinate 1,024 of the same magnitude: the largest is small
+    assert along < 0.5
 
 
 @looped("dim", [1, 3, 64, 100, 5000])

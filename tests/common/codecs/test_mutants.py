@@ -146,12 +146,13 @@ def test_every_mutant_is_tested() -> None:
         for name, cls in vars(mutants).items()
         if isinstance(cls, type) and cls.__module__ == mutants.__name__
     }
+    # Parts of others
     assert unused - used == {
         "GainDown",
         "NotClipped",
         "WeightsIgnored",
         "AddsBeforeReading",
-    }  # parts of others
+    }
 
 
 class OneUniformTwice:

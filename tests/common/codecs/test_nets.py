@@ -205,9 +205,8 @@ def test_point_sets_are_symmetric() -> None:
     points = codec._set.points
     assert (points[:128] == -points[128:]).all() and len(np.unique(points, axis=0)) == 256
     assert not np.array_equal(points, gaussian(8, 5, seed=2)._set.points)
-    half = (
-        points[:128] / points.std()
-    )  # Gaussian enough: fourth moment 3, thirds and eighths where they belong
+    # Gaussian enough: fourth moment 3, thirds and eighths where they belong
+    half = points[:128] / points.std()
     assert (half**4).mean() == pytest.approx(3, abs=0.7)
     assert (np.abs(half) < 0.6745).mean() == pytest.approx(0.5, abs=0.1)
 

@@ -249,9 +249,8 @@ def test_too_long_payloads_are_refused(coding: str) -> None:
 
 @pytest.mark.parametrize("coding", ["omega", "gamma"])
 def test_sparse_streams_stay_inside_the_vector(coding: str) -> None:
-    codec, longer = (
-        parse(f"qsgd(levels=3, coding={coding})", dim) for dim in (100, 127)
-    )  # counts of equal width
+    # Counts of equal width
+    codec, longer = (parse(f"qsgd(levels=3, coding={coding})", dim) for dim in (100, 127))
     with pytest.raises(PayloadError, match="beyond"):
         codec.validate(checks.encode(longer, one_hot(127)))
     out = BitWriter()

@@ -53,9 +53,8 @@ def test_exit_code_of_a_run_is_composes(project: tuple[str, ...]) -> None:
     assert done.returncode == 0, done.stdout
     assert "predicted bytes were measured: yes" in done.stdout
     assert "replicas agree: yes" in done.stdout and "2 of 2 checked" in done.stdout
-    assert (
-        "joined as worker-0" in done.stdout and "joined as worker-1" in done.stdout
-    )  # the certificates' names
+    # The certificates' names
+    assert "joined as worker-0" in done.stdout and "joined as worker-1" in done.stdout
     assert "plaintext" not in done.stdout
     for service in ("server", "worker"):
         for container in ids(project, service):
@@ -78,9 +77,8 @@ def test_exit_code_of_a_run_is_composes(project: tuple[str, ...]) -> None:
 
 def test_failed_run_fails_compose(project: tuple[str, ...]) -> None:
     done = command(*project, *UP, **{**RUN, "OPTIMIZER": "sgd(lr=1e38)"})
-    assert done.returncode in (1, 128 + 15), (
-        done.stdout
-    )  # the server's own failure, or it was stopped for a worker's
+    # The server's own failure, or it was stopped for a worker's
+    assert done.returncode in (1, 128 + 15), done.stdout
     assert "lower the learning rate" in done.stdout and "Traceback" not in done.stdout
 
 

@@ -50,10 +50,11 @@ def test_idx_round_trip(shape: list[int], random) -> None:
         (b"\x00\x00\x08\x03\x00\x00", "ends inside its header"),
         (idx_bytes(np.zeros((2, 3), np.uint8))[:-1], "has 17 bytes, expected 18 for shape [2, 3]"),
         (idx_bytes(np.zeros((2, 3), np.uint8)) + b"x", "has 19 bytes, expected 18"),
+        # A header of 2^64 is only compared
         (
             b"\x00\x00\x08\x02" + b"\xff" * 8,
             "expected 18446744065119617037",
-        ),  # a header of 2^64 is only compared
+        ),
     ],
 )
 def test_malformed_idx(content: bytes, says: str) -> None:
