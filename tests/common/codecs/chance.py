@@ -18,7 +18,7 @@ class Chance:
     Attributes:
         rate: the probability with which the test may fail although nothing is wrong.
         seed: the seed of the whole run; ``pytest --seed`` repeats it.
-        label: tells apart the streams of one run.
+        label: distinguishes the streams of one run.
     """
 
     rate: float

@@ -23,7 +23,9 @@ def update(name: str, *, replace: bool) -> str:
     new = {case: goldens.make(*case) for case in goldens.cases(name)}
     changed = [case for case in new.keys() & old.keys() if new[case] != old[case]]
     if changed and not replace:
-        raise ValueError(f"{name}: the bytes of {changed[0]} have changed: mend the codec, or say --replace")
+        raise ValueError(
+            f"{name}: the bytes of {changed[0]} have changed: correct the codec, or pass --replace"
+        )
     goldens.save(name, list(new.values()))
     added, dropped = len(new.keys() - old.keys()), len(old.keys() - new.keys())
     return f"{name}: {added} added, {len(changed)} replaced, {dropped} dropped, {len(new)} in all"

@@ -154,7 +154,7 @@ def test_natural_ends_of_float32() -> None:
             codec.validate(out.tobytes())
 
 
-# ---- one bit a coordinate ----------------------------------------------------------------------------------
+# ---- one bit per coordinate ----------------------------------------------------------------------------------
 
 
 @every_shape

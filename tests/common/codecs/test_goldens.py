@@ -55,7 +55,9 @@ def test_goldens_are_replaced_on_request_only(tmp_path: Path, monkeypatch: pytes
     entries = goldens.load("simq")
     entries[0]["payload"] = "00" * 5
     goldens.save("simq", entries)
-    with pytest.raises(ValueError, match=r"the bytes of .* have changed: mend the codec, or say --replace"):
+    with pytest.raises(
+        ValueError, match=r"the bytes of .* have changed: correct the codec, or pass --replace"
+    ):
         make_goldens.update("simq", replace=False)
     assert goldens.load("simq")[0]["payload"] == "00" * 5
     assert make_goldens.update("simq", replace=True) == "simq: 0 added, 1 replaced, 0 dropped, 2 in all"

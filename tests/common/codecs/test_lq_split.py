@@ -47,7 +47,7 @@ def norm(x: np.ndarray, q: float) -> float:
 @pytest.mark.parametrize("dim", DIMS)
 @pytest.mark.parametrize("p", [1.0, 1.125, 4 / 3, 1.5, 1.9])
 def test_bits(dim: int, p: float) -> None:
-    """d bits of mask, the small symbols, and RATQ in dimension d' padded to D; 3 bits a coordinate for q = inf."""
+    """d bits of mask, the small symbols, and RATQ in dimension d' padded to D; 3 bits per coordinate for q = inf."""
     at = Constants(dim, p)
     nbits = 32 + at.small * dim
     if at.most:
@@ -129,7 +129,7 @@ def test_large_coordinates_are_few() -> None:
 
 
 def test_without_large_coordinates_it_is_cuq() -> None:
-    """q = inf: c = B, nothing is beyond it, and 3 bits a coordinate do ([S] Theorem 3.1's further 3 are not needed)."""
+    """q = inf: c = B, nothing is beyond it, and 3 bits per coordinate do ([S] Theorem 3.1 has 3 more)."""
     split, cuq, x = parse("lq_split(p=1.0)", 50), parse("cuq(levels=7)", 50), heavy(50)
     assert checks.encode(split, x) == checks.encode(cuq, x) and split.nbits == cuq.nbits
     assert (checks.decode(split, checks.encode(split, x)) == cuq.decode(checks.encode(cuq, x))).all()

@@ -202,7 +202,7 @@ TABLE = [(100, 13, 5370), (1000, 193, 361), (10_000, 1993, 34), (100_000, 19_993
 
 @pytest.mark.parametrize(("budget", "count", "relative"), TABLE)
 def test_row_of_the_table(budget: int, count: int, relative: float) -> None:
-    """Theory 5, RATQ + coordinate subsampling, d = 65,536, Gaussian vector: 32 + 5 bits a coordinate (s = 1)."""
+    """Theory 5, RATQ + coordinate subsampling, d = 65,536, Gaussian vector: 32 + 5 bits per coordinate (s = 1)."""
     codec = parse(f"ratq(budget={budget})", 65_536)
     assert (codec.count, codec.group, codec.levels) == (count, 1, 7)
     assert codec.nbits == 32 + 5 * count <= budget < codec.nbits + 5

@@ -127,7 +127,7 @@ class VariableToy(_Coordinatewise):
 
 @dataclass(frozen=True, kw_only=True)
 class BiasedToy(_Coordinatewise):
-    """The nearest multiple of 1/4, offset by a public half step: deterministic, hence biased; 4 bits a coordinate."""
+    """The nearest multiple of 1/4, offset by a public half step: deterministic, hence biased; 4 bits per coordinate."""
 
     name = "biased_toy"
     unbiased = False

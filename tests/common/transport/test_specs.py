@@ -69,7 +69,7 @@ def test_malformed_specs(message: wire_pb2.Spec) -> None:
 
 @given(st.binary(max_size=60))
 def test_arbitrary_bytes(data: bytes) -> None:
-    """Whatever protobuf makes of them is refused, or a codec that the fingerprint tells from any that was sent."""
+    """Any message is refused, or is a codec with another fingerprint than the one that was sent."""
     try:
         message = wire_pb2.CodecSpec.FromString(data)
     except Exception:  # protobuf's own refusal, which gRPC turns into a status
