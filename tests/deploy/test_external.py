@@ -1,6 +1,7 @@
 """Codecs and optimizers of a user's own file: allowed by name on every command line, trained with, never private."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,50 +11,20 @@ import pytest
 from gradwire.common.codecs import parse
 from gradwire.common.errors import SpecError
 
-CODEC = '''
+EXAMPLE = Path(__file__).parents[2] / "examples" / "own_codec.py"
+MINE = '''
 from dataclasses import dataclass
 
 import numpy as np
-from gradwire import Codec, Example
+import own_codec
+from gradwire import Optimizer
 
 
 @dataclass(frozen=True, kw_only=True)
-class Half(Codec[np.ndarray]):
-    """Each coordinate as a float16; states an epsilon that it does not have."""
+class Half(own_codec.Half):
+    """The example's codec; states an epsilon that it does not have."""
 
-    name = "half"
-    source = "a user"
-    unbiased = False
     epsilon = 1.0
-
-    @property
-    def nbits(self):
-        return 16 * self.dim
-
-    def variance(self, norm=1.0):
-        return norm**2 * 2.0**-20
-
-    def _quantize(self, vector, coins, shared):
-        return np.asarray(vector.values, np.float16)
-
-    def _pack(self, symbols, out):
-        out.write(symbols.view(np.uint16).astype(np.int64), 16)
-
-    def _unpack(self, bits):
-        return bits.read(self.dim, 16).astype(np.uint16).view(np.float16)
-
-    def _reconstruct(self, symbols, shared):
-        return symbols.astype(np.float64)
-
-    @classmethod
-    def examples(cls):
-        return (Example("half", 3),)
-'''
-OPTIMIZER = '''
-from dataclasses import dataclass
-
-import numpy as np
-from gradwire import Optimizer
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,7 +43,8 @@ RUN = ["run", "--task", "softmax(digits)", "--workers", "2", "--processes", "1",
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    (tmp_path / "mine.py").write_text(CODEC + OPTIMIZER.replace("\nfrom dataclasses import dataclass\n", ""))
+    shutil.copy(EXAMPLE, tmp_path)
+    (tmp_path / "mine.py").write_text(MINE)
     (tmp_path / "broken.py").write_text(
         "from gradwire import Codec\n\n\nclass Half(Codec):\n    name = 'half'\n"
     )
