@@ -7,6 +7,7 @@
     ├── PayloadError         bytes that no encoder of this codec could have made
     ├── DataError            a data set that is missing, damaged or unknown
     ├── TaskError            a task that cannot produce gradients here
+    ├── LayoutError          a model whose arrays cannot be laid out, or differ from the run's
     ├── PrivacyError         a run that asks for more than the worker's own limits allow
     │   └── BudgetError      a privacy budget that does not pay for the next payload
     ├── NotFiniteError       losses or parameters that grew beyond float32, or are not numbers
@@ -49,6 +50,10 @@ class DataError(GradwireError):
 
 class TaskError(GradwireError):
     """A task that cannot produce gradients here."""
+
+
+class LayoutError(GradwireError, ValueError):
+    """A model whose arrays cannot be laid out, or whose layout is not the run's."""
 
 
 class PrivacyError(GradwireError):

@@ -76,9 +76,9 @@ def _check_privacy(codec: AnyCodec, config: RunConfig) -> None:
         PrivacyError: a codec that is not private under a budget, or example counts beside private payloads.
         BudgetError: the budget does not pay for the first push.
     """
-    if codec.private and config.weighting == "examples":
+    if codec.private and config.weighted:
         raise PrivacyError(
-            "weighting by examples sends each worker's example count beside private payloads: use equal"
+            f"weighting by {config.weighting} sends each worker's example count beside private payloads: use equal"
         )
     if not config.max_epsilon:
         return

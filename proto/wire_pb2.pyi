@@ -1,4 +1,5 @@
 from google.protobuf.internal import containers as _containers
+from google.protobuf.internal import enum_type_wrapper as _enum_type_wrapper
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from collections.abc import Iterable as _Iterable, Mapping as _Mapping
@@ -43,7 +44,7 @@ class CodecSpec(_message.Message):
     def __init__(self, spec: _Optional[_Union[Spec, _Mapping]] = ..., dim: _Optional[int] = ..., fingerprint: _Optional[bytes] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("run_id", "task", "codec", "optimizer", "workers", "rounds", "seed", "digest_every", "evaluate_every", "weigh_by_examples", "error_feedback", "downlink")
+    __slots__ = ("run_id", "task", "codec", "optimizer", "workers", "rounds", "seed", "digest_every", "evaluate_every", "weigh_by_examples", "error_feedback", "downlink", "local", "partition", "weigh_by_size")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     CODEC_FIELD_NUMBER: _ClassVar[int]
@@ -56,6 +57,9 @@ class Run(_message.Message):
     WEIGH_BY_EXAMPLES_FIELD_NUMBER: _ClassVar[int]
     ERROR_FEEDBACK_FIELD_NUMBER: _ClassVar[int]
     DOWNLINK_FIELD_NUMBER: _ClassVar[int]
+    LOCAL_FIELD_NUMBER: _ClassVar[int]
+    PARTITION_FIELD_NUMBER: _ClassVar[int]
+    WEIGH_BY_SIZE_FIELD_NUMBER: _ClassVar[int]
     run_id: bytes
     task: Spec
     codec: Spec
@@ -68,7 +72,42 @@ class Run(_message.Message):
     weigh_by_examples: bool
     error_feedback: bool
     downlink: Spec
-    def __init__(self, run_id: _Optional[bytes] = ..., task: _Optional[_Union[Spec, _Mapping]] = ..., codec: _Optional[_Union[Spec, _Mapping]] = ..., optimizer: _Optional[_Union[Spec, _Mapping]] = ..., workers: _Optional[int] = ..., rounds: _Optional[int] = ..., seed: _Optional[int] = ..., digest_every: _Optional[int] = ..., evaluate_every: _Optional[int] = ..., weigh_by_examples: bool = ..., error_feedback: bool = ..., downlink: _Optional[_Union[Spec, _Mapping]] = ...) -> None: ...
+    local: Spec
+    partition: Spec
+    weigh_by_size: bool
+    def __init__(self, run_id: _Optional[bytes] = ..., task: _Optional[_Union[Spec, _Mapping]] = ..., codec: _Optional[_Union[Spec, _Mapping]] = ..., optimizer: _Optional[_Union[Spec, _Mapping]] = ..., workers: _Optional[int] = ..., rounds: _Optional[int] = ..., seed: _Optional[int] = ..., digest_every: _Optional[int] = ..., evaluate_every: _Optional[int] = ..., weigh_by_examples: bool = ..., error_feedback: bool = ..., downlink: _Optional[_Union[Spec, _Mapping]] = ..., local: _Optional[_Union[Spec, _Mapping]] = ..., partition: _Optional[_Union[Spec, _Mapping]] = ..., weigh_by_size: bool = ...) -> None: ...
+
+class Layout(_message.Message):
+    __slots__ = ("arrays", "schema")
+    ARRAYS_FIELD_NUMBER: _ClassVar[int]
+    SCHEMA_FIELD_NUMBER: _ClassVar[int]
+    arrays: _containers.RepeatedCompositeFieldContainer[Array]
+    schema: str
+    def __init__(self, arrays: _Optional[_Iterable[_Union[Array, _Mapping]]] = ..., schema: _Optional[str] = ...) -> None: ...
+
+class Array(_message.Message):
+    __slots__ = ("name", "shape", "dtype", "role", "digest", "aliases")
+    class Role(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+        __slots__ = ()
+        TRAINED: _ClassVar[Array.Role]
+        AVERAGED: _ClassVar[Array.Role]
+        CONSTANT: _ClassVar[Array.Role]
+    TRAINED: Array.Role
+    AVERAGED: Array.Role
+    CONSTANT: Array.Role
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    SHAPE_FIELD_NUMBER: _ClassVar[int]
+    DTYPE_FIELD_NUMBER: _ClassVar[int]
+    ROLE_FIELD_NUMBER: _ClassVar[int]
+    DIGEST_FIELD_NUMBER: _ClassVar[int]
+    ALIASES_FIELD_NUMBER: _ClassVar[int]
+    name: str
+    shape: _containers.RepeatedScalarFieldContainer[int]
+    dtype: str
+    role: Array.Role
+    digest: bytes
+    aliases: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, name: _Optional[str] = ..., shape: _Optional[_Iterable[int]] = ..., dtype: _Optional[str] = ..., role: _Optional[_Union[Array.Role, str]] = ..., digest: _Optional[bytes] = ..., aliases: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class Piece(_message.Message):
     __slots__ = ("data", "total")
@@ -109,18 +148,22 @@ class Join(_message.Message):
     def __init__(self, protocol: _Optional[int] = ..., process: _Optional[str] = ..., count: _Optional[int] = ..., workers: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Ready(_message.Message):
-    __slots__ = ("codec", "run_id", "round", "digest", "earlier")
+    __slots__ = ("codec", "run_id", "round", "digest", "earlier", "layout", "averaged")
     CODEC_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
     EARLIER_FIELD_NUMBER: _ClassVar[int]
+    LAYOUT_FIELD_NUMBER: _ClassVar[int]
+    AVERAGED_FIELD_NUMBER: _ClassVar[int]
     codec: CodecSpec
     run_id: bytes
     round: int
     digest: int
     earlier: _containers.RepeatedCompositeFieldContainer[StreamCount]
-    def __init__(self, codec: _Optional[_Union[CodecSpec, _Mapping]] = ..., run_id: _Optional[bytes] = ..., round: _Optional[int] = ..., digest: _Optional[int] = ..., earlier: _Optional[_Iterable[_Union[StreamCount, _Mapping]]] = ...) -> None: ...
+    layout: bytes
+    averaged: int
+    def __init__(self, codec: _Optional[_Union[CodecSpec, _Mapping]] = ..., run_id: _Optional[bytes] = ..., round: _Optional[int] = ..., digest: _Optional[int] = ..., earlier: _Optional[_Iterable[_Union[StreamCount, _Mapping]]] = ..., layout: _Optional[bytes] = ..., averaged: _Optional[int] = ...) -> None: ...
 
 class StreamCount(_message.Message):
     __slots__ = ("stream", "sent", "received")
@@ -133,12 +176,16 @@ class StreamCount(_message.Message):
     def __init__(self, stream: _Optional[int] = ..., sent: _Optional[_Union[Traffic, _Mapping]] = ..., received: _Optional[_Union[Traffic, _Mapping]] = ...) -> None: ...
 
 class Snapshot(_message.Message):
-    __slots__ = ("round", "state")
+    __slots__ = ("round", "state", "layout", "constants")
     ROUND_FIELD_NUMBER: _ClassVar[int]
     STATE_FIELD_NUMBER: _ClassVar[int]
+    LAYOUT_FIELD_NUMBER: _ClassVar[int]
+    CONSTANTS_FIELD_NUMBER: _ClassVar[int]
     round: int
     state: bytes
-    def __init__(self, round: _Optional[int] = ..., state: _Optional[bytes] = ...) -> None: ...
+    layout: Layout
+    constants: _containers.RepeatedScalarFieldContainer[bytes]
+    def __init__(self, round: _Optional[int] = ..., state: _Optional[bytes] = ..., layout: _Optional[_Union[Layout, _Mapping]] = ..., constants: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Push(_message.Message):
     __slots__ = ("round", "payloads", "lengths", "losses", "examples", "digest")
@@ -193,7 +240,7 @@ class Traffic(_message.Message):
     def __init__(self, messages: _Optional[int] = ..., payload_bytes: _Optional[int] = ..., message_bytes: _Optional[int] = ...) -> None: ...
 
 class FromServer(_message.Message):
-    __slots__ = ("welcome", "upload", "snapshot", "entry", "open", "late", "finish", "piece")
+    __slots__ = ("welcome", "upload", "snapshot", "entry", "open", "late", "finish", "piece", "layout")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     UPLOAD_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
@@ -202,6 +249,7 @@ class FromServer(_message.Message):
     LATE_FIELD_NUMBER: _ClassVar[int]
     FINISH_FIELD_NUMBER: _ClassVar[int]
     PIECE_FIELD_NUMBER: _ClassVar[int]
+    LAYOUT_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     upload: Upload
     snapshot: Snapshot
@@ -210,7 +258,8 @@ class FromServer(_message.Message):
     late: Late
     finish: Finish
     piece: Piece
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., upload: _Optional[_Union[Upload, _Mapping]] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., entry: _Optional[_Union[Entry, _Mapping]] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., late: _Optional[_Union[Late, _Mapping]] = ..., finish: _Optional[_Union[Finish, _Mapping]] = ..., piece: _Optional[_Union[Piece, _Mapping]] = ...) -> None: ...
+    layout: Layout
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., upload: _Optional[_Union[Upload, _Mapping]] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., entry: _Optional[_Union[Entry, _Mapping]] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., late: _Optional[_Union[Late, _Mapping]] = ..., finish: _Optional[_Union[Finish, _Mapping]] = ..., piece: _Optional[_Union[Piece, _Mapping]] = ..., layout: _Optional[_Union[Layout, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("run", "workers", "stream")
@@ -261,14 +310,16 @@ class Payloads(_message.Message):
     def __init__(self, data: _Optional[bytes] = ..., workers: _Optional[_Iterable[int]] = ..., lengths: _Optional[_Iterable[int]] = ..., examples: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Sum(_message.Message):
-    __slots__ = ("values", "indices", "sparse")
+    __slots__ = ("values", "indices", "sparse", "workers")
     VALUES_FIELD_NUMBER: _ClassVar[int]
     INDICES_FIELD_NUMBER: _ClassVar[int]
     SPARSE_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
     values: bytes
     indices: bytes
     sparse: bool
-    def __init__(self, values: _Optional[bytes] = ..., indices: _Optional[bytes] = ..., sparse: bool = ...) -> None: ...
+    workers: int
+    def __init__(self, values: _Optional[bytes] = ..., indices: _Optional[bytes] = ..., sparse: bool = ..., workers: _Optional[int] = ...) -> None: ...
 
 class Late(_message.Message):
     __slots__ = ("round",)

@@ -66,7 +66,7 @@ class Commits:
         )
 
     def _record(self, commit: Commit) -> RoundRecord:
-        weigh = self._fold.config.weighting == "examples"
+        weigh = self._fold.config.weighted
         return RoundRecord(
             commit.round,
             tuple(c.worker for c in commit.contributions),

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import time
 from collections.abc import Callable, Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import grpc
@@ -22,6 +22,7 @@ from gradwire.proto import wire_pb2
 from gradwire.worker.inbox import Call
 from gradwire.worker.privacy import Limits
 from gradwire.worker.run_state import RunState
+from gradwire.worker.site import Site
 from gradwire.worker.stream import Stream
 from gradwire.worker.tls_probe import diagnose
 
@@ -45,6 +46,7 @@ class WorkerOptions:
         limits: what its owner allows, whatever the server asks for.
         allow_import: tasks of the user's own that this machine's user allowed.
         tls: certificates; None is plaintext.
+        site: the data of this process.
     """
 
     server: Address
@@ -56,6 +58,7 @@ class WorkerOptions:
     state_dir: Path | None = None
     limits: Limits | None = None
     tls: WorkerTls | None = None
+    site: Site = field(default_factory=Site)
 
 
 class WorkerProcess:
@@ -64,7 +67,8 @@ class WorkerProcess:
     def __init__(self, options: WorkerOptions, progress: Callable[[str], None] = log.info) -> None:
         self._options = options
         self._progress = progress
-        self._state = RunState(options.allow_import, options.state_dir, options.limits)
+        site = replace(options.site, name=options.name)
+        self._state = RunState(options.allow_import, options.state_dir, options.limits, site)
         self._stop = asyncio.Event()
 
     async def run(self) -> None:

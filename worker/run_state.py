@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from gradwire.common.codecs import AnyCodec, parse
@@ -12,12 +13,14 @@ from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.common.transport.specs import spec_from_message
 from gradwire.proto import wire_pb2
-from gradwire.worker.encoder import Encoder
+from gradwire.worker.encoder import EncodedRound, Encoder
 from gradwire.worker.feedback_store import FeedbackStore
 from gradwire.worker.privacy import Limits, Privacy
 from gradwire.worker.replica import Replica
 from gradwire.worker.reports import Reports
+from gradwire.worker.site import Site
 from gradwire.worker.tasks import Task, build_task
+from gradwire.worker.tasks.base import training_size
 
 MAX_BROKEN_STREAMS = 64  # whose counts are kept until a server has received them
 
@@ -41,7 +44,11 @@ class RunState:
     reports: Reports
 
     def __init__(
-        self, allow_import: Collection[str] = (), state_dir: Path | None = None, limits: Limits | None = None
+        self,
+        allow_import: Collection[str] = (),
+        state_dir: Path | None = None,
+        limits: Limits | None = None,
+        site: Site | None = None,
     ) -> None:
         """Nothing is joined yet.
 
@@ -49,10 +56,12 @@ class RunState:
             allow_import: tasks of the user's own that may be imported.
             state_dir: folder for what must survive a restart; None keeps it in memory.
             limits: what the worker's owner allows.
+            site: name and data of this process; its workers and seed are those of the run.
         """
         self.privacy = Privacy(limits or Limits(), state_dir)
         self._allow_import = allow_import
         self._state_dir = state_dir
+        self._site = site or Site()
         self._contact = False
         self.finished = False
         self.done_sent = False
@@ -68,16 +77,40 @@ class RunState:
         run = welcome.run
         workers = tuple(welcome.workers)
         if self.run is None or self.run != run:
-            spec = spec_from_message(run.task)
-            self.task = build_task(spec, workers=run.workers, seed=run.seed, allow_import=self._allow_import)
-            require_fits(self.task.dim, str(spec))
+            self.task = self._task(run, workers)
             self.codec = parse(spec_from_message(run.codec), self.task.dim)
             optimizer = parse_optimizer(spec_from_message(run.optimizer))
             self.replica = Replica(self.task.initial(), self.codec, optimizer, run)
             self.run, self.reports = run, Reports(self.task, run.evaluate_every)
             self.encoder = self._encoder(run, workers)
         elif self.encoder.workers != workers:
+            self.task = self._task(run, workers)  # its own data are dealt to the workers of this process
             self.encoder = self._encoder(run, workers)
+
+    def _task(self, run: wire_pb2.Run, workers: tuple[int, ...]) -> Task:
+        spec = spec_from_message(run.task)
+        partition = spec_from_message(run.partition) if run.HasField("partition") else None
+        task = build_task(
+            spec,
+            workers=run.workers,
+            seed=run.seed,
+            site=replace(self._site, workers=workers, seed=run.seed),
+            partition=partition,
+            allow_import=self._allow_import,
+        )
+        require_fits(task.dim, str(spec))
+        return task
+
+    def weights(self, encoded: EncodedRound) -> Sequence[int]:
+        """The workers' weights in a push; none where the run weighs equally.
+
+        Raises:
+            TaskError: the run weighs by size, and the task does not say it.
+        """
+        assert self.run is not None
+        if self.run.weigh_by_size:
+            return [training_size(self.task, worker) for worker in self.encoder.workers]
+        return encoded.examples if self.run.weigh_by_examples else ()
 
     def _encoder(self, run: wire_pb2.Run, workers: tuple[int, ...]) -> Encoder:
         feedback = (

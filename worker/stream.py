@@ -212,7 +212,7 @@ class Stream:
             round_,
             encoded.payloads,
             losses=encoded.losses if state.sends_metrics else (),
-            examples=encoded.examples if state.run.weigh_by_examples else (),
+            examples=state.weights(encoded),
             digest=state.model.digest if round_ % state.run.digest_every == 0 else 0,
         )
 

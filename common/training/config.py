@@ -12,13 +12,17 @@ from gradwire.common.errors import ConfigError
 from gradwire.common.privacy.accounting import check_delta, check_epsilon
 from gradwire.common.randomness import check_seed
 from gradwire.common.spec import parse_spec
+from gradwire.common.training.local import parse_local
 from gradwire.common.training.settings import Shorthand, check_between, check_limits, described, merged
 
-WEIGHTINGS = ("equal", "examples")
+WEIGHTINGS = ("equal", "examples", "size")
 FEEDBACKS = ("none", "error")
 MAX_WORKERS = 1 << 20
 MAX_ROUNDS = 1 << 40
 MAX_INTERVAL = 1 << 31
+
+OPTIMIZER = "sgd(lr=0.1)"
+OPTIMIZER_OF_LOCAL_STEPS = "sgd(lr=1.0)"  # the mean of the workers' models: FedAvg
 
 LR = Shorthand("lr", float, "Short for --optimizer 'sgd(lr=…)'", "sgd(lr={!r})")
 
@@ -34,7 +38,20 @@ class RunConfig:
     codec: str = field(
         default="cross_polytope(repeats=100)", metadata=described("Codec, see `gradwire codecs`")
     )
-    optimizer: str = field(default="sgd(lr=0.1)", metadata=described("Optimizer", shorthand=LR))
+    optimizer: str = field(
+        default="",
+        metadata=described(
+            "Optimizer of the server",
+            shorthand=LR,
+            unset=f"{OPTIMIZER}; {OPTIMIZER_OF_LOCAL_STEPS} with --local",
+        ),
+    )
+    local: str = field(
+        default="",
+        metadata=described(
+            "Local steps per round, e.g. 'local(steps=50, optimizer=adamw(lr=0.001))'", unset="one gradient"
+        ),
+    )
     workers: int = field(
         default=4,
         metadata=described("Logical workers, each with its own data", least=1, most=MAX_WORKERS),
@@ -52,7 +69,18 @@ class RunConfig:
         metadata=described("Seconds after which a round commits with its quorum", unset="wait for all"),
     )
     weighting: str = field(
-        default="equal", metadata=described("Weight of each worker in the mean", choices=WEIGHTINGS)
+        default="equal",
+        metadata=described(
+            "Weight of each worker in the mean (examples: used in the round; size: of its training set)",
+            choices=WEIGHTINGS,
+        ),
+    )
+    partition: str = field(
+        default="",
+        metadata=described(
+            "Deals one data set, the same at every process, to the workers: iid, dirichlet(alpha) or shards(k)",
+            unset="iid for data sets of the catalogue; a site's own data is not dealt",
+        ),
     )
     feedback: str = field(
         default="none", metadata=described("Error feedback, for biased codecs", choices=FEEDBACKS)
@@ -81,8 +109,15 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
+        if not self.optimizer:
+            default = OPTIMIZER_OF_LOCAL_STEPS if self.local else OPTIMIZER
+            object.__setattr__(self, "optimizer", default)
         for name in ("task", "codec", "optimizer", "downlink"):
             parse_spec(getattr(self, name))
+        if self.local:
+            parse_local(self.local)
+        if self.partition:
+            parse_spec(self.partition)
         check_limits(self)
         check_between("quorum", self.quorum, 0, self.workers)
         check_seed(self.seed)
@@ -98,6 +133,11 @@ class RunConfig:
             check_delta(self.delta)
             if not self.max_epsilon:
                 raise ConfigError("delta without max_epsilon limits nothing: set both")
+
+    @property
+    def weighted(self) -> bool:
+        """Whether pushes carry a weight for each worker."""
+        return self.weighting != "equal"
 
     @property
     def needed(self) -> int:

@@ -81,4 +81,7 @@ def run_to_message(config: RunConfig, run_id: bytes) -> wire_pb2.Run:
         evaluate_every=config.evaluate_every,
         weigh_by_examples=config.weighting == "examples",
         error_feedback=config.feedback == "error",
+        local=spec_to_message(parse_spec(config.local)) if config.local else None,
+        partition=spec_to_message(parse_spec(config.partition)) if config.partition else None,
+        weigh_by_size=config.weighting == "size",
     )

@@ -86,12 +86,14 @@ class Messages:
             raise InvalidArgument(f"{len(push.losses)} losses for {count} workers, expected one each or none")
         if not all(map(math.isfinite, push.losses)):
             raise InvalidArgument("a loss is infinite or not a number, expected finite ones or none")
-        if self._run.config.weighting != "examples":
+        if not self._run.config.weighted:
             if push.examples:
                 raise InvalidArgument("example counts in a run that weighs workers equally, expected none")
             return (1,) * count
         if len(push.examples) != count or min(push.examples) < 1:
-            raise InvalidArgument(f"this run weighs by examples: expected {count} positive counts")
+            raise InvalidArgument(
+                f"this run weighs by {self._run.config.weighting}: expected {count} positive counts"
+            )
         return tuple(push.examples)
 
     async def _report(self, session: Session, report: wire_pb2.Report) -> None:

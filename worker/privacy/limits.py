@@ -35,7 +35,7 @@ class Limits:
                 f"the run's codec {codec} is not private and this worker has --max-epsilon {self.budget.epsilon:g}: "
                 "choose a private codec (`gradwire plan --epsilon`), or start it without the limit"
             )
-        if codec.private and run.weigh_by_examples:
+        if codec.private and (run.weigh_by_examples or run.weigh_by_size):
             raise PrivacyError(
                 "the run weighs workers by their example counts, which would be sent in the clear: use weighting equal"
             )

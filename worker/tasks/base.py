@@ -15,6 +15,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.common.errors import NotFiniteError, SpecError, TaskError
+from gradwire.common.spec import Spec
+from gradwire.common.training.layout import Layout
+from gradwire.worker.site import Site
 
 LARGEST_LOSS = float(np.finfo(np.float32).max)
 
@@ -36,7 +39,11 @@ class Gradient:
 
 @runtime_checkable
 class Task(Protocol):
-    """Data and a model in, a gradient out. Any object with these members is a task."""
+    """Data and a model in, a gradient out. Any object with these members is a task.
+
+    A task may have two more: ``layout``, the ``Layout`` of its parameter vector (``layout_of``), and ``size(worker)``,
+    the number of samples that a worker trains on (``training_size``).
+    """
 
     @property
     def dim(self) -> int:
@@ -67,8 +74,44 @@ class TaskKind(ABC):
         """Length of the parameter vector if it is known without building the task, else None."""
 
     @abstractmethod
-    def build(self, *, workers: int, seed: int) -> Task:
-        """Load the data and make the task for a run of ``workers`` logical workers."""
+    def build(self, site: Site, *, workers: int, partition: Spec | None = None) -> Task:
+        """Load the data and make the task for the workers that a site hosts.
+
+        Args:
+            site: the process, its workers and its own data; its seed is the run's.
+            workers: logical workers in the whole run.
+            partition: how one data set, the same at every process, is dealt to all workers; None where each site has
+                its own data, and for the catalogue's data sets, which are then dealt evenly.
+        """
+
+
+def layout_of(task: Task) -> Layout:
+    """The layout of a task's parameter vector: its own, or one array of ``dim`` parameters.
+
+    Raises:
+        TaskError: its layout has another length than ``dim``.
+    """
+    layout: Layout = getattr(task, "layout", None) or Layout.flat(task.dim)
+    if layout.dim != task.dim:
+        raise TaskError(
+            f"the task has {task.dim} parameters and a layout of {layout.dim}: correct one of them"
+        )
+    return layout
+
+
+def training_size(task: Task, worker: int) -> int:
+    """How many samples a worker trains on, its weight where a run weighs by size.
+
+    Raises:
+        TaskError: the task does not say.
+    """
+    size = getattr(task, "size", None)
+    if size is None:
+        raise TaskError(
+            "the run weighs workers by the size of their training sets, and this task has no size(worker): "
+            "add it, or use --weighting examples"
+        )
+    return int(size(worker))
 
 
 def require_at_least(least: int, kind: str, **values: int) -> None:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gradwire.common.arrays.compat import all_finite, is_tensor
 from gradwire.common.errors import GradwireError, TaskError
 from gradwire.common.transport import limits
-from gradwire.worker.tasks.base import Gradient, Task, checked_loss
+from gradwire.worker.tasks.base import Gradient, Task, checked_loss, layout_of, training_size
 
 
 class CheckedTask:
@@ -26,6 +26,8 @@ class CheckedTask:
     def __init__(self, task: Task, target: str) -> None:
         self.task, self.target = task, target
         self.dim = int(task.dim)
+        with user_code(f"{self.target}: layout"):
+            self.layout = layout_of(task)
 
     def initial(self) -> NDArray[np.float32]:
         """Starting parameters [dim].
@@ -75,6 +77,19 @@ class CheckedTask:
             _number(given.loss, f"{where} returned the loss", " or None"), round=round, worker=worker
         )
         return Gradient(given.value, loss, int(given.examples))
+
+    def size(self, worker: int) -> int:
+        """How many samples a worker trains on.
+
+        Raises:
+            TaskError: the task does not say, it raised, or returned something else than a whole number of at least 1.
+        """
+        where = f"{self.target}: size(worker={worker})"
+        with user_code(where):
+            size = training_size(self.task, worker)
+        if not 1 <= size <= limits.MAX_EXAMPLES:
+            raise TaskError(f"{where} returned {size}, expected a whole number of at least 1")
+        return size
 
     def evaluate(self, params: NDArray[np.float32]) -> dict[str, float]:
         """The task's measures of ``params`` [dim].

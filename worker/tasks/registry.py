@@ -11,6 +11,7 @@ from types import MappingProxyType
 
 from gradwire.common.registry import Registry
 from gradwire.common.spec import Spec, parse_spec
+from gradwire.worker.site import Site
 from gradwire.worker.tasks.base import Task, TaskKind
 from gradwire.worker.tasks.imports import ImportingKind
 
@@ -43,13 +44,23 @@ def parse_task(text: str | Spec, *, allow_import: Collection[str] = ()) -> TaskK
     return _REGISTRY.build(spec)
 
 
-def build_task(text: str | Spec, *, workers: int, seed: int, allow_import: Collection[str] = ()) -> Task:
+def build_task(
+    text: str | Spec,
+    *,
+    workers: int,
+    seed: int,
+    site: Site | None = None,
+    partition: Spec | None = None,
+    allow_import: Collection[str] = (),
+) -> Task:
     """The task that a spec such as ``logistic(a9a)`` describes, its data loaded.
 
     Args:
         text: the spec.
-        workers: logical workers of the run, among whom the data is dealt.
+        workers: logical workers of the run.
         seed: of the run.
+        site: the process that trains, with its own data; None for one that hosts all workers.
+        partition: how one data set is dealt to all workers, see ``TaskKind.build``.
         allow_import: as in ``parse_task``.
 
     Raises:
@@ -57,7 +68,8 @@ def build_task(text: str | Spec, *, workers: int, seed: int, allow_import: Colle
         DataError: its data set is missing or damaged.
         TaskError: it cannot be built here: too many workers, or code that is not allowed.
     """
-    return parse_task(text, allow_import=allow_import).build(workers=workers, seed=seed)
+    site = site or Site(workers=tuple(range(workers)), seed=seed)
+    return parse_task(text, allow_import=allow_import).build(site, workers=workers, partition=partition)
 
 
 def _listed(targets: Collection[str]) -> Collection[str]:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from gradwire.common.errors import TaskError
+from gradwire.common.spec import Spec
+from gradwire.worker.site import Site
 from gradwire.worker.tasks.base import Task
 from gradwire.worker.tasks.checked import CheckedTask, user_code
 from gradwire.worker.tasks.imports import ImportingKind
@@ -26,15 +28,15 @@ class CustomKind(ImportingKind):
 
     name = "custom"
 
-    def build(self, *, workers: int, seed: int) -> Task:
+    def build(self, site: Site, *, workers: int, partition: Spec | None = None) -> Task:
         """Import the factory and call it.
 
         Raises:
             TaskError: not allowed here, not to be imported, it raised, or its result is not a task.
         """
         factory = self.factory()
-        with user_code(f"{self.target}(workers={workers}, seed={seed})"):
-            task = factory(workers=workers, seed=seed)
+        with user_code(f"{self.target}(workers={workers}, seed={site.seed})"):
+            task = factory(workers=workers, seed=site.seed)
         missing = [name for name in _MEMBERS if not hasattr(task, name)]
         if not isinstance(task, Task):
             raise TaskError(

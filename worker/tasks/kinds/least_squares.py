@@ -8,7 +8,9 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from gradwire.common.spec import Spec
 from gradwire.common.system.memory import require_memory
+from gradwire.worker.site import Site
 from gradwire.worker.tasks.base import Gradient, TaskKind, checked_loss, checked_params, require_at_least
 from gradwire.worker.tasks.random_streams import random_stream
 from gradwire.worker.tasks.registry import register_task
@@ -102,7 +104,7 @@ class LeastSquaresKind(TaskKind):
         """Length of the parameter vector."""
         return self.dim
 
-    def build(self, *, workers: int, seed: int) -> LeastSquaresTask:
+    def build(self, site: Site, *, workers: int, partition: Spec | None = None) -> LeastSquaresTask:
         """Make the task; the matrix is drawn when it is first needed.
 
         Raises:
@@ -110,4 +112,4 @@ class LeastSquaresKind(TaskKind):
             ConfigError: this machine's memory does not hold the matrix.
         """
         require_memory(4 * self.samples * self.dim, f"the matrix of {self.samples:,} by {self.dim:,} numbers")
-        return LeastSquaresTask(self.dim, Shards(self.samples, workers, seed, self.batch))
+        return LeastSquaresTask(self.dim, Shards(self.samples, workers, site.seed, self.batch))

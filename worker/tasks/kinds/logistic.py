@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.common.errors import SpecError
+from gradwire.common.spec import Spec
 from gradwire.worker.data import load
 from gradwire.worker.data.catalog import entry_of
+from gradwire.worker.site import Site
 from gradwire.worker.tasks.base import TaskKind, require_at_least
 from gradwire.worker.tasks.losses import logistic_loss
 from gradwire.worker.tasks.registry import register_task
@@ -79,7 +81,7 @@ class LogisticKind(TaskKind):
         """
         return entry_of(self.dataset).dim
 
-    def build(self, *, workers: int, seed: int) -> SupervisedTask:
+    def build(self, site: Site, *, workers: int, partition: Spec | None = None) -> SupervisedTask:
         """Load the data and deal it.
 
         Raises:
@@ -94,4 +96,6 @@ class LogisticKind(TaskKind):
             )
         samples = len(data.x_train)
         l2 = 1 / samples if isinstance(self.l2, str) else self.l2
-        return SupervisedTask(LogisticModel(data.dim, l2), data, Shards(samples, workers, seed, self.batch))
+        return SupervisedTask(
+            LogisticModel(data.dim, l2), data, Shards(samples, workers, site.seed, self.batch)
+        )

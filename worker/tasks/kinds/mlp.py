@@ -8,8 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from gradwire.common.spec import Spec
 from gradwire.worker.data import load
 from gradwire.worker.data.catalog import entry_of
+from gradwire.worker.site import Site
 from gradwire.worker.tasks.base import TaskKind, require_at_least
 from gradwire.worker.tasks.losses import softmax_cross_entropy
 from gradwire.worker.tasks.random_streams import random_stream
@@ -117,7 +119,7 @@ class MlpKind(TaskKind):
         entry = entry_of(self.dataset)
         return MlpModel(entry.dim, self.hidden, entry.classes).dim
 
-    def build(self, *, workers: int, seed: int) -> SupervisedTask:
+    def build(self, site: Site, *, workers: int, partition: Spec | None = None) -> SupervisedTask:
         """Load the data and deal it.
 
         Raises:
@@ -126,4 +128,4 @@ class MlpKind(TaskKind):
         """
         data = load(self.dataset)
         model = MlpModel(data.dim, self.hidden, data.classes)
-        return SupervisedTask(model, data, Shards(len(data.x_train), workers, seed, self.batch))
+        return SupervisedTask(model, data, Shards(len(data.x_train), workers, site.seed, self.batch))

@@ -9,8 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.common.errors import SpecError
+from gradwire.common.spec import Spec
 from gradwire.worker.data import load
 from gradwire.worker.data.catalog import entry_of
+from gradwire.worker.site import Site
 from gradwire.worker.tasks.base import TaskKind, require_at_least
 from gradwire.worker.tasks.losses import softmax_cross_entropy
 from gradwire.worker.tasks.registry import register_task
@@ -92,7 +94,7 @@ class SoftmaxKind(TaskKind):
         entry = entry_of(self.dataset)
         return SoftmaxModel(entry.dim, entry.classes).dim
 
-    def build(self, *, workers: int, seed: int) -> SupervisedTask:
+    def build(self, site: Site, *, workers: int, partition: Spec | None = None) -> SupervisedTask:
         """Load the data and deal it.
 
         Raises:
@@ -101,4 +103,4 @@ class SoftmaxKind(TaskKind):
         """
         data = load(self.dataset)
         model = SoftmaxModel(data.dim, data.classes, self.l2)
-        return SupervisedTask(model, data, Shards(len(data.x_train), workers, seed, self.batch))
+        return SupervisedTask(model, data, Shards(len(data.x_train), workers, site.seed, self.batch))

@@ -8,6 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.common.errors import TaskError
+from gradwire.common.spec import Spec
+from gradwire.worker.site import Site
 from gradwire.worker.tasks.base import Gradient, TaskKind, checked_params, require_at_least
 from gradwire.worker.tasks.random_streams import random_stream
 from gradwire.worker.tasks.registry import register_task
@@ -74,7 +76,7 @@ class SyntheticKind(TaskKind):
         """Length of the parameter vector."""
         return self.dim
 
-    def build(self, *, workers: int, seed: int) -> SyntheticTask:
+    def build(self, site: Site, *, workers: int, partition: Spec | None = None) -> SyntheticTask:
         """Make the task; each vector is drawn in its worker's first round.
 
         Raises:
@@ -82,4 +84,4 @@ class SyntheticKind(TaskKind):
         """
         if workers < 1:
             raise TaskError(f"a task for {workers} workers was asked for, expected at least 1")
-        return SyntheticTask(self.dim, workers, seed)
+        return SyntheticTask(self.dim, workers, site.seed)

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 
 from gradwire.common.errors import SpecError, TaskError
+from gradwire.common.spec import Spec
+from gradwire.worker.site import Site
 from gradwire.worker.tasks.base import Task, require_at_least
 from gradwire.worker.tasks.checked import CheckedTask, user_code
 from gradwire.worker.tasks.imports import ImportingKind
@@ -35,7 +37,7 @@ class TorchKind(ImportingKind):
         if re.fullmatch(r"auto|cpu|cuda(:\d+)?", self.device) is None:
             raise SpecError(f"torch: device is {self.device!r}, expected cpu, cuda, cuda:1 or auto")
 
-    def build(self, *, workers: int, seed: int) -> Task:
+    def build(self, site: Site, *, workers: int, partition: Spec | None = None) -> Task:
         """Import the factory, call it with torch seeded, and deal its data.
 
         Raises:
@@ -47,6 +49,6 @@ class TorchKind(ImportingKind):
         from gradwire.worker.tasks.torch_task import build  # imports torch, which other tasks do without
 
         factory = self.factory()
-        with user_code(f"{self.target}(seed={seed})"):
-            task = build(factory, device=self.device, batch=self.batch, workers=workers, seed=seed)
+        with user_code(f"{self.target}(seed={site.seed})"):
+            task = build(factory, device=self.device, batch=self.batch, workers=workers, seed=site.seed)
         return CheckedTask(task, self.target)
