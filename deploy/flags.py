@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import MISSING, fields
+from dataclasses import MISSING, Field, fields, replace
 from functools import wraps
 from inspect import Parameter, Signature
 from pathlib import Path
@@ -110,9 +110,18 @@ def _shown(default: Any) -> str:
 
 
 def given_settings(config: Any) -> dict[str, Any]:
-    """The settings that differ from their defaults: those that have to be given for an equal configuration."""
+    """The settings that have to be given for an equal configuration: those whose default would change it."""
     pairs = ((field, getattr(config, field.name)) for field in fields(config))
-    return {f.name: value for f, value in pairs if f.default is MISSING or value != f.default}
+    return {f.name: value for f, value in pairs if f.default is MISSING or not _is_default(config, f, value)}
+
+
+def _is_default(config: Any, field: Field[Any], value: Any) -> bool:
+    if value == field.default:
+        return True
+    try:
+        return bool(replace(config, **{field.name: field.default}) == config)
+    except ConfigError:  # another setting needs this one
+        return False
 
 
 def as_flags(settings: Mapping[str, Any]) -> tuple[str, ...]:

@@ -21,7 +21,8 @@ from typing import Any, NoReturn
 import numpy as np
 
 TABLES = (
-    "run", "resolved", "releases", "rounds", "snapshots", "senders", "losses", "assignments", "metrics", "meta",
+    "run", "resolved", "releases", "layout", "constants", "rounds", "snapshots", "senders", "losses", "assignments",
+    "metrics", "meta",
 )  # fmt: skip
 TYPES = {int: b"int", str: b"str", bytes: b"bytes"}
 KNOWN = r"float32|cross_polytope\(repeats=\d+, gain=exact, coding=tuple, scale=.*\)|sgd\(.*\)|log|sum|model"
@@ -58,8 +59,8 @@ def read_log(folder: Path) -> dict[str, list[Any]]:
     source, copy = sqlite3.connect(f"file:{folder / 'run.db'}?mode=ro", uri=True), sqlite3.connect(":memory:")
     source.backup(copy)
     pragmas = [copy.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
-    if pragmas != [0x67726164, 2]:
-        fail(f"{folder} holds no log of version 2")
+    if pragmas != [0x67726164, 3]:
+        fail(f"{folder} holds no log of version 3")
     rows = {table: copy.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall() for table in TABLES}
     for table, found in rows.items():
         for row in found:

@@ -7,10 +7,11 @@ before the next event is handled. No socket is touched here: sessions are outbox
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.training.config import RunConfig
+from gradwire.common.training.layout import Layout
 from gradwire.proto import wire_pb2
 from gradwire.server.commits import Commits
 from gradwire.server.counters import Counters
@@ -75,15 +76,19 @@ class Coordinator:
         self.failure = self.failure or error
         self.shutdown.requested.set()
 
-    async def begin(self, params: bytes, codec: AnyCodec) -> None:
-        """Begin with the initial model that the first worker built: float32 little-endian [dim]."""
-        await self._executor.run(self._begin(params, codec))
+    async def begin(
+        self, params: bytes, codec: AnyCodec, layout: Layout | None = None, constants: Sequence[bytes] = ()
+    ) -> None:
+        """Begin with the initial model that the first worker built, see ``Fold.begin``."""
+        await self._executor.run(self._begin(params, codec, layout, constants))
 
-    async def _begin(self, params: bytes, codec: AnyCodec) -> None:
+    async def _begin(
+        self, params: bytes, codec: AnyCodec, layout: Layout | None, constants: Sequence[bytes]
+    ) -> None:
         async with self._lock:
             # The upload of a worker that disconnected meanwhile may have been taken.
             if not self.fold.has_model:
-                await self._executor.on_disk(self.fold.begin, params, codec)
+                await self._executor.on_disk(self.fold.begin, params, codec, layout, constants)
                 self.warn_of_pruning()
 
     def warn_of_pruning(self) -> None:

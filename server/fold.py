@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from gradwire.common.arrays.update import Sparse
 from gradwire.common.codecs import AnyCodec, parse
@@ -15,6 +16,8 @@ from gradwire.common.errors import FailedPrecondition, LogError, NotFiniteError
 from gradwire.common.randomness import shared_seed
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.digest import digest_of
+from gradwire.common.training.layout import Layout
+from gradwire.common.training.local import parse_local
 from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.common.training.record import RoundRecord, aggregate
@@ -42,12 +45,14 @@ class Started:
         downlink: as configured, or as ``auto`` chose it.
         model: after the last round in the log.
         state: the downlink's, after the same round.
+        layout: of the model; None where no worker stated one.
     """
 
     codec: AnyCodec
     downlink: Downlink[Any]
     model: Model
     state: State
+    layout: Layout | None = None
 
     @property
     def resolved(self) -> Resolved:
@@ -95,17 +100,36 @@ class Fold:
         """The model after the last round in the log."""
         return self.started.model
 
-    def codec_at(self, dim: int) -> AnyCodec:
-        """The run's codec for gradients of ``dim`` coordinates."""
-        return parse(self.config.codec, dim)
+    def codec_at(self, dim: int, averaged: int = 0) -> AnyCodec:
+        """The run's codec for gradients of ``dim`` coordinates, the last ``averaged`` of them running statistics."""
+        return parse(self.config.codec, dim, averaged=averaged)
 
-    def begin(self, params: bytes, codec: AnyCodec) -> None:
-        """Take the initial model: float32 little-endian [dim]."""
+    def begin(
+        self, params: bytes, codec: AnyCodec, layout: Layout | None = None, constants: Sequence[bytes] = ()
+    ) -> None:
+        """Take the initial model.
+
+        Args:
+            params: float32 little-endian [dim].
+            codec: the run's, for as many coordinates.
+            layout: of the model; None where the worker stated none.
+            constants: the values of its constant arrays, see ``RunLog.set_initial``.
+        """
         downlink = resolve_downlink(self.config, codec)
-        model = Model(np.frombuffer(params, "<f4"), parse_optimizer(self.config.optimizer))
-        started = Started(codec, downlink, model, downlink.initial_state())
-        self.log.set_initial(model.snapshot(), started.resolved)
+        model = self._model(np.frombuffer(params, "<f4"), layout)
+        started = Started(codec, downlink, model, downlink.initial_state(), layout)
+        self.log.set_initial(model.snapshot(), started.resolved, layout, constants)
         self._adopt(started)
+
+    def _model(self, params: NDArray[np.float32], layout: Layout | None) -> Model:
+        """The run's model at round 0, from its parameters [dim]."""
+        local = parse_local(self.config.local) if self.config.local else None
+        return Model(
+            params,
+            parse_optimizer(self.config.optimizer),
+            averaged=layout.averaged if layout is not None else 0,
+            control_rate=local.control_rate if local is not None else None,
+        )
 
     def _adopt(self, started: Started) -> None:
         self.config = replace(self.config, downlink=started.downlink.spec)
@@ -114,15 +138,16 @@ class Fold:
 
     def _rebuilt(self, round_: int, snapshot: bytes) -> Started:
         """The latest snapshot and the entries since."""
-        model, rest = self._model_of(round_, snapshot)
-        codec = self.codec_at(model.dim)
+        layout = self.log.layout()
+        model, rest = self._model_of(round_, snapshot, layout)
+        codec = self.codec_at(model.dim, model.dim - model.trained)
         downlink = resolve_downlink(self.config, codec)
-        started = Started(codec, downlink, model, downlink.initial_state())
+        started = Started(codec, downlink, model, downlink.initial_state(), layout)
         self.log.check_resolved(started.resolved)
         state = downlink.restore(rest) if round_ else started.state
         for record in self.log.read(round_, self.log.next_round):
             mean = aggregate(codec, self.config.seed, record)
-            model.apply(downlink.step(record, mean, state))
+            model.apply(downlink.step(record, mean, state), self._share(record))
         recorded = self.log.digest_at(model.round - 1) if model.round else None
         if recorded is not None and recorded != model.digest:
             raise LogError(
@@ -131,13 +156,13 @@ class Fold:
         self.log.record_release(started.resolved)
         return replace(started, state=state)
 
-    def _model_of(self, round_: int, snapshot: bytes) -> tuple[Model, bytes]:
+    def _model_of(self, round_: int, snapshot: bytes, layout: Layout | None) -> tuple[Model, bytes]:
         """The model in a snapshot, and what follows it there: the downlink's state, none at round 0."""
-        optimizer = parse_optimizer(self.config.optimizer)
-        arrays = 1 + len(optimizer.initial_state(np.zeros(1, np.float32)))
         # All models of the run are as long as the initial one.
         length = self.log.initial_bytes()
-        model = Model(np.zeros(length // (4 * arrays), np.float32), optimizer)
+        arrays = 1 + len(self._model(np.zeros(1, np.float32), None).state)
+        dim = layout.dim if layout is not None else length // (4 * arrays)
+        model = self._model(np.zeros(dim, np.float32), layout)
         model.restore(snapshot[:length], round_)
         return model, snapshot[length:]
 
@@ -171,13 +196,17 @@ class Fold:
             raise NotFiniteError(f"round {record.round}, {self._beyond(record)}: {error}") from error
         record = replace(record, sent=downlink.encode(record, mean, state))
         update = downlink.step(record, mean, state)
-        model.apply(update)
+        model.apply(update, self._share(record))
         # A dense step voids the digest that is kept: it is taken anew only in the rounds that compare it.
         due = isinstance(update, Sparse) or model.round % self.config.digest_every == 0
         last = model.round == self.config.rounds
         self.log.append(record, model.digest if due or last else None, notes)
         self._snapshot_if_due()
         return CommittedRound(record, update, model.params)
+
+    def _share(self, record: RoundRecord) -> float:
+        """The share of the run's workers that a round counts."""
+        return len(record.workers) / self.config.workers
 
     def _beyond(self, record: RoundRecord) -> str:
         """The workers whose payloads are beyond float32: at least one is where the mean is."""

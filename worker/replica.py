@@ -9,6 +9,7 @@ from gradwire.common.arrays.compat import all_finite
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.downlinks import entry_readers
 from gradwire.common.errors import DivergenceError, InvalidArgument, NotFiniteError
+from gradwire.common.training.local import parse_local
 from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers import Optimizer
 from gradwire.common.transport.specs import spec_from_message
@@ -19,7 +20,12 @@ class Replica:
     """Parameters after ``round`` rounds, equal to the server's bit for bit."""
 
     def __init__(
-        self, initial: NDArray[np.float32], codec: AnyCodec, optimizer: Optimizer, run: wire_pb2.Run
+        self,
+        initial: NDArray[np.float32],
+        codec: AnyCodec,
+        optimizer: Optimizer,
+        run: wire_pb2.Run,
+        averaged: int = 0,
     ) -> None:
         """Begin at round 0.
 
@@ -28,13 +34,20 @@ class Replica:
             codec: the run's codec.
             optimizer: the run's optimizer.
             run: the run, as Welcome describes it.
+            averaged: how many coordinates, at the end, are running statistics.
 
         Raises:
-            SpecError: the run has a downlink that is not known here.
+            SpecError: the run has a downlink or local steps that are not known here.
         """
+        local = parse_local(spec_from_message(run.local)) if run.HasField("local") else None
         downlink = spec_from_message(run.downlink) if run.HasField("downlink") else None
         self._downlinks = entry_readers(downlink, codec=codec, seed=run.seed, workers=run.workers)
-        self.model = Model(initial, optimizer)
+        self.model = Model(
+            initial,
+            optimizer,
+            averaged=averaged,
+            control_rate=local.control_rate if local is not None else None,
+        )
 
     @property
     def round(self) -> int:

@@ -8,7 +8,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from gradwire.common.codecs import AnyCodec, parse
+from gradwire.common.errors import PrivacyError
 from gradwire.common.system.memory import require_fits
+from gradwire.common.training.layout import Layout, Role
 from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.common.transport.specs import spec_from_message
@@ -20,7 +22,7 @@ from gradwire.worker.replica import Replica
 from gradwire.worker.reports import Reports
 from gradwire.worker.site import Site
 from gradwire.worker.tasks import Task, build_task
-from gradwire.worker.tasks.base import training_size
+from gradwire.worker.tasks.base import layout_of, training_size
 
 MAX_BROKEN_STREAMS = 64  # whose counts are kept until a server has received them
 
@@ -34,10 +36,11 @@ class RunState:
         done_sent: Done was written; the server may not have acknowledged it.
         broken: counts of streams that broke, until a server has received them.
         run: as Welcome described it; None before the first Welcome, and so are the attributes below.
-        task, codec, replica, encoder, reports: built for this run.
+        task, layout, codec, replica, encoder, reports: built for this run.
     """
 
     task: Task
+    layout: Layout
     codec: AnyCodec
     replica: Replica
     encoder: Encoder
@@ -78,9 +81,12 @@ class RunState:
         workers = tuple(welcome.workers)
         if self.run is None or self.run != run:
             self.task = self._task(run, workers)
-            self.codec = parse(spec_from_message(run.codec), self.task.dim)
+            self.layout = layout_of(self.task)
+            averaged = self.layout.averaged
+            self.codec = parse(spec_from_message(run.codec), self.task.dim, averaged=averaged)
+            self._refuse_private_averages(run)
             optimizer = parse_optimizer(spec_from_message(run.optimizer))
-            self.replica = Replica(self.task.initial(), self.codec, optimizer, run)
+            self.replica = Replica(self.task.initial(), self.codec, optimizer, run, averaged)
             self.run, self.reports = run, Reports(self.task, run.evaluate_every)
             self.encoder = self._encoder(run, workers)
         elif self.encoder.workers != workers:
@@ -100,6 +106,17 @@ class RunState:
         )
         require_fits(task.dim, str(spec))
         return task
+
+    def _refuse_private_averages(self, run: wire_pb2.Run) -> None:
+        """Refuse to send running statistics, which travel as they are, beside private payloads."""
+        if not self.layout.averaged:
+            return
+        if parse(spec_from_message(run.codec), self.layout.trained).private or self.privacy.limits.budget:
+            first = next(array.name for array in self.layout.arrays if array.role is Role.AVERAGED)
+            raise PrivacyError(
+                f"the model has running statistics ({first}, …), which would be sent in the clear beside private "
+                "payloads: use GroupNorm or LayerNorm, or keep them here with torch(…, buffers=local)"
+            )
 
     def weights(self, encoded: EncodedRound) -> Sequence[int]:
         """The workers' weights in a push; none where the run weighs equally.

@@ -5,14 +5,16 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Collection
 
-from gradwire.common.errors import DivergenceError, InvalidArgument
+from gradwire.common.errors import DivergenceError, InvalidArgument, LayoutError
 from gradwire.common.transport import limits, protocol
+from gradwire.common.transport.layouts import layout_from_message, layout_to_message
 from gradwire.common.transport.specs import codec_to_message
 from gradwire.proto import wire_pb2
 from gradwire.worker.inbox import Call, Inbox, Received, StreamClosed
 from gradwire.worker.outbox import Outbox, add_traffic
 from gradwire.worker.privacy import check_assignment
 from gradwire.worker.run_state import RunState
+from gradwire.worker.tasks.base import constants_of
 
 
 class Stream:
@@ -100,6 +102,7 @@ class Stream:
             limits.CONTROL_BYTES,
             state.replica.longest_entry,
             limits.snapshot_bytes(state.codec.dim, arrays),
+            limits.LAYOUT_BYTES,
         )
 
     async def _ready(self, earlier: tuple[wire_pb2.StreamCount, ...] = ()) -> None:
@@ -111,11 +114,22 @@ class Stream:
             round=state.replica.round,
             digest=await asyncio.to_thread(lambda: state.model.digest),
             earlier=earlier,
+            layout=state.layout.fingerprint,
+            averaged=state.layout.averaged,
         )
         await self._send(wire_pb2.FromWorker(ready=ready))
 
     async def _send(self, message: wire_pb2.FromWorker) -> None:
         await self._outbox.send(message)
+
+    def _initial_message(self) -> wire_pb2.FromWorker:
+        state = self._state
+        initial = wire_pb2.Snapshot(
+            state=state.model.snapshot()[: 4 * state.codec.dim],
+            layout=layout_to_message(state.layout),
+            constants=constants_of(state.task),
+        )
+        return wire_pb2.FromWorker(initial=initial)
 
     # ---- messages from the server --------------------------------------------------------------------------
 
@@ -129,8 +143,10 @@ class Stream:
         elif kind == "snapshot":
             await self._restore(message.snapshot)
         elif kind == "upload":
-            state = self._state.model.snapshot()[: 4 * self._state.codec.dim]
-            await self._send(wire_pb2.FromWorker(initial=wire_pb2.Snapshot(state=state)))
+            await self._send(await asyncio.to_thread(self._initial_message))
+        elif kind == "layout":
+            difference = self._state.layout.difference(layout_from_message(message.layout))
+            raise LayoutError(f"this site's model is not the run's: {difference}")
         elif kind == "late":
             self._late(message.late.round)
         elif kind == "finish":

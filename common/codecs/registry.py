@@ -40,8 +40,13 @@ def codecs() -> Mapping[str, type[AnyCodec]]:
     return MappingProxyType(_REGISTRY)
 
 
-def parse(text: str | Spec, dim: int) -> AnyCodec:
+def parse(text: str | Spec, dim: int, *, averaged: int = 0) -> AnyCodec:
     """A codec from its spec, for gradients of ``dim`` coordinates.
+
+    Args:
+        text: the spec.
+        dim: coordinates of a gradient.
+        averaged: how many of them, at the end, are running statistics: those travel as float32 (``float32_tail``).
 
     Raises:
         SpecError: not a spec, an unknown codec or argument, or a value outside its range.
@@ -50,4 +55,6 @@ def parse(text: str | Spec, dim: int) -> AnyCodec:
     267
     """
     spec = parse_spec(text) if isinstance(text, str) else text
+    if averaged:
+        spec = Spec("float32_tail", (spec,), (("size", averaged),))
     return _REGISTRY.build(spec, dim=dim)

@@ -11,6 +11,7 @@ from gradwire.common.downlinks.registry import downlinks, parse
 from gradwire.common.errors import SpecError
 from gradwire.common.spec import Spec, bind_arguments, did_you_mean, parse_spec
 from gradwire.common.training.config import RunConfig
+from gradwire.common.training.local import parse_local
 from gradwire.common.training.optimizers import parse_optimizer
 
 AUTO = "auto"
@@ -41,14 +42,33 @@ def resolve_downlink(config: RunConfig, codec: AnyCodec) -> Downlink[Any]:
     """
     if parse_spec(config.downlink) != Spec(AUTO):
         check_downlink(config.downlink)
-        return parse(config.downlink, codec=codec, seed=config.seed, workers=config.workers)
-    return min(_candidates(config, codec), key=lambda each: (each.bytes_per_round, each.tie_rank))
+        downlink = parse(config.downlink, codec=codec, seed=config.seed, workers=config.workers)
+        if _needs_update(config) and not downlink.replays_optimizer:
+            raise SpecError(
+                f"downlink {downlink.name} with scaffold: a replica needs the mean update for the control variate, "
+                "use log or sum, and an optimizer that replicas can replay"
+            )
+        return downlink
+    candidates = list(_candidates(config, codec))
+    if not candidates:
+        raise SpecError(
+            f"{config.optimizer} with scaffold: its bits differ between machines, so replicas cannot replay it: "
+            "use sgd or another portable optimizer"
+        )
+    return min(candidates, key=lambda each: (each.bytes_per_round, each.tie_rank))
+
+
+def _needs_update(config: RunConfig) -> bool:
+    """Whether replicas need every round's mean update, and not the parameters alone."""
+    return bool(config.local) and parse_local(config.local).scaffold
 
 
 def _candidates(config: RunConfig, codec: AnyCodec) -> Iterator[Downlink[Any]]:
     portable = parse_optimizer(config.optimizer).portable
     for name, cls in downlinks().items():
         if cls.announced or not cls.lossless or (cls.replays_optimizer and not portable):
+            continue
+        if _needs_update(config) and not cls.replays_optimizer:
             continue
         downlink = parse(name, codec=codec, seed=config.seed, workers=config.workers)
         if downlink.cheap_replay:

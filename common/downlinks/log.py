@@ -70,7 +70,7 @@ class Log(Downlink[RoundRecord]):
         return RoundRecord(entry.round, cohort, parts, tuple(body.examples))
 
     def apply(self, content: RoundRecord, model: Model) -> None:
-        model.apply(aggregate(self.codec, self.seed, content))
+        model.apply(aggregate(self.codec, self.seed, content), len(content.workers) / self.workers)
 
     @property
     def bytes_per_round(self) -> int:

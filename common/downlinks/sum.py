@@ -12,16 +12,32 @@ from gradwire.common.downlinks.base import CommittedRound, Downlink, PayloadSize
 from gradwire.common.downlinks.registry import register
 from gradwire.common.errors import InvalidArgument
 from gradwire.common.training.model import Model
-from gradwire.common.transport.traffic import bytes_field, submessage
+from gradwire.common.transport.traffic import bytes_field, submessage, varint_bytes
 from gradwire.proto import wire_pb2
 
 SPARSE_FLAG = 2  # bytes of the field ``sparse``
 
 
+@dataclass(frozen=True, eq=False)
+class MeanUpdate:
+    """What an entry carries.
+
+    Attributes:
+        value: the mean update, float32 [dim].
+        workers: how many it is the mean of.
+    """
+
+    value: Vector
+    workers: int
+
+
 @register
 @dataclass(frozen=True, kw_only=True)
-class Sum(Downlink[Vector]):
-    """The mean update: float32 [dim], or float32 values with packed indices of ceil(log2 dim) bits each."""
+class Sum(Downlink[MeanUpdate]):
+    """The mean update: float32 [dim], or float32 values with packed indices of ceil(log2 dim) bits each.
+
+    How many workers it is the mean of is there where one of the run is missing.
+    """
 
     name = "sum"
     body = "sum"
@@ -29,7 +45,7 @@ class Sum(Downlink[Vector]):
     tie_rank = 1  # before ``model``: it keeps the state of every optimizer in step
 
     def build(self, committed: CommittedRound) -> wire_pb2.Entry:
-        update, body = _update(committed), wire_pb2.Sum()
+        update, body = _update(committed), wire_pb2.Sum(workers=self._missing(committed))
         if isinstance(update, Sparse):
             body.sparse = True
             body.indices = pack(update.indices, self._width).tobytes()
@@ -45,7 +61,14 @@ class Sum(Downlink[Vector]):
     def predict_body(self, committed: CommittedRound) -> int:
         values, index_bits = self._predicted(committed)
         flag = SPARSE_FLAG if isinstance(committed.update, Sparse) else 0
-        return submessage(bytes_field(4 * values) + bytes_field((index_bits + 7) // 8) + flag)
+        count = self._missing(committed)
+        counted = 1 + varint_bytes(count) if count else 0
+        return submessage(bytes_field(4 * values) + bytes_field((index_bits + 7) // 8) + flag + counted)
+
+    def _missing(self, committed: CommittedRound) -> int:
+        """The number of workers in a round that lacks some of the run's; else 0, which takes no bytes."""
+        count = len(committed.record.workers)
+        return count if count < self.workers else 0
 
     def _predicted(self, committed: CommittedRound) -> tuple[int, int]:
         """How many values, and how many bits of indices."""
@@ -64,8 +87,14 @@ class Sum(Downlink[Vector]):
         # A sparse update touches less than a quarter of the coordinates, at up to 9 bytes each.
         return 4 * self.codec.dim + 64
 
-    def read(self, entry: wire_pb2.Entry) -> Vector:
-        body, dim = entry.sum, self.codec.dim
+    def read(self, entry: wire_pb2.Entry) -> MeanUpdate:
+        count = entry.sum.workers or self.workers
+        if count > self.workers:
+            raise InvalidArgument(f"an update of {count} workers, expected at most {self.workers}")
+        return MeanUpdate(self._vector(entry.sum), count)
+
+    def _vector(self, body: wire_pb2.Sum) -> Vector:
+        dim = self.codec.dim
         if not body.sparse:
             if len(body.values) != 4 * dim:
                 raise InvalidArgument(f"a dense update has {len(body.values)} bytes, expected {4 * dim}")
@@ -80,8 +109,8 @@ class Sum(Downlink[Vector]):
             raise InvalidArgument(f"a sparse update has indices that are not increasing below {dim}")
         return Sparse(dim, indices, np.frombuffer(body.values, "<f4"))
 
-    def apply(self, content: Vector, model: Model) -> None:
-        model.apply(content)
+    def apply(self, content: MeanUpdate, model: Model) -> None:
+        model.apply(content.value, content.workers / self.workers)
 
     @property
     def bytes_per_round(self) -> int:

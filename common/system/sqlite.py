@@ -165,17 +165,18 @@ class SqliteFile:
     @property
     def outdated(self) -> bool:
         """Whether the file is of an earlier version; ``upgrade`` changes that."""
-        return self._version < self._format.version
+        return self.version < self._format.version
 
     def upgrade(self, db: sqlite3.Connection) -> None:
         """Bring the file to the present version within a transaction; a file that is current stays as it is."""
-        for version in range(self._version, self._format.version):
+        for version in range(self.version, self._format.version):
             for statement in self._format.upgrades[version]:
                 db.execute(statement)
             db.execute(f"PRAGMA user_version = {version + 1}")
 
     @property
-    def _version(self) -> int:
+    def version(self) -> int:
+        """The version of the format that the file has."""
         ((version,),) = self.rows("PRAGMA user_version")
         return int(version)
 

@@ -1,4 +1,8 @@
-"""The model as a fold: parameters, optimizer state, and the digest that server and replicas compare."""
+"""The model as a fold: parameters, optimizer state, and the digest that server and replicas compare.
+
+The parameter vector [dim] is the trained coordinates, which the optimizer steps, then the averaged ones (running
+statistics), which are stepped with rate 1: the update has the mean of old - new there.
+"""
 
 from __future__ import annotations
 
@@ -6,11 +10,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.common.arrays.compat import all_finite
-from gradwire.common.arrays.update import Sparse, Vector
+from gradwire.common.arrays.update import Sparse, Vector, as_dense
 from gradwire.common.errors import LogError, NotFiniteError
 from gradwire.common.training.digest import digest_of, digest_terms
 from gradwire.common.training.optimizers import Optimizer
 from gradwire.common.training.optimizers.averaged import AVERAGE
+
+CONTROL = "control"  # the server's control variate of SCAFFOLD
 
 
 class Model:
@@ -18,14 +24,46 @@ class Model:
 
     ``apply`` is deterministic: the same initial parameters and updates give the same bits on the server and
     on every replica.
+
+    Attributes:
+        params: float32 [dim].
+        optimizer: steps the trained coordinates.
+        trained: their number; the coordinates after them are averaged.
+        control_rate: 1 / (H lr) of SCAFFOLD's local steps; None where the run has none.
+        state: named float32 arrays [trained]: the optimizer's, and ``CONTROL`` with a control rate.
+        round: rounds folded so far.
     """
 
-    def __init__(self, params: NDArray[np.float32], optimizer: Optimizer) -> None:
+    def __init__(
+        self,
+        params: NDArray[np.float32],
+        optimizer: Optimizer,
+        *,
+        averaged: int = 0,
+        control_rate: float | None = None,
+    ) -> None:
+        """The model at round 0.
+
+        Args:
+            params: the initial parameters [dim].
+            optimizer: of the trained coordinates.
+            averaged: how many coordinates, at the end, are running statistics.
+            control_rate: see the attribute.
+        """
         self.params = np.array(params, dtype=np.float32)  # a copy: the caller's array never changes under it
         self.optimizer = optimizer
-        self.state = optimizer.initial_state(self.params)
+        self.trained = self.params.size - averaged
+        self.control_rate = control_rate
+        self.state = optimizer.initial_state(self._head)
+        if control_rate is not None:
+            self.state[CONTROL] = np.zeros(self.trained, np.float32)
         self.round = 0
         self._digest: int | None = None
+
+    @property
+    def _head(self) -> NDArray[np.float32]:
+        """The trained coordinates, a view."""
+        return self.params[: self.trained]
 
     @property
     def dim(self) -> int:
@@ -35,7 +73,9 @@ class Model:
     @property
     def reported(self) -> NDArray[np.float32]:
         """The parameters that are evaluated, [dim]: the mean iterate where the optimizer keeps one, else the last."""
-        return self.state.get(AVERAGE, self.params)
+        if AVERAGE not in self.state or self.trained == self.dim:
+            return self.state.get(AVERAGE, self.params)
+        return np.concatenate([self.state[AVERAGE], self.params[self.trained :]])
 
     @property
     def digest(self) -> int:
@@ -48,27 +88,50 @@ class Model:
         """Compute the digest of all parameters anew; whether it equals the one that was kept."""
         return digest_of(self.params) == self.digest
 
-    def apply(self, update: Vector) -> None:
-        """Fold one round's mean update, float32 [dim].
+    def apply(self, update: Vector, share: float = 1.0) -> None:
+        """Fold one round's mean update.
+
+        Args:
+            update: float32 [dim].
+            share: of the run's workers that it is the mean of; SCAFFOLD's control variate moves by that much.
 
         Raises:
             NotFiniteError: a parameter is no longer a finite number; the model is of no more use.
         """
         if isinstance(update, Sparse) and self.optimizer.sparse and self._digest is not None:
             before = digest_terms(update.indices, self.params[update.indices])
-            self._step(update)
+            self._step(update, share)
             after = digest_terms(update.indices, self.params[update.indices])
             self._digest = (self._digest - before + after) & 0xFFFFFFFFFFFFFFFF
         else:
-            self._step(update)
+            self._step(update, share)
             self._digest = None
         self.round += 1
 
-    def _step(self, update: Vector) -> None:
+    def _step(self, update: Vector, share: float) -> None:
+        head = _first(update, self.trained)
         with np.errstate(over="ignore", invalid="ignore"):  # said better by what follows
-            self.optimizer.step(self.params, self.state, update, self.round)
+            if self.control_rate is not None:
+                self._step_control(head, share)
+            self.optimizer.step(self._head, self.state, head, self.round)
+            self._step_averages(update)
         touched = update.indices if isinstance(update, Sparse) and self.optimizer.sparse else slice(None)
         self._check(self.params[touched])
+
+    def _step_control(self, update: Vector, share: float) -> None:
+        """C += |S| / N (mean (w - w_i) / (H lr) - c): [Scaffold] equation 5 with option II, from the decoded mean."""
+        control = self.state[CONTROL]
+        target = as_dense(update) * np.float32(self.control_rate)
+        control += np.float32(share) * (target - control)
+
+    def _step_averages(self, update: Vector) -> None:
+        if self.trained == self.dim:
+            return
+        if isinstance(update, Sparse):
+            cut = int(np.searchsorted(update.indices, self.trained))
+            self.params[update.indices[cut:]] -= update.values[cut:].astype(np.float32, copy=False)
+        else:
+            self.params[self.trained :] -= update[self.trained :].astype(np.float32, copy=False)
 
     def _check(self, params: NDArray[np.float32]) -> None:
         if not all_finite(params):
@@ -84,7 +147,7 @@ class Model:
         """
         self._check(params)
         np.copyto(self.params, params)
-        self.optimizer.observe(self.params, self.state, self.round)
+        self.optimizer.observe(self._head, self.state, self.round)
         self.round += 1
         self._digest = None
 
@@ -100,13 +163,28 @@ class Model:
             LogError: the bytes are not a snapshot of this dimension and optimizer.
         """
         names = sorted(self.state)
-        expected = 4 * self.dim * (1 + len(names))
+        expected = snapshot_size(self.dim, self.trained, len(names))
         if len(snapshot) != expected:
             raise LogError(
                 f"a snapshot has {len(snapshot)} bytes, expected {expected}: it belongs to another model"
             )
-        parts = np.frombuffer(snapshot, "<f4").reshape(1 + len(names), self.dim)
-        np.copyto(self.params, parts[0])
+        values = np.frombuffer(snapshot, "<f4")
+        np.copyto(self.params, values[: self.dim])
         self.round, self._digest = round_, None
-        for name, values in zip(names, parts[1:], strict=True):
-            np.copyto(self.state[name], values)
+        for name, array in zip(names, values[self.dim :].reshape(len(names), self.trained), strict=True):
+            np.copyto(self.state[name], array)
+
+
+def snapshot_size(dim: int, trained: int, arrays: int) -> int:
+    """Bytes of a snapshot: the parameters, and so many arrays of state [trained]."""
+    return 4 * (dim + trained * arrays)
+
+
+def _first(update: Vector, size: int) -> Vector:
+    """The first ``size`` coordinates of an update."""
+    if not isinstance(update, Sparse):
+        return update[:size]
+    if update.size == size:
+        return update
+    cut = int(np.searchsorted(update.indices, size))
+    return Sparse(size, update.indices[:cut], update.values[:cut])

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Collection
 
+from gradwire.common.training.layout import MAX_ARRAYS, MAX_LAYOUT_BYTES
+
 PIECE_BYTES = 1 << 20  # a longer message travels in pieces of this many of its own bytes
 FRAME_BYTES = PIECE_BYTES + 64  # the longest protobuf message that gRPC may carry: a piece and its tags
 
@@ -19,9 +21,18 @@ MAX_METRIC_NAME = 64  # characters
 MAX_EXAMPLES = (1 << 32) - 1  # of one worker in one round: a fixed32
 
 
+LAYOUT_BYTES = MAX_LAYOUT_BYTES + 64  # of a Layout message
+CONSTANT_BYTES = 64 << 20  # of the values of all constant arrays; beyond that, only their digests travel
+
+
 def snapshot_bytes(dim: int, arrays: int = 1) -> int:
     """Bytes that no Snapshot of so many float32 arrays [dim] exceeds: parameters and the optimizer's state."""
     return 4 * arrays * dim + 64
+
+
+def initial_bytes(dim: int) -> int:
+    """Bytes that no initial model exceeds: parameters, layout, and the values of constant arrays with their tags."""
+    return snapshot_bytes(dim) + LAYOUT_BYTES + CONSTANT_BYTES + 16 * MAX_ARRAYS
 
 
 def accepts_metrics(names: Collection[str]) -> bool:

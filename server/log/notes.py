@@ -134,9 +134,9 @@ class LogNotes:
         with self._file.transaction() as db:
             insert(db, table, key, value)
 
-    def _read_added(self, sql: str) -> list[Any]:
-        """Rows of a table that version 1 of the format did not have."""
-        return [] if self._file.outdated else self._read(sql)
+    def _read_added(self, sql: str, since: int = 2) -> list[Any]:
+        """Rows of a table that versions of the format before ``since`` did not have."""
+        return [] if self._file.version < since else self._read(sql)
 
     def _read(self, sql: str, *values: str) -> list[Any]:
         found = self._file.rows(sql, *values)

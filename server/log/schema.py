@@ -21,6 +21,12 @@ _ADDED = (
     "CREATE TABLE losses (round INTEGER PRIMARY KEY, data BLOB NOT NULL, checksum BLOB NOT NULL)",
 )
 
+# What version 3 added.
+_MODEL = (
+    "CREATE TABLE layout (data TEXT NOT NULL, checksum BLOB NOT NULL)",
+    "CREATE TABLE constants (array INTEGER PRIMARY KEY, data BLOB NOT NULL, checksum BLOB NOT NULL)",
+)
+
 # Records of a few kB share pages of 8 KiB, large ones take fewer.
 SCHEMA = f"""
 PRAGMA page_size = 8192;
@@ -36,7 +42,7 @@ CREATE TABLE snapshots (
 CREATE TABLE assignments (process TEXT PRIMARY KEY, workers BLOB NOT NULL, checksum BLOB NOT NULL);
 CREATE TABLE metrics (round INTEGER PRIMARY KEY, data TEXT NOT NULL, checksum BLOB NOT NULL);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum BLOB NOT NULL);
-{"; ".join(_ADDED)};
+{"; ".join((*_ADDED, *_MODEL))};
 """
 
 RUN_LOG = SqliteFormat(
@@ -44,9 +50,9 @@ RUN_LOG = SqliteFormat(
     name=NAME,
     holder="server",
     application_id=0x67726164,  # "grad"
-    version=2,
+    version=3,
     schema=SCHEMA,
     restore="restore the directory from a copy",
     error=LogError,
-    upgrades={1: _ADDED},
+    upgrades={1: _ADDED, 2: _MODEL},
 )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
+from collections.abc import Sequence
 
-from gradwire.common.errors import LogError
+from gradwire.common.errors import LayoutError, LogError
+from gradwire.common.training.layout import Layout
 from gradwire.server.log import rows
 from gradwire.server.log.notes import LogNotes, insert
 from gradwire.server.log.provenance import Release, Resolved, this_release
@@ -18,8 +20,20 @@ class LogSnapshots(LogNotes):
         """Whether the run has its initial model: without one, no round has been appended."""
         return self._snapshot_round() is not None
 
-    def set_initial(self, snapshot: bytes, resolved: Resolved) -> None:
+    def set_initial(
+        self,
+        snapshot: bytes,
+        resolved: Resolved,
+        layout: Layout | None = None,
+        constants: Sequence[bytes] = (),
+    ) -> None:
         """Store the model at round 0, which is kept as long as the log, and what it is computed with.
+
+        Args:
+            snapshot: the model.
+            resolved: what the configuration amounts to.
+            layout: of its arrays; None where no worker stated one.
+            constants: the values of its constant arrays, in order; none where they are too large to be kept.
 
         Raises:
             LogError: it is set already.
@@ -32,6 +46,10 @@ class LogSnapshots(LogNotes):
                 store(db, 0, snapshot)
                 insert(db, "resolved", *resolved)
                 insert(db, "releases", 0, *this_release())
+                if layout is not None:
+                    insert(db, "layout", layout.to_json())
+                for position, data in enumerate(constants):
+                    insert(db, "constants", position, data)
 
     def initial(self) -> bytes:
         """The model at round 0: the fold over a log that was never pruned begins here.
@@ -77,6 +95,30 @@ class LogSnapshots(LogNotes):
         """
         found = self._read_added("SELECT * FROM releases ORDER BY round")
         return [(round_, Release(version, protocol)) for round_, version, protocol, _ in found]
+
+    def layout(self) -> Layout | None:
+        """The layout of the model; None before the initial model, and where no worker stated one.
+
+        Raises:
+            LogError: it is damaged.
+        """
+        found = self._read_added("SELECT * FROM layout", since=3)
+        if not found:
+            return None
+        try:
+            return Layout.from_json(found[0][0])
+        except LayoutError as error:
+            raise self._file.damaged() from error
+
+    def constants(self) -> tuple[bytes, ...]:
+        """The values of the constant arrays, in the order of the layout; none where they were not kept.
+
+        Raises:
+            LogError: one of them is damaged.
+        """
+        return tuple(
+            data for _, data, _ in self._read_added("SELECT * FROM constants ORDER BY array", since=3)
+        )
 
     def _snapshot_round(self) -> int | None:
         (newest,) = self._file.rows("SELECT max(round) FROM snapshots")[0]

@@ -14,7 +14,9 @@ from gradwire.common.downlinks import announced
 from gradwire.common.errors import FailedPrecondition, InvalidArgument, SpecError, Unavailable
 from gradwire.common.system.memory import largest_dim
 from gradwire.common.training.digest import digest_of
+from gradwire.common.training.layout import Layout
 from gradwire.common.transport import limits, protocol
+from gradwire.common.transport.layouts import check_constants, layout_from_message, layout_to_message
 from gradwire.common.transport.specs import run_to_message, spec_from_message, spec_to_message
 from gradwire.proto import wire_pb2
 from gradwire.server.coordinator import Coordinator
@@ -114,10 +116,11 @@ class Joining:
         session.send(wire_pb2.FromServer(welcome=self._welcome(session)))
         ready = (await inbox.expect("ready")).ready
         self._check_dim(ready.codec.dim)
-        codec = self._check_codec(ready.codec)
+        codec = self._check_codec(ready)
         async with self._initial:
             if not self._run.fold.has_model:
-                await self._take_initial(session, inbox, codec, ready.digest)
+                await self._take_initial(session, inbox, codec, ready)
+        self._check_layout(session, ready)
         known = self._run.fold.codec
         if known.fingerprint != codec.fingerprint:
             raise FailedPrecondition(
@@ -137,14 +140,28 @@ class Joining:
             run.downlink.CopyFrom(spec_to_message(downlink))
         return wire_pb2.Welcome(run=run, workers=session.workers, stream=session.stream_id)
 
-    def _check_codec(self, message: wire_pb2.CodecSpec) -> AnyCodec:
+    def _check_layout(self, session: Session, ready: wire_pb2.Ready) -> None:
+        """Let a worker whose model is laid out otherwise name the difference: it has both layouts.
+
+        A worker that states no layout, or a run that has none, is held to the dimension alone.
+        """
+        layout = self._run.fold.started.layout
+        if layout is None or not ready.layout or ready.layout == layout.fingerprint:
+            return
+        session.send(wire_pb2.FromServer(layout=layout_to_message(layout)))  # written before the status
+        raise FailedPrecondition(
+            "the worker's model is laid out otherwise than the run's: give it the run's model"
+        )
+
+    def _check_codec(self, ready: wire_pb2.Ready) -> AnyCodec:
         """The run's codec at the worker's dimension; nothing that the worker sent is built.
 
         Fingerprints alone are compared. The same codec can be spelled in several ways: with defaults or without, by
         position or by name, or as Welcome spelled it.
         """
+        message = ready.codec
         try:
-            codec = self._run.fold.codec_at(message.dim)
+            codec = self._run.fold.codec_at(message.dim, ready.averaged)
             if message.fingerprint == codec.fingerprint:
                 return codec
             theirs = str(spec_from_message(message.spec))
@@ -168,10 +185,12 @@ class Joining:
                 f"a model of {dim} parameters, this server's memory holds {most}: choose a smaller task"
             )
 
-    async def _take_initial(self, session: Session, inbox: Inbox, codec: AnyCodec, digest: int) -> None:
-        """Ask the worker for the initial model, whose digest it has announced in Ready."""
+    async def _take_initial(
+        self, session: Session, inbox: Inbox, codec: AnyCodec, ready: wire_pb2.Ready
+    ) -> None:
+        """Ask the worker for the initial model, whose digest and layout it has announced in Ready."""
         session.send(wire_pb2.FromServer(upload=wire_pb2.Upload()))
-        inbox.assembly.limit = limits.snapshot_bytes(codec.dim)
+        inbox.assembly.limit = limits.initial_bytes(codec.dim)
         try:
             async with asyncio.timeout(UPLOAD_TIMEOUT + 4 * codec.dim / UPLOAD_RATE):
                 initial = (await inbox.expect("initial", UPLOAD_TIMEOUT)).initial
@@ -181,8 +200,31 @@ class Joining:
             ) from error
         if len(initial.state) != 4 * codec.dim:
             raise InvalidArgument(f"an initial model of {len(initial.state)} bytes, expected {4 * codec.dim}")
-        if digest_of(np.frombuffer(initial.state, "<f4")) != digest:
+        if digest_of(np.frombuffer(initial.state, "<f4")) != ready.digest:
             raise InvalidArgument("the initial model's digest is not the one announced: it was damaged")
         if not all_finite(np.frombuffer(initial.state, "<f4")):
             raise InvalidArgument("the initial model holds numbers that are not finite: correct the task")
-        await self._run.begin(initial.state, codec)
+        layout = _layout_of(initial, ready)
+        await self._run.begin(initial.state, codec, layout, tuple(initial.constants))
+
+
+def _layout_of(initial: wire_pb2.Snapshot, ready: wire_pb2.Ready) -> Layout | None:
+    """The layout of an initial model; None where the worker states none.
+
+    Raises:
+        InvalidArgument: it is not the one announced in Ready, or does not fit the model.
+    """
+    if not ready.layout and not initial.HasField("layout"):
+        return None
+    if initial.layout.ByteSize() > limits.LAYOUT_BYTES:
+        raise InvalidArgument(
+            f"a layout of {initial.layout.ByteSize()} bytes, expected at most {limits.LAYOUT_BYTES}"
+        )
+    layout = layout_from_message(initial.layout)
+    if layout.fingerprint != ready.layout or (layout.dim, layout.averaged) != (
+        ready.codec.dim,
+        ready.averaged,
+    ):
+        raise InvalidArgument("the initial model's layout is not the one announced: it was damaged")
+    check_constants(layout, initial.constants)
+    return layout

@@ -117,6 +117,7 @@ def canonical(spec: Any, dim: int) -> Spec:
     settle = {
         "gain_shape": _gain_shape, "simq_plus": _simq_plus, "rotated": _rotated, "top_signs": _top_signs,
         "private": _private, "private_top": _private_top, "subsample": _subsample, "ratq": _ratq, "averaged": _averaged,
+        "float32_tail": _float32_tail,
     }  # fmt: skip
     if name in settle:
         settle[name](found, dim)
@@ -134,6 +135,10 @@ def _gain_shape(found: dict[str, Any], dim: int) -> None:
 
 def _averaged(found: dict[str, Any], dim: int) -> None:
     found["inner"] = canonical(found["inner"], dim)
+
+
+def _float32_tail(found: dict[str, Any], dim: int) -> None:
+    found["codec"] = canonical(found["codec"], dim - found["size"])
 
 
 def _rotated(found: dict[str, Any], dim: int) -> None:

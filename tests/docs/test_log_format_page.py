@@ -103,7 +103,7 @@ DAMAGE = {
     "a payload": ("UPDATE rounds SET payloads = x'00' WHERE round = 5", "table rounds is damaged: 5"),
     "a codec": ("UPDATE resolved SET codec_spec = 'float32'", "table resolved is damaged"),
     "a round less": ("DELETE FROM rounds WHERE round = 5", "round 5 is missing"),
-    "an old format": ("PRAGMA user_version = 1", "holds no log of version 2"),
+    "an old format": ("PRAGMA user_version = 1", "holds no log of version 3"),
 }
 
 

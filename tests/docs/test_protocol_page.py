@@ -95,6 +95,8 @@ def adds_up(codec: AnyCodec) -> bool:
         return 16 * found["count"] <= codec.dim or adds_up(parse(spelled(found["inner"]), found["count"]))
     if name == "gain_shape":
         return found["shape"][0] in point_sets
+    if name == "float32_tail":
+        return adds_up(parse(spelled(found["codec"]), codec.dim - found["size"]))
     return name in {*point_sets, "private", "top_k", "rand_k"} or (
         name == "qsgd" and found["coding"] in ("gamma", "omega")
     )

@@ -123,6 +123,8 @@ def test_a_process_killed_while_the_run_begins_has_no_model(
         "CREATE TABLE resolved",
         "CREATE TABLE losses",
         "PRAGMA user_version = 2",
+        "CREATE TABLE layout",
+        "PRAGMA user_version = 3",
         "INSERT OR REPLACE INTO rel",
         "COMMIT",
     ],
@@ -145,6 +147,8 @@ def test_a_process_killed_inside_an_upgrade_has_changed_nothing(
         "releases": after["releases"],
         "senders": [],
         "losses": [],
+        "layout": [],
+        "constants": [],
     }
 
 

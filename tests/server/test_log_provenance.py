@@ -98,7 +98,9 @@ def test_release_with_another_default_refuses_before_it_folds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     begun(tmp_path).log.close()
-    monkeypatch.setattr(Fold, "codec_at", lambda self, dim: parse(f"{CONFIG.codec[:-1]}, scale=2.0)", dim))
+    monkeypatch.setattr(
+        Fold, "codec_at", lambda self, dim, averaged=0: parse(f"{CONFIG.codec[:-1]}, scale=2.0)", dim)
+    )
     monkeypatch.setattr(fold_module, "aggregate", lambda *_: pytest.fail("folded"))
     with pytest.raises(LogError, match=r"codec is .*scale=2.0\) here, but .*scale=1.0\) in its log"):
         opened(tmp_path)
@@ -142,7 +144,7 @@ def test_log_of_version_1_goes_on(tmp_path: Path) -> None:
     assert execute(folder, "PRAGMA user_version") == [(1,)], "reading changes nothing"
     summary = whole_run(CONFIG, folder, [(0, 2), (1,)])
     assert summary["digest"] == f"{simulate(CONFIG).digest:016x}" and summary["replicas_agree"]
-    assert execute(folder, "PRAGMA user_version") == [(2,)]
+    assert execute(folder, "PRAGMA user_version") == [(3,)]
     with RunLog.open(folder) as log:
         assert log.releases() == [(7, this_release())]
         assert log.resolved() == Fold(log).started.resolved
@@ -155,7 +157,9 @@ def test_log_of_version_1_that_replays_otherwise_stays_as_it_is(
 ) -> None:
     """The release that wrote it can still go on."""
     of_version_1(tmp_path / "run")
-    monkeypatch.setattr(Fold, "codec_at", lambda self, dim: parse(f"{CONFIG.codec[:-1]}, scale=2.0)", dim))
+    monkeypatch.setattr(
+        Fold, "codec_at", lambda self, dim, averaged=0: parse(f"{CONFIG.codec[:-1]}, scale=2.0)", dim)
+    )
     with pytest.raises(LogError, match="this machine computes differently"):
         opened(tmp_path / "run")
     assert execute(tmp_path / "run", "PRAGMA user_version") == [(1,)]
@@ -169,7 +173,7 @@ def test_log_of_version_1_without_a_model_begins(tmp_path: Path) -> None:
         execute(tmp_path / "run", f"DELETE FROM {table}")
     summary = whole_run(CONFIG, tmp_path / "run", [(0, 1, 2)])
     assert summary["digest"] == f"{simulate(CONFIG).digest:016x}"
-    assert execute(tmp_path / "run", "PRAGMA user_version") == [(2,)]
+    assert execute(tmp_path / "run", "PRAGMA user_version") == [(3,)]
 
 
 # ---- who sent what -------------------------------------------------------------------------------------------

@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from gradwire.common.errors import NotFiniteError, SpecError, TaskError
 from gradwire.common.spec import Spec
 from gradwire.common.training.layout import Layout
+from gradwire.common.transport.limits import CONSTANT_BYTES
 from gradwire.worker.site import Site
 
 LARGEST_LOSS = float(np.finfo(np.float32).max)
@@ -41,8 +42,9 @@ class Gradient:
 class Task(Protocol):
     """Data and a model in, a gradient out. Any object with these members is a task.
 
-    A task may have two more: ``layout``, the ``Layout`` of its parameter vector (``layout_of``), and ``size(worker)``,
-    the number of samples that a worker trains on (``training_size``).
+    A task may have more: ``layout``, the ``Layout`` of its parameter vector (``layout_of``); ``constants()``, the bytes
+    of the layout's constant arrays (``constants_of``); ``size(worker)``, the number of samples that a worker trains on
+    (``training_size``).
     """
 
     @property
@@ -97,6 +99,23 @@ def layout_of(task: Task) -> Layout:
             f"the task has {task.dim} parameters and a layout of {layout.dim}: correct one of them"
         )
     return layout
+
+
+def constants_of(task: Task) -> list[bytes]:
+    """The values of a task's constant arrays, little-endian, in the order of its layout; none if they are too many.
+
+    Raises:
+        TaskError: not one for each constant array of the layout.
+    """
+    arrays = layout_of(task).constants
+    if not arrays or sum(array.nbytes for array in arrays) > CONSTANT_BYTES:
+        return []
+    values = list(task.constants()) if hasattr(task, "constants") else []
+    if [len(data) for data in values] != [array.nbytes for array in arrays]:
+        raise TaskError(
+            f"the task's constants() do not fit its layout, which has {len(arrays)} constant arrays"
+        )
+    return values
 
 
 def training_size(task: Task, worker: int) -> int:

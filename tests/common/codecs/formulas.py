@@ -208,6 +208,10 @@ FORMULAS: dict[str, dict[str, Formula]] = {
         "lq_split(p=1.5, positions=set)": lambda d: split(d, 3.0, "set"),
         "lq_split(p=1.5, positions=elias_fano)": lambda d: split(d, 3.0, "elias_fano"),
     },
+    "float32_tail": {
+        "float32_tail(float32, size=2)": lambda d: 32 * d if d > 2 else None,
+        "float32_tail(subsample(inner=cuq, count=2), size=2)": lambda d: 2 * 32 + NORM + 6 if d > 3 else None,
+    },
     "subsample": {
         "subsample(0.1, cuq)": lambda d: NORM + 3 * max(1, round(0.1 * d)),
         "subsample(inner=cuq, count=2)": lambda d: NORM + 6,
