@@ -111,7 +111,7 @@ class RunState:
         """Refuse to send running statistics, which travel as they are, beside private payloads."""
         if not self.layout.averaged:
             return
-        if parse(spec_from_message(run.codec), self.layout.trained).private or self.privacy.limits.budget:
+        if parse(spec_from_message(run.codec), self.layout.trained).private:
             first = next(array.name for array in self.layout.arrays if array.role is Role.AVERAGED)
             raise PrivacyError(
                 f"the model has running statistics ({first}, …), which would be sent in the clear beside private "

@@ -21,9 +21,16 @@ async def killed(run: Run, server: "asyncio.Task[Any]") -> None:
 
 
 def run_with_two_servers(
-    config: RunConfig, directory: Path, *, after: int, end: Callable[..., Awaitable[None]] = killed
+    config: RunConfig,
+    directory: Path,
+    *,
+    after: int,
+    end: Callable[..., Awaitable[None]] = killed,
+    **options: Any,
 ) -> tuple[dict[str, Any], Run]:
     """A run of one process per worker, whose server ends once that round is committed, and is started again.
+
+    ``options`` are further WorkerOptions.
 
     Returns the summary of the second server, and its run.
     """
@@ -33,7 +40,7 @@ def run_with_two_servers(
         async with asyncio.timeout(TIMEOUT), asyncio.TaskGroup() as group:
             first = asyncio.create_task(run.serve())
             for i in range(config.workers):
-                group.create_task(run.work(f"process-{i}", (i,)))
+                group.create_task(run.work(f"process-{i}", (i,), **options))
             await run.committed(after)
             await end(run, first)
             second = group.create_task(again.serve(await run.address))

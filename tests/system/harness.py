@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Collection
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,17 +20,19 @@ from gradwire.worker.encoder import Encoder
 from gradwire.worker.feedback_store import FeedbackStore
 from gradwire.worker.process import WorkerOptions, WorkerProcess
 from gradwire.worker.tasks import build_task
+from gradwire.worker.tasks.base import layout_of
 
 TIMEOUT = 300.0  # seconds: only a run that hangs takes so long, on a loaded machine too
 
 Watch = Callable[[dict[str, Any]], None]
 
 
-def simulate(config: RunConfig) -> Model:
+def simulate(config: RunConfig, allow_import: Collection[str] = ()) -> Model:
     """What the run must end with: the same fold, with no server, no wire and no concurrency."""
-    task = build_task(config.task, workers=config.workers, seed=config.seed)
-    codec = parse(config.codec, task.dim)
-    model = Model(task.initial(), parse_optimizer(config.optimizer))
+    task = build_task(config.task, workers=config.workers, seed=config.seed, allow_import=allow_import)
+    averaged = layout_of(task).averaged
+    codec = parse(config.codec, task.dim, averaged=averaged)
+    model = Model(task.initial(), parse_optimizer(config.optimizer), averaged=averaged)
     workers = tuple(range(config.workers))
     memories = FeedbackStore(codec, b"", workers, None) if config.feedback == "error" else None
     encoder = Encoder(task, codec, config.seed, workers, memories)

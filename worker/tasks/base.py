@@ -96,7 +96,7 @@ def layout_of(task: Task) -> Layout:
     layout: Layout = getattr(task, "layout", None) or Layout.flat(task.dim)
     if layout.dim != task.dim:
         raise TaskError(
-            f"the task has {task.dim} parameters and a layout of {layout.dim}: correct one of them"
+            f"a task with {task.dim} parameters and a layout of {layout.dim}: correct one of them"
         )
     return layout
 

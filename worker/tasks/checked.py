@@ -91,6 +91,11 @@ class CheckedTask:
             raise TaskError(f"{where} returned {size}, expected a whole number of at least 1")
         return size
 
+    def constants(self) -> list[bytes]:
+        """The values of the layout's constant arrays; empty where the task has none."""
+        with user_code(f"{self.target}: constants()"):
+            return list(self.task.constants()) if hasattr(self.task, "constants") else []
+
     def evaluate(self, params: NDArray[np.float32]) -> dict[str, float]:
         """The task's measures of ``params`` [dim].
 

@@ -29,10 +29,12 @@ def record_of(
     )
 
 
-def committed(codec: AnyCodec, record: RoundRecord, model: Model) -> CommittedRound:
-    """Fold a round into a model, as a lossless downlink does."""
+def committed(
+    codec: AnyCodec, record: RoundRecord, model: Model, workers: int | None = None
+) -> CommittedRound:
+    """Fold a round of a run with so many workers into a model, as a lossless downlink does; by default all of them."""
     update: Vector = aggregate(codec, SEED, record)
-    model.apply(update)
+    model.apply(update, 1.0 if workers is None else len(record.workers) / workers)
     return CommittedRound(record, update, model.params)
 
 

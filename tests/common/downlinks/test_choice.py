@@ -112,3 +112,13 @@ def test_every_body_is_a_field_of_the_entry_and_no_two_unannounced_downlinks_sha
 def test_parameters_of_the_run_are_no_arguments_of_a_spec() -> None:
     with pytest.raises(SpecError, match="no argument 'seed'"):
         parse_downlink("sum(seed=3)", codec=parse("float32", 9), seed=1, workers=2)
+
+
+def test_scaffold_needs_a_downlink_with_the_mean_update() -> None:
+    local = "local(steps=2, optimizer=sgd(lr=0.1), scaffold=true)"
+    codec = parse("float32", 10)
+    assert resolve_downlink(replace(CONFIG, codec="float32", local=local), codec).spec == "sum"
+    with pytest.raises(SpecError, match=r"downlink model with scaffold: .* use log or sum"):
+        resolve_downlink(replace(CONFIG, codec="float32", local=local, downlink="model"), codec)
+    with pytest.raises(SpecError, match="mirror_descent with scaffold: its bits differ between machines"):
+        resolve_downlink(replace(CONFIG, codec="float32", local=local, optimizer="mirror_descent"), codec)

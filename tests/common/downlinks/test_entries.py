@@ -7,6 +7,7 @@ from gradwire.common.arrays.update import Sparse
 from gradwire.common.codecs import AnyCodec, parse
 from gradwire.common.downlinks import CommittedRound, Downlink, downlinks
 from gradwire.common.downlinks import parse as parse_downlink
+from gradwire.common.errors import InvalidArgument
 from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.common.training.record import RoundRecord
@@ -44,6 +45,33 @@ def test_entries_take_a_replica_to_the_servers_bits_in_the_bytes_predicted(name:
         assert replica.digest == server.digest and replica.round == server.round
 
 
+@pytest.mark.parametrize("name", [name for name, cls in sorted(downlinks().items()) if cls.replays_optimizer])
+@pytest.mark.parametrize("codec", CODECS)
+def test_replicas_of_models_with_averages_and_a_control_variate_step_as_the_server(
+    name: str, codec: str
+) -> None:
+    run = parse(codec, DIM, averaged=40)
+    downlink = downlink_of(name, run)
+    server, replica = (
+        Model(np.ones(DIM, np.float32), parse_optimizer("sgd(lr=0.1)"), averaged=40, control_rate=2.0)
+        for _ in range(2)
+    )
+    for round_, (workers, weighed) in enumerate(COHORTS):
+        record = record_of(run, round_, workers, weighed=weighed)
+        entry, received = sent(downlink, done := committed(run, record, server, WORKERS))
+        assert received == downlink.predict_message(done)
+        downlink.apply(downlink.read(entry), replica)
+    assert replica.snapshot() == server.snapshot() and replica.digest == server.digest
+
+
+def test_a_sum_of_more_workers_than_the_run_has_is_refused() -> None:
+    downlink = downlink_of("sum", parse("float32", 3))
+    entry = downlink.build(CommittedRound(RoundRecord(0, (0, 1), ()), np.zeros(3, np.float32)))
+    entry.sum.workers = WORKERS + 1
+    with pytest.raises(InvalidArgument, match="an update of 4 workers, expected at most 3"):
+        downlink.read(entry)
+
+
 @pytest.mark.parametrize("name", sorted(downlinks()))
 @pytest.mark.parametrize("codec", CODECS)
 def test_a_full_cohort_costs_at_most_the_bytes_that_auto_compares(name: str, codec: str) -> None:
@@ -72,7 +100,7 @@ def test_entries_in_pieces_are_predicted_too(name: str, dim: int) -> None:
 
 @pytest.mark.parametrize("touched", [0, 1, 3, 8])
 def test_a_sum_is_measured_by_its_values_and_indices(touched: int) -> None:
-    downlink = downlink_of("sum", parse("float32", 1000))
+    downlink = downlink_of("sum", parse("float32", 1000), workers=1)
     update = Sparse(1000, np.arange(touched), np.ones(touched, np.float32))
     done = CommittedRound(RoundRecord(0, (0,), (b"",)), update)
     assert downlink.predict(done) == (42 * touched, 4 * touched + -(-10 * touched // 8))

@@ -15,7 +15,7 @@ from gradwire.common.arrays.update import Sparse, Vector, as_dense
 from gradwire.common.errors import LogError
 from gradwire.common.training.digest import SLAB, digest_of, digest_terms
 from gradwire.common.training.model import Model
-from gradwire.common.training.optimizers import Optimizer
+from gradwire.common.training.optimizers import Optimizer, parse_optimizer
 from gradwire.common.training.optimizers.sgd import SGD
 
 F32 = NDArray[np.float32]
@@ -221,3 +221,61 @@ def test_equal_changes_of_many_coordinates_do_not_cancel() -> None:
     ]
     digests = [digest_of(np.ascontiguousarray(p, np.float32)) for p in [params, *changed]]
     assert len(set(digests)) == len(digests)
+
+
+# ---- averaged coordinates, and SCAFFOLD's control variate -----------------------------------------------------------
+
+
+@given(PARAMS, OPTIMIZERS, UPDATES, st.integers(0, DIM - 1))
+def test_averaged_coordinates_are_stepped_with_rate_1(
+    params: F32, optimizer: Optimizer, updates: list[Vector], averaged: int
+) -> None:
+    """The trained ones as in a model of their own, whatever form the update has."""
+    trained = DIM - averaged
+    model, alone = Model(params, optimizer, averaged=averaged), Model(params[:trained], optimizer)
+    tail = params[trained:].copy()
+    for update in updates:
+        dense = as_dense(update)
+        model.apply(update)
+        alone.apply(dense[:trained])
+        tail -= dense[trained:]
+    np.testing.assert_array_equal(model.params, np.concatenate([alone.params, tail]))
+    assert model.verify() and all(array.shape == (trained,) for array in model.state.values())
+
+
+@given(PARAMS, UPDATES, st.integers(0, DIM - 1))
+def test_snapshots_of_models_with_averaged_coordinates(
+    params: F32, updates: list[Vector], averaged: int
+) -> None:
+    options = {"averaged": averaged, "control_rate": 0.5}
+    model, restored = (
+        Model(params, Momentum(), **options),
+        Model(np.ones(DIM, np.float32), Momentum(), **options),
+    )
+    for update in updates:
+        model.apply(update, 0.5)
+    assert len(model.snapshot()) == 4 * (DIM + 3 * (DIM - averaged))
+    restored.restore(model.snapshot(), model.round)
+    assert restored.snapshot() == model.snapshot() and restored.digest == model.digest
+    with pytest.raises(LogError, match="belongs to another model"):
+        Model(params, Momentum(), averaged=averaged).restore(model.snapshot(), model.round)
+
+
+def test_the_evaluated_model_has_the_last_statistics() -> None:
+    model = Model(np.ones(3, np.float32), parse_optimizer("averaged(sgd(lr=1.0))"), averaged=1)
+    for _ in range(2):
+        model.apply(np.array([1, 2, 4], np.float32))
+    assert model.params.tolist() == [-1, -3, -7]
+    assert model.reported.tolist() == [-0.5, -2, -7]
+
+
+def test_control_variate_is_that_of_scaffold() -> None:
+    """[Scaffold] equation 5, option II: c + |S| / N (mean (w - w_i) / (H lr) - c)."""
+    model = Model(np.zeros(3, np.float32), SGD(lr=1.0), averaged=1, control_rate=1 / (4 * 0.25))
+    model.apply(np.array([1, -2, 9], np.float32))
+    assert model.state["control"].tolist() == [1, -2]
+    model.apply(np.array([3, 2, 9], np.float32), share=0.25)
+    assert model.state["control"].tolist() == [1.5, -1]
+    model.apply(Sparse(3, np.array([0, 2]), np.array([1, 1], np.float32)), share=0.5)
+    assert model.state["control"].tolist() == [1.25, -0.5]
+    assert model.params.tolist() == [-5, 0, -19]
