@@ -43,8 +43,8 @@ class CodecHooks(ABC, Generic[S]):
     Attributes:
         name: the family's name in specs.
         source: where the family is defined: a key of the sources in docs/theory.md, and the place there.
-        plan_templates: specs that ``gradwire plan`` tries, with the placeholders of ``deploy/planning/fitting.py``;
-            without any they follow from the parameters.
+        plan_templates: specs that ``gradwire plan`` tries, with the placeholders of ``deploy/planning/fitting.py``; an
+            empty tuple means none, and for a class that does not set them they follow from its parameters.
     """
 
     dim: int

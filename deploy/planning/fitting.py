@@ -32,8 +32,8 @@ _REFUSALS = (GradwireError, NotImplementedError, OverflowError, MemoryError)
 def templates(cls: type[Codec[Any]]) -> Iterator[str]:
     """A family's own templates; without any its bare name, and its size as ``{n}``, in each coding that it has."""
     # Only those of the class itself: a subclass is another family.
-    own: tuple[str, ...] = vars(cls).get("plan_templates", ())
-    if own:
+    own: tuple[str, ...] | None = vars(cls).get("plan_templates")
+    if own is not None:
         yield from own
         return
     names = [f.name for f in parameter_fields(cls)]

@@ -77,7 +77,7 @@ def test_every_family_is_planned_for(capsys: pytest.CaptureFixture[str]) -> None
     }
     words = ("--dim", "16", "--bits", "3000", "--epsilon", "4")
     found |= {row["family"] for row in planned(*words, capsys=capsys)["rows"]}
-    assert codecs().keys() - found == set()
+    assert {name for name, cls in codecs().items() if list(templates(cls))} - found == set()
 
 
 @pytest.mark.parametrize("name", sorted(codecs()))
