@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from gradwire.common.training.record import RoundRecord
@@ -49,13 +49,15 @@ class Commits:
         """
         record = self._record(commit)
         unpacked = [c.unpacked for c in commit.contributions]
-        committed = await self._executor.on_disk(self._fold.append, record, unpacked, self._notes(commit))
+        committed = await self._executor.on_disk(
+            self._fold.append, record, unpacked, self._notes(commit, record.examples)
+        )
         return record, self._fold.entry(committed)
 
-    def _notes(self, commit: Commit) -> RoundNotes:
+    def _notes(self, commit: Commit, weights: Sequence[int]) -> RoundNotes:
         losses = tuple(self._losses.get(c.worker, math.nan) for c in commit.contributions)
         self._losses.clear()
-        point = self._counters.round_committed(commit.round, losses)
+        point = self._counters.round_committed(commit.round, losses, weights)
         # In a private run the log holds losses of single workers only if this end has opted in, too.
         stored = self._fold.config.report_metrics or not self._fold.codec.private
         return RoundNotes(

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -105,11 +105,19 @@ class Counters:
             if not self._restored:
                 self.first_round = round_
 
-    def round_committed(self, round_: int, losses: Iterable[float]) -> Point:
-        """A round is committed with these training losses, NaN where none was reported; keeps the others' mean."""
-        finite = [loss for loss in losses if not math.isnan(loss)]
+    def round_committed(self, round_: int, losses: Sequence[float], weights: Sequence[int] = ()) -> Point:
+        """A round is committed; keeps the mean of its training losses.
+
+        Args:
+            round_: which.
+            losses: of its workers, NaN where none was reported.
+            weights: of the workers in the round's mean; none where they weigh alike.
+        """
+        pairs = zip(losses, weights or [1] * len(losses), strict=True)
+        reported = [(loss, weight) for loss, weight in pairs if not math.isnan(loss)]
         point = self.point(round_)
-        point.loss = sum(finite) / len(finite) if finite else None
+        total = sum(weight for _, weight in reported)
+        point.loss = sum(loss * weight for loss, weight in reported) / total if reported else None
         self._stopped = time.monotonic()
         return point
 

@@ -79,6 +79,12 @@ def test_the_loss_of_a_round_is_the_mean_of_those_reported() -> None:
     assert counters.loss == 3.0 and counters.point(1) == Point(1, 3.0)
 
 
+def test_the_loss_is_weighted_as_the_round_is() -> None:
+    counters = Counters()
+    assert counters.round_committed(0, [1.0, 2.0], [100, 900]).loss == pytest.approx(1.9)
+    assert counters.round_committed(1, [math.nan, 2.0, 4.0], [5, 1, 3]).loss == pytest.approx(3.5)
+
+
 def test_seconds_are_those_in_which_a_server_ran(clock: list[float]) -> None:
     counters = Counters()
     counters.round_committed(0, [])

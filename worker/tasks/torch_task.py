@@ -193,4 +193,4 @@ def build(factory: Callable[..., Any], *, device: str, batch: int, workers: int,
         raise TaskError(f"the factory returned a {type(problem).__name__}, expected a TorchProblem")
     train = samples_of(problem.train, place, "train")
     test = None if problem.test is None else samples_of(problem.test, place, "test")
-    return TorchTask(problem, shards=Shards(len(train), workers, seed, batch), train=train, test=test)
+    return TorchTask(problem, shards=Shards.even(len(train), workers, seed, batch), train=train, test=test)

@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from gradwire.worker.data import Dataset
 from gradwire.worker.tasks import build_task
+from gradwire.worker.tasks.base import layout_of
 from gradwire.worker.tasks.kinds.least_squares import LeastSquaresTask
 from gradwire.worker.tasks.kinds.logistic import LogisticModel
 from gradwire.worker.tasks.kinds.mlp import MlpModel
@@ -33,7 +34,7 @@ def problem(model: Model, classes: int) -> tuple[NDArray[Any], NDArray[Any], NDA
 def task_of(model: Model, classes: int, workers: int, batch: int = 0) -> SupervisedTask:
     _, x, y = problem(model, classes)
     data = Dataset("small", x.astype(np.float32), y, x[:9].astype(np.float32), y[:9], classes)
-    return SupervisedTask(model, data, Shards(SAMPLES, workers, 0, batch))
+    return SupervisedTask(model, data, Shards.even(SAMPLES, workers, 0, batch))
 
 
 @models
@@ -107,6 +108,34 @@ def test_weighted_mean_over_workers_is_the_full_gradient(model: Model, classes: 
     np.testing.assert_allclose(mean, model.gradient(params, x, y)[1], rtol=2e-5, atol=1e-6)
 
 
+@models
+def test_a_large_shard_is_accumulated_in_chunks(
+    model: Model, classes: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    params, x, y = problem(model, classes)
+    task = task_of(model, classes, workers=1)
+    whole = task.gradient(params.astype(np.float32), round=0, worker=0)
+    monkeypatch.setattr("gradwire.worker.tasks.supervised.MOST_AT_ONCE", 5)
+    parts = task.gradient(params.astype(np.float32), round=0, worker=0)
+    loss, value = model.gradient(params, x, y)
+    assert parts.examples == SAMPLES and parts.loss == pytest.approx(loss, rel=1e-6)
+    assert parts.value.dtype == np.float32 and not np.array_equal(parts.value, whole.value)
+    np.testing.assert_allclose(parts.value, value, rtol=2e-5, atol=1e-6)
+
+
+@models
+def test_layout_is_of_views_of_the_flat_vector(model: Model, classes: int) -> None:
+    flat = np.arange(model.dim, dtype=np.float32)
+    arrays = {array.name: view for array, view in model.layout.views(flat)}
+    assert all(np.shares_memory(flat, view) for view in arrays.values())
+    own = model.views(flat) if isinstance(model, SoftmaxModel | MlpModel) else [flat]
+    for view, expected in zip(arrays.values(), own, strict=True):
+        np.testing.assert_array_equal(view, expected)
+    task = task_of(model, classes, workers=2)
+    assert task.layout == model.layout and layout_of(task) == model.layout
+    assert [task.size(worker) for worker in (0, 1)] == [12, 11]
+
+
 def test_regulariser_of_eq_29(monkeypatch: pytest.MonkeyPatch) -> None:
     data = task_of(*MODELS["logistic"], workers=1).data
     monkeypatch.setattr("gradwire.worker.tasks.kinds.logistic.load", lambda name: data)
@@ -128,7 +157,7 @@ def test_evaluation_in_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("batch", [0, 2])
 def test_least_squares_gradient(batch: int) -> None:
-    task = LeastSquaresTask(dim=6, shards=Shards(20, 4, seed=3, batch=batch))
+    task = LeastSquaresTask(dim=6, shards=Shards.even(20, 4, seed=3, batch=batch))
     matrix, target = (part.astype(np.float64) for part in task._system)
     rows = task.shards.draw(1, 2)
     a, b, params = matrix[rows], target[rows], np.linspace(-1, 1, 6)
@@ -147,7 +176,7 @@ def test_least_squares_gradient(batch: int) -> None:
 
 
 def test_least_squares_optimum() -> None:
-    task = LeastSquaresTask(dim=6, shards=Shards(20, 4, seed=3))
+    task = LeastSquaresTask(dim=6, shards=Shards.even(20, 4, seed=3))
     np.testing.assert_allclose(task.gradient(task.optimum, round=0, worker=0).value, 0, atol=1e-6)
     start = task.evaluate(task.initial())
     assert start["distance"] == pytest.approx(np.linalg.norm(task.optimum))

@@ -53,7 +53,9 @@ def build() -> Iterator[Callable[..., Task]]:
 
 def numpy_twin(batch: int) -> SupervisedTask:
     data = load("digits")
-    return SupervisedTask(MlpModel(64, HIDDEN, 10), data, Shards(len(data.x_train), WORKERS, SEED, batch))
+    return SupervisedTask(
+        MlpModel(64, HIDDEN, 10), data, Shards.even(len(data.x_train), WORKERS, SEED, batch)
+    )
 
 
 @pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.cuda, needs_cuda])])
@@ -131,7 +133,7 @@ def test_dataset_is_read_on_demand(build: Callable[..., Task]) -> None:
         lambda seed: TorchProblem(torch.nn.Linear(1, 1), torch.nn.functional.mse_loss, data), ", batch=2"
     )
     task.gradient(task.initial(), round=4, worker=1)
-    assert data.read == Shards(20, WORKERS, SEED, batch=2).draw(1, 4).tolist()
+    assert data.read == Shards.even(20, WORKERS, SEED, batch=2).draw(1, 4).tolist()
     assert task.evaluate(task.initial()) == {}
 
 

@@ -12,9 +12,11 @@ from gradwire.common.spec import Spec
 from gradwire.common.system.memory import require_memory
 from gradwire.worker.site import Site
 from gradwire.worker.tasks.base import Gradient, TaskKind, checked_loss, checked_params, require_at_least
+from gradwire.worker.tasks.partitions import Rows
 from gradwire.worker.tasks.random_streams import random_stream
 from gradwire.worker.tasks.registry import register_task
 from gradwire.worker.tasks.shards import Shards
+from gradwire.worker.tasks.supervised import Floats, mean_in_chunks
 
 
 @dataclass(frozen=True)
@@ -59,12 +61,23 @@ class LeastSquaresTask:
         """
         params = checked_params(params, self.dim)
         rows = self.shards.draw(worker, round)
-        matrix, target = (part[rows] for part in self._system)
         with np.errstate(over="ignore", invalid="ignore"):  # checked_loss reports it
-            residual = matrix @ params - target
-            loss = float(np.vdot(residual, residual)) / (2 * len(rows))
-            value = residual @ matrix / np.float32(len(rows))
+            loss, value = mean_in_chunks(rows, lambda part: self._gradient(params, part))
         return Gradient(value, checked_loss(loss, round=round, worker=worker), len(rows))
+
+    def _gradient(self, params: NDArray[np.float32], rows: Rows) -> tuple[float, Floats]:
+        matrix, target = (part[rows] for part in self._system)
+        residual = matrix @ params - target
+        loss = float(np.vdot(residual, residual)) / (2 * len(rows))
+        return loss, residual @ matrix / np.float32(len(rows))
+
+    def size(self, worker: int) -> int:
+        """Rows in a worker's shard.
+
+        Raises:
+            TaskError: no such worker.
+        """
+        return self.shards.size(worker)
 
     def evaluate(self, params: NDArray[np.float32]) -> dict[str, float]:
         """``distance`` = |θ* - θ|₂, the measure of [V] Figure 2, and ``loss``, the objective over all samples.
@@ -112,4 +125,4 @@ class LeastSquaresKind(TaskKind):
             ConfigError: this machine's memory does not hold the matrix.
         """
         require_memory(4 * self.samples * self.dim, f"the matrix of {self.samples:,} by {self.dim:,} numbers")
-        return LeastSquaresTask(self.dim, Shards(self.samples, workers, site.seed, self.batch))
+        return LeastSquaresTask(self.dim, Shards.even(self.samples, workers, site.seed, self.batch))

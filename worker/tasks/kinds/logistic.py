@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gradwire.common.errors import SpecError
 from gradwire.common.spec import Spec
+from gradwire.common.training.layout import Layout, LayoutArray
 from gradwire.worker.data import load
 from gradwire.worker.data.catalog import entry_of
 from gradwire.worker.site import Site
@@ -30,6 +31,11 @@ class LogisticModel:
 
     dim: int
     l2: float
+
+    @property
+    def layout(self) -> Layout:
+        """One weight for each feature."""
+        return Layout((LayoutArray("weight", (self.dim,)),))
 
     def initial(self, seed: int) -> NDArray[np.float32]:
         """Zeros [dim]: the loss is convex."""
@@ -97,5 +103,5 @@ class LogisticKind(TaskKind):
         samples = len(data.x_train)
         l2 = 1 / samples if isinstance(self.l2, str) else self.l2
         return SupervisedTask(
-            LogisticModel(data.dim, l2), data, Shards(samples, workers, site.seed, self.batch)
+            LogisticModel(data.dim, l2), data, Shards.even(samples, workers, site.seed, self.batch)
         )

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.common.spec import Spec
+from gradwire.common.training.layout import Layout, LayoutArray
 from gradwire.worker.data import load
 from gradwire.worker.data.catalog import entry_of
 from gradwire.worker.site import Site
@@ -45,6 +46,18 @@ class MlpModel:
         sizes = (self.hidden * self.inputs, self.hidden, self.classes * self.hidden)
         w1, b1, w2, b2 = np.split(flat, np.cumsum(sizes))
         return w1.reshape(self.hidden, self.inputs), b1, w2.reshape(self.classes, self.hidden), b2
+
+    @property
+    def layout(self) -> Layout:
+        """Names and shapes of torch's ``Sequential(Linear, ReLU, Linear)``."""
+        return Layout(
+            (
+                LayoutArray("0.weight", (self.hidden, self.inputs)),
+                LayoutArray("0.bias", (self.hidden,)),
+                LayoutArray("2.weight", (self.classes, self.hidden)),
+                LayoutArray("2.bias", (self.classes,)),
+            )
+        )
 
     def initial(self, seed: int) -> NDArray[np.float32]:
         """He-uniform weights, U(-sqrt(6/fan_in), sqrt(6/fan_in)), and zero biases."""
@@ -128,4 +141,4 @@ class MlpKind(TaskKind):
         """
         data = load(self.dataset)
         model = MlpModel(data.dim, self.hidden, data.classes)
-        return SupervisedTask(model, data, Shards(len(data.x_train), workers, site.seed, self.batch))
+        return SupervisedTask(model, data, Shards.even(len(data.x_train), workers, site.seed, self.batch))

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from gradwire.common.errors import SpecError
 from gradwire.common.spec import Spec
+from gradwire.common.training.layout import Layout, LayoutArray
 from gradwire.worker.data import load
 from gradwire.worker.data.catalog import entry_of
 from gradwire.worker.site import Site
@@ -32,6 +33,13 @@ class SoftmaxModel:
     def dim(self) -> int:
         """Length of the parameter vector."""
         return self.classes * (self.inputs + 1)
+
+    @property
+    def layout(self) -> Layout:
+        """Names and shapes of torch's ``Linear``."""
+        return Layout(
+            (LayoutArray("weight", (self.classes, self.inputs)), LayoutArray("bias", (self.classes,)))
+        )
 
     def initial(self, seed: int) -> NDArray[np.float32]:
         """Zeros [dim]: the loss is convex."""
@@ -103,4 +111,4 @@ class SoftmaxKind(TaskKind):
         """
         data = load(self.dataset)
         model = SoftmaxModel(data.dim, data.classes, self.l2)
-        return SupervisedTask(model, data, Shards(len(data.x_train), workers, site.seed, self.batch))
+        return SupervisedTask(model, data, Shards.even(len(data.x_train), workers, site.seed, self.batch))

@@ -44,6 +44,10 @@ class SyntheticTask:
             self._drawn[worker] = self._draw(worker)
         return Gradient(self._drawn[worker], loss=None, examples=1)
 
+    def size(self, worker: int) -> int:
+        """One: there are no samples, and all workers weigh alike."""
+        return 1
+
     def _draw(self, worker: int) -> NDArray[np.float32]:
         drawn = random_stream(self.seed, "synthetic", worker).standard_normal(self.dim)
         value = np.divide(drawn, np.sqrt(self.dim)).astype(np.float32)
