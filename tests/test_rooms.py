@@ -76,7 +76,7 @@ ROOMS = {
     "common": Room(GROUND, never=PURE),
     "server/rounds": Room(("gradwire.common.errors",), never=PURE),
     "server": Room(EDGE, (*WIRE, "numpy")),
-    "worker": Room(EDGE, (*WIRE, *ARRAYS, "rich", "scipy", "sklearn", "pooch")),
+    "worker": Room(EDGE, (*WIRE, *ARRAYS, "rich", "scipy", "sklearn", "pooch", "pyarrow", "PIL")),
     "deploy": Room(
         ("gradwire.common", "gradwire.proto", "gradwire.server", "gradwire.worker"),
         (*WIRE, *TERMINAL, "numpy", "docker", "cryptography"),

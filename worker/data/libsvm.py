@@ -33,13 +33,18 @@ def _check_lines(lines: list[bytes], name: str) -> None:
             )
 
 
-def _check_order(lines: list[bytes], name: str) -> None:
+def check_order(lines: list[bytes], name: str, most: int = MAX_FEATURES) -> None:
+    """Refuse lines, well-formed otherwise, whose feature numbers do not ascend or are above ``most``.
+
+    Raises:
+        DataError: with the number of the first.
+    """
     for number, line in enumerate(lines, 1):
-        indices = [int(pair.split(b":")[0]) for pair in line.split()[1:]]
+        indices = [int(pair.split(b":")[0]) for pair in line.partition(b"#")[0].split()[1:]]
         if any(b <= a for a, b in pairwise(indices)):
             raise DataError(f"{name}, line {number}: the feature numbers do not ascend; sort the pairs")
-        if indices and indices[-1] > MAX_FEATURES:
-            raise DataError(f"{name}, line {number}: feature {indices[-1]}, expected at most {MAX_FEATURES}")
+        if indices and indices[-1] > most:
+            raise DataError(f"{name}, line {number}: feature {indices[-1]}, expected at most {most}")
 
 
 def parse_libsvm(content: bytes, name: str) -> tuple[Features, Labels]:
@@ -57,10 +62,10 @@ def parse_libsvm(content: bytes, name: str) -> tuple[Features, Labels]:
     try:
         sparse, labels = load_svmlight_file(io.BytesIO(content), dtype=np.float32, zero_based=False)
     except ValueError as error:
-        _check_order(lines, name)
+        check_order(lines, name)
         raise DataError(f"{name}: {error}") from error
     if sparse.shape[1] > MAX_FEATURES:
-        _check_order(lines, name)
+        check_order(lines, name)
     features = np.ascontiguousarray(sparse.toarray(), np.float32)
     overflown = np.flatnonzero(~np.isfinite(features).all(axis=1))
     if len(overflown):

@@ -138,7 +138,7 @@ def test_layout_is_of_views_of_the_flat_vector(model: Model, classes: int) -> No
 
 def test_regulariser_of_eq_29(monkeypatch: pytest.MonkeyPatch) -> None:
     data = task_of(*MODELS["logistic"], workers=1).data
-    monkeypatch.setattr("gradwire.worker.tasks.kinds.logistic.load", lambda name: data)
+    monkeypatch.setattr("gradwire.worker.tasks.labelled.load", lambda name: data)
     task = build_task("logistic(small)", workers=4, seed=0)
     assert isinstance(task, SupervisedTask) and task.model == LogisticModel(INPUTS, 1 / SAMPLES)
     assert build_task("logistic(small, l2=0)", workers=4, seed=0).model == LogisticModel(INPUTS, 0)  # type: ignore[attr-defined]

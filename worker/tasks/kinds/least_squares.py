@@ -12,7 +12,8 @@ from gradwire.common.spec import Spec
 from gradwire.common.system.memory import require_memory
 from gradwire.worker.site import Site
 from gradwire.worker.tasks.base import Gradient, TaskKind, checked_loss, checked_params, require_at_least
-from gradwire.worker.tasks.partitions import Rows
+from gradwire.worker.tasks.own_data import refuse_own_data
+from gradwire.worker.tasks.partitions import Iid, Rows
 from gradwire.worker.tasks.random_streams import random_stream
 from gradwire.worker.tasks.registry import register_task
 from gradwire.worker.tasks.shards import Shards
@@ -121,8 +122,10 @@ class LeastSquaresKind(TaskKind):
         """Make the task; the matrix is drawn when it is first needed.
 
         Raises:
-            TaskError: too many workers, or too large a batch, for the samples.
+            TaskError: too many workers for the samples, or flags of the site that the task would ignore.
             ConfigError: this machine's memory does not hold the matrix.
         """
+        refuse_own_data(site, self.name)
         require_memory(4 * self.samples * self.dim, f"the matrix of {self.samples:,} by {self.dim:,} numbers")
-        return LeastSquaresTask(self.dim, Shards.even(self.samples, workers, site.seed, self.batch))
+        shards = Shards.partitioned(None, self.samples, workers, site.seed, partition or Iid(), self.batch)
+        return LeastSquaresTask(self.dim, shards)

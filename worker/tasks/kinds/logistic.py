@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.common.errors import SpecError
-from gradwire.common.spec import Spec
 from gradwire.common.training.layout import Layout, LayoutArray
-from gradwire.worker.data import load
-from gradwire.worker.data.catalog import entry_of
-from gradwire.worker.site import Site
-from gradwire.worker.tasks.base import TaskKind, require_at_least
+from gradwire.worker.tasks.labelled import LabelledKind
 from gradwire.worker.tasks.losses import logistic_loss
+from gradwire.worker.tasks.own_data import FILE
 from gradwire.worker.tasks.registry import register_task
-from gradwire.worker.tasks.shards import Shards
-from gradwire.worker.tasks.supervised import Floats, SupervisedTask
+from gradwire.worker.tasks.supervised import Floats
 
 
 @dataclass(frozen=True)
@@ -57,51 +53,40 @@ class LogisticModel:
 
 @register_task
 @dataclass(frozen=True)
-class LogisticKind(TaskKind):
+class LogisticKind(LabelledKind):
     """Binary logistic regression.
 
     Attributes:
-        dataset: a two-class data set: a5a, a9a, splice, gisette, mnist49.
-        l2: weight of |θ|²/2; "auto" is 1/n for n training samples, as printed in eq. 29.
+        dataset: a two-class data set: a5a, a9a, splice, gisette, mnist49; ``file`` is the site's own.
+        l2: weight of |θ|²/2; "auto" is 1/n for n training samples, as printed in eq. 29, and 0 for a site's own data:
+            no site knows how many the others have.
         batch: samples per round; 0 is the worker's whole shard.
+        features, label: of own data without a schema.
     """
 
     dataset: str
     l2: float | str = "auto"
     batch: int = 0
+    features: int = field(default=0, repr=False, metadata={"later": True})
+    label: str = field(default="", repr=False, metadata={"later": True})
 
     name = "logistic"
 
     def __post_init__(self) -> None:
-        require_at_least(0, "logistic", batch=self.batch)
+        super().__post_init__()
         valid = self.l2 == "auto" if isinstance(self.l2, str) else 0 <= self.l2 < math.inf
         if not valid:
             raise SpecError(f"logistic: l2 is {self.l2}, expected a number of at least 0, or auto for 1/n")
 
     @property
-    def known_dim(self) -> int:
-        """Length of the parameter vector, from the catalogue: no data is loaded.
+    def classes(self) -> int:  # type: ignore[override]  # not for the spec to say
+        """Of own data."""
+        return 2 if self.dataset == FILE else 0
 
-        Raises:
-            DataError: no data set of that name.
-        """
-        return entry_of(self.dataset).dim
-
-    def build(self, site: Site, *, workers: int, partition: Spec | None = None) -> SupervisedTask:
-        """Load the data and deal it.
-
-        Raises:
-            DataError: the data set is missing or damaged.
-            SpecError: it has more than two classes.
-            TaskError: too many workers, or too large a batch, for its samples.
-        """
-        data = load(self.dataset)
-        if data.classes != 2:
+    def model(self, inputs: int, classes: int, samples: int | None) -> LogisticModel:
+        if classes != 2:
             raise SpecError(
-                f"logistic needs two classes and {self.dataset} has {data.classes}: write softmax({self.dataset})"
+                f"logistic needs two classes and {self.dataset} has {classes}: write softmax({self.dataset})"
             )
-        samples = len(data.x_train)
-        l2 = 1 / samples if isinstance(self.l2, str) else self.l2
-        return SupervisedTask(
-            LogisticModel(data.dim, l2), data, Shards.even(samples, workers, site.seed, self.batch)
-        )
+        automatic = 1 / samples if samples else 0.0
+        return LogisticModel(inputs, automatic if isinstance(self.l2, str) else self.l2)

@@ -3,22 +3,18 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from gradwire.common.spec import Spec
 from gradwire.common.training.layout import Layout, LayoutArray
-from gradwire.worker.data import load
-from gradwire.worker.data.catalog import entry_of
-from gradwire.worker.site import Site
-from gradwire.worker.tasks.base import TaskKind, require_at_least
+from gradwire.worker.tasks.base import require_at_least
+from gradwire.worker.tasks.labelled import LabelledKind
 from gradwire.worker.tasks.losses import softmax_cross_entropy
 from gradwire.worker.tasks.random_streams import random_stream
 from gradwire.worker.tasks.registry import register_task
-from gradwire.worker.tasks.shards import Shards
-from gradwire.worker.tasks.supervised import Floats, SupervisedTask
+from gradwire.worker.tasks.supervised import Floats
 
 
 @dataclass(frozen=True)
@@ -103,42 +99,29 @@ class MlpModel:
 
 @register_task
 @dataclass(frozen=True)
-class MlpKind(TaskKind):
+class MlpKind(LabelledKind):
     """A network with one hidden ReLU layer.
 
     Attributes:
         dataset: any data set; the paper's are mnist and fashion_mnist with hidden=1000, cifar10 with hidden=4000.
+            ``file`` is the site's own.
         hidden: units of the hidden layer.
         batch: samples per round; 0 is the worker's whole shard.
+        features, classes, label: of own data without a schema.
     """
 
     dataset: str
     hidden: int = 1000
     batch: int = 0
+    features: int = field(default=0, repr=False, metadata={"later": True})
+    classes: int = field(default=0, repr=False, metadata={"later": True})
+    label: str = field(default="", repr=False, metadata={"later": True})
 
     name = "mlp"
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         require_at_least(1, "mlp", hidden=self.hidden)
-        require_at_least(0, "mlp", batch=self.batch)
 
-    @property
-    def known_dim(self) -> int:
-        """Length of the parameter vector, from the catalogue: no data is loaded.
-
-        Raises:
-            DataError: no data set of that name.
-        """
-        entry = entry_of(self.dataset)
-        return MlpModel(entry.dim, self.hidden, entry.classes).dim
-
-    def build(self, site: Site, *, workers: int, partition: Spec | None = None) -> SupervisedTask:
-        """Load the data and deal it.
-
-        Raises:
-            DataError: the data set is missing or damaged.
-            TaskError: too many workers, or too large a batch, for its samples.
-        """
-        data = load(self.dataset)
-        model = MlpModel(data.dim, self.hidden, data.classes)
-        return SupervisedTask(model, data, Shards.even(len(data.x_train), workers, site.seed, self.batch))
+    def model(self, inputs: int, classes: int, samples: int | None) -> MlpModel:
+        return MlpModel(inputs, self.hidden, classes)

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.common.errors import SpecError
-from gradwire.common.spec import Spec
 from gradwire.common.training.layout import Layout, LayoutArray
-from gradwire.worker.data import load
-from gradwire.worker.data.catalog import entry_of
-from gradwire.worker.site import Site
-from gradwire.worker.tasks.base import TaskKind, require_at_least
+from gradwire.worker.tasks.labelled import LabelledKind
 from gradwire.worker.tasks.losses import softmax_cross_entropy
 from gradwire.worker.tasks.registry import register_task
-from gradwire.worker.tasks.shards import Shards
-from gradwire.worker.tasks.supervised import Floats, SupervisedTask
+from gradwire.worker.tasks.supervised import Floats
 
 
 @dataclass(frozen=True)
@@ -72,43 +67,29 @@ class SoftmaxModel:
 
 @register_task
 @dataclass(frozen=True)
-class SoftmaxKind(TaskKind):
+class SoftmaxKind(LabelledKind):
     """Multinomial logistic regression with a bias.
 
     Attributes:
-        dataset: any data set.
+        dataset: any data set; ``file`` is the site's own.
         l2: weight of |W|²/2.
         batch: samples per round; 0 is the worker's whole shard.
+        features, classes, label: of own data without a schema.
     """
 
     dataset: str
     l2: float = 0.0
     batch: int = 0
+    features: int = field(default=0, repr=False, metadata={"later": True})
+    classes: int = field(default=0, repr=False, metadata={"later": True})
+    label: str = field(default="", repr=False, metadata={"later": True})
 
     name = "softmax"
 
     def __post_init__(self) -> None:
-        require_at_least(0, "softmax", batch=self.batch)
+        super().__post_init__()
         if not 0 <= self.l2 < math.inf:
             raise SpecError(f"softmax: l2 is {self.l2}, expected a number of at least 0")
 
-    @property
-    def known_dim(self) -> int:
-        """Length of the parameter vector, from the catalogue: no data is loaded.
-
-        Raises:
-            DataError: no data set of that name.
-        """
-        entry = entry_of(self.dataset)
-        return SoftmaxModel(entry.dim, entry.classes).dim
-
-    def build(self, site: Site, *, workers: int, partition: Spec | None = None) -> SupervisedTask:
-        """Load the data and deal it.
-
-        Raises:
-            DataError: the data set is missing or damaged.
-            TaskError: too many workers, or too large a batch, for its samples.
-        """
-        data = load(self.dataset)
-        model = SoftmaxModel(data.dim, data.classes, self.l2)
-        return SupervisedTask(model, data, Shards.even(len(data.x_train), workers, site.seed, self.batch))
+    def model(self, inputs: int, classes: int, samples: int | None) -> SoftmaxModel:
+        return SoftmaxModel(inputs, classes, self.l2)

@@ -11,6 +11,7 @@ from gradwire.common.errors import TaskError
 from gradwire.common.spec import Spec
 from gradwire.worker.site import Site
 from gradwire.worker.tasks.base import Gradient, TaskKind, checked_params, require_at_least
+from gradwire.worker.tasks.own_data import refuse_own_data
 from gradwire.worker.tasks.random_streams import random_stream
 from gradwire.worker.tasks.registry import register_task
 
@@ -84,8 +85,11 @@ class SyntheticKind(TaskKind):
         """Make the task; each vector is drawn in its worker's first round.
 
         Raises:
-            TaskError: fewer than one worker.
+            TaskError: fewer than one worker, or flags of the site that the task would ignore.
         """
+        refuse_own_data(site, self.name)
+        if partition is not None:
+            raise TaskError("synthetic has no data to deal: leave the partition out")
         if workers < 1:
             raise TaskError(f"a task for {workers} workers was asked for, expected at least 1")
         return SyntheticTask(self.dim, workers, site.seed)

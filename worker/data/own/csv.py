@@ -1,0 +1,179 @@
+"""CSV with a header line: UTF-8, cells separated by a comma, a semicolon or a tab, quoted where necessary.
+
+NumPy parses, in C; where it refuses, or a number is not finite, the file is read again by the csv module, which finds
+the line. Blank lines are skipped. Lines are counted from 1, the header's included.
+"""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from gradwire.common.errors import DataError
+from gradwire.common.spec import did_you_mean
+from gradwire.worker.data.own.base import Format, Table
+
+SEPARATORS = (",", ";", "\t")
+LOOK_AT = 1_000  # rows that decide which columns hold numbers
+_LARGEST = float(np.finfo(np.float32).max)
+_ENCODING = "utf-8-sig"  # without the mark that some programs put first
+
+
+@dataclass(frozen=True)
+class CsvFormat(Format):
+    """A table with named columns.
+
+    Attributes:
+        separator: a comma, a semicolon or a tab.
+    """
+
+    separator: str = ","
+
+    name = "csv"
+    suffixes = (".csv", ".tsv")
+    content = "text"
+    numbered = False
+
+    def __post_init__(self) -> None:
+        if self.separator not in SEPARATORS:
+            raise DataError(f"the separator is {self.separator!r}, expected a comma, a semicolon or a tab")
+
+    @classmethod
+    def of(cls, path: Path) -> CsvFormat:
+        """With the separator that gives the header line the most columns."""
+        return max(
+            (cls(separator) for separator in SEPARATORS), key=lambda found: len(found._header(path)[0])
+        )
+
+    # ---- columns ---------------------------------------------------------------------------------------------
+
+    def columns(self, path: Path, label: str) -> tuple[tuple[str, ...], str]:
+        header, _ = self._header(path)
+        label = label or header[-1]
+        self._place(path, header, label)
+        with _rows(path, self.separator) as rows:
+            some = [row for _, row in islice(rows, 1, LOOK_AT) if len(row) == len(header)]
+        cells = dict(zip(header, zip(*some, strict=True), strict=True)) if some else {}
+        names = (name for name in header if name != label)
+        return tuple(name for name in names if _holds_numbers(cells.get(name, ()))), label
+
+    def all_columns(self, path: Path) -> tuple[str, ...]:
+        return tuple(self._header(path)[0])
+
+    def _header(self, path: Path) -> tuple[list[str], int]:
+        """Names of the columns, and the number of lines that they take."""
+        with _rows(path, self.separator) as rows:
+            line, header = next(rows, (0, []))
+        header = [name.strip() for name in header]
+        if not header or not all(header):
+            raise DataError(f"{path}, line 1: expected a header line with the name of each column")
+        if len(set(header)) < len(header):
+            twice = next(name for name in header if header.count(name) > 1)
+            raise DataError(f"{path}, line 1: two columns are called {twice}; rename one")
+        return header, line
+
+    def _place(self, path: Path, header: list[str], name: str) -> int:
+        if name not in header:
+            raise DataError(f"{path} has no column {name!r}{did_you_mean(name, header)}")
+        return header.index(name)
+
+    # ---- reading ---------------------------------------------------------------------------------------------
+
+    def read(self, path: Path, names: tuple[str, ...], label: str) -> Table:
+        header, lines = self._header(path)
+        places = [self._place(path, header, name) for name in names]
+        of_label = self._place(path, header, label)
+        codes: dict[str, int] = {}
+        converters: dict[int | str, Callable[[str], float]] = {
+            place: _ignored for place in range(len(header)) if place not in {*places, of_label}
+        }
+        converters[of_label] = lambda text: codes.setdefault(text.strip(), len(codes))
+        self._require_rows(path)
+        try:
+            cells = np.loadtxt(
+                path, np.float32, comments=None, delimiter=self.separator, converters=converters, skiprows=lines,
+                ndmin=2, encoding=_ENCODING, quotechar='"',
+            )  # fmt: skip
+        except UnicodeDecodeError as error:
+            raise DataError(f"{path} is not UTF-8 text: save it as UTF-8") from error
+        except ValueError as error:
+            self._explain(path, header, {*names}, label)
+            raise DataError(f"{path}: {' '.join(str(error).split())}") from error
+        if cells.shape[1] != len(header) or not np.isfinite(cells).all() or "" in codes:
+            self._explain(path, header, {*names}, label)
+            raise DataError(f"{path} cannot be read as CSV: a quoted cell may span lines")
+        labels = cells[:, of_label].astype(np.int64)
+        in_order = places == list(range(len(places))) and len(places) == len(header) - 1
+        features = cells[:, :-1] if in_order else cells[:, places]
+        return Table(features, labels, list(codes), lambda row: f"line {self._line(path, row)}")
+
+    def _require_rows(self, path: Path) -> None:
+        with _rows(path, self.separator) as rows:
+            if len(list(islice(rows, 2))) < 2:
+                raise DataError(f"{path} has a header line and no rows: expected at least one")
+
+    def _line(self, path: Path, row: int) -> int:
+        with _rows(path, self.separator) as rows:
+            return next(islice(rows, row + 1, None))[0]
+
+    def _explain(self, path: Path, header: list[str], numbers: set[str], label: str) -> None:
+        """Raise what is wrong with the first line that cannot be used, if there is one."""
+        with _rows(path, self.separator) as rows:
+            for line, row in islice(rows, 1, None):
+                if len(row) != len(header):
+                    raise DataError(
+                        f"{path}, line {line}: {len(row)} columns, expected {len(header)} as in the header line"
+                    )
+                for name, cell in zip(header, row, strict=True):
+                    fault = (
+                        _fault(cell) if name in numbers else "empty" * (name == label and not cell.strip())
+                    )
+                    if fault:
+                        raise DataError(f"{path}, line {line}: {name} is {fault}; correct or remove the line")
+
+
+@contextmanager
+def _rows(path: Path, separator: str) -> Iterator[Iterator[tuple[int, list[str]]]]:
+    """Every row that is not blank, the header first, with the number of its last line."""
+    try:
+        with path.open(encoding=_ENCODING, newline="") as file:
+            reader = csv.reader(file, delimiter=separator)
+            yield ((reader.line_num, row) for row in reader if row)
+    except OSError as error:
+        raise DataError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text: save it as UTF-8") from error
+    except csv.Error as error:
+        raise DataError(f"{path} cannot be read as CSV: {error}") from error
+
+
+def _ignored(_cell: str) -> float:
+    return 0.0
+
+
+def _fault(cell: str) -> str:
+    """Why a cell is no finite float32; empty where it is one."""
+    if not cell.strip():
+        return "empty, expected a number"
+    number = _number(cell)
+    if number is None:
+        return f"{cell[:40]!r}, expected a number"
+    return "" if abs(number) <= _LARGEST else f"{cell.strip()[:40]}, expected a finite number"
+
+
+def _number(cell: str) -> float | None:
+    try:
+        return None if "_" in cell else float(cell)
+    except ValueError:
+        return None
+
+
+def _holds_numbers(cells: Sequence[str]) -> bool:
+    """Whether more than half of the cells are numbers: one that is not is then a fault, not a text."""
+    return 2 * sum(_number(cell) is not None for cell in cells) > len(cells)

@@ -1,0 +1,80 @@
+"""NPZ: an array of features [rows, …] and one of labels [rows], as ``numpy.savez`` writes them."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradwire.common.errors import DataError
+from gradwire.common.spec import did_you_mean
+from gradwire.worker.data.own.base import (
+    Format,
+    Table,
+    coded,
+    numbers,
+    require_columns,
+    require_finite,
+    row_number,
+)  # fmt: skip
+
+
+@dataclass(frozen=True)
+class NpzFormat(Format):
+    """Two arrays of one file; a sample of several axes is read in C order.
+
+    Attributes:
+        x: name of the features' array.
+    """
+
+    x: str = "x"
+
+    name = "npz"
+    suffixes = (".npz",)
+    content = "a ZIP archive"
+
+    def columns(self, path: Path, label: str) -> tuple[tuple[str, ...], str]:
+        with _opened(path) as file:
+            features = self._array(path, file, self.x)
+            self._array(path, file, label or "y")
+        return numbers(int(np.prod(features.shape[1:]))), label or "y"
+
+    def read(self, path: Path, names: tuple[str, ...], label: str) -> Table:
+        with _opened(path) as file:
+            features, labels = self._array(path, file, self.x), self._array(path, file, label)
+        if len(features) != len(labels) or not len(features) or labels.ndim != 1:
+            raise DataError(
+                f"{path}: {self.x} has the shape {list(features.shape)} and {label} {list(labels.shape)}, "
+                f"expected one label for each of at least one sample"
+            )
+        require_columns(int(np.prod(features.shape[1:])), len(names), path)
+        with np.errstate(over="ignore"):  # reported as not finite
+            x = np.ascontiguousarray(features.reshape(len(features), -1), np.float32)
+        require_finite(x, names, path, row_number)
+        return Table(x, *coded(labels), row_number)
+
+    def _array(self, path: Path, file: Any, name: str) -> NDArray[Any]:
+        if name not in file:
+            raise DataError(f"{path} has no array {name!r}{did_you_mean(name, file)}")
+        array: NDArray[Any] = file[name]
+        kinds = "biuf" if name == self.x else "biufU"
+        if array.dtype.kind not in kinds or array.ndim < 1:
+            raise DataError(
+                f"{path}: {name} is {array.dtype} {list(array.shape)}, expected an array of numbers"
+            )
+        return array
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Any]:
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            yield file
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"cannot read {path} as NPZ: {' '.join(str(error).split())}") from error

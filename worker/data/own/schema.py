@@ -1,0 +1,116 @@
+"""What a site's data must be like: columns in order, label, classes, scaling. The same at every site of a run.
+
+Nothing of it is inferred from one site's rows: a site that lacks a class is normal, and sites that standardise each by
+itself would train different models.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from itertools import groupby
+
+import numpy as np
+
+from gradwire.common.errors import DataError
+from gradwire.worker.data.dataset import Features
+from gradwire.worker.data.own.base import MAX_FEATURES, Format
+from gradwire.worker.data.own.labels import MAX_CLASSES, label_text
+
+
+@dataclass(frozen=True)
+class Schema:
+    """A table of numbers with a label per row.
+
+    Attributes:
+        format: kind of file, and its options.
+        names: of the features, in order; 1, 2, … where the format numbers them.
+        label: name of the label; empty where the format has none.
+        classes: labels of class 0, 1, …, as ``label_text`` spells them.
+        offsets, scales: a feature x becomes (x - offset) / scale [features].
+
+    Raises:
+        DataError: a name twice, no class, or a scale that is 0.
+    """
+
+    format: Format
+    names: tuple[str, ...]
+    label: str
+    classes: tuple[str, ...]
+    offsets: tuple[float, ...]
+    scales: tuple[float, ...]
+
+    def __post_init__(self) -> None:
+        for what, texts, most in (
+            ("feature", self.names, MAX_FEATURES), ("class", self.classes, MAX_CLASSES),
+        ):  # fmt: skip
+            if len(texts) > most or len(set(texts)) < len(texts) or not all(map(str.isprintable, texts)):
+                raise DataError(
+                    f"the schema must name each {what} once, in printable characters, at most {most}"
+                )
+        if not self.names:
+            raise DataError("the schema has no features, expected at least one")
+        if len(self.classes) < 2:
+            raise DataError(f"the schema has {len(self.classes)} classes, expected at least 2")
+        if self.label in self.names:
+            raise DataError(f"the schema names {self.label} as a feature and as the label: leave one out")
+        for name, offset, scale in zip(self.names, self.offsets, self.scales, strict=True):
+            if not (math.isfinite(offset) and math.isfinite(scale) and scale != 0):
+                raise DataError(
+                    f"the schema has offset {offset} and scale {scale} for {name}, expected finite numbers, scale not 0"
+                )
+
+    @property
+    def text(self) -> str:
+        """Canonical text, one line per item: equal for equal models, whatever the format of each site's file."""
+        label = [f"label {json.dumps(self.label)}"] if not self.format.numbered else []
+        classes = [f"class {k} {json.dumps(text)}" for k, text in enumerate(self.classes)]
+        return "\n".join([*self.format.described(), *self._lines(), *label, *classes])
+
+    def _lines(self) -> list[str]:
+        """Features with their scaling; numbered ones that are scaled alike share a line."""
+        scaling = [f"offset {o!r} scale {s!r}" for o, s in zip(self.offsets, self.scales, strict=True)]
+        if not self.format.numbered:
+            pairs = zip(self.names, scaling, strict=True)
+            return [f"feature {json.dumps(name)} {how}" for name, how in pairs]
+        runs = [[*run] for _, run in groupby(range(len(scaling)), key=lambda k: scaling[k])]
+        return [f"features {run[0] + 1}-{run[-1] + 1} {scaling[run[0]]}" for run in runs]
+
+    def scale(self, features: Features) -> None:
+        """Scale float32 [rows, features] in place."""
+        features -= np.array(self.offsets, features.dtype)
+        features /= np.array(self.scales, features.dtype)
+
+
+def schema_of(
+    format: Format,
+    names: tuple[str, ...],
+    label: str,
+    classes: tuple[str, ...],
+    *,
+    offsets: tuple[float, ...] = (),
+    scales: tuple[float, ...] = (),
+) -> Schema:
+    """A schema whose scaling may be left out, or be one number for all features.
+
+    Args:
+        format: kind of file, and its options.
+        names: of the features.
+        label: name of the label.
+        classes: labels in any spelling.
+        offsets: one, one per feature, or none.
+        scales: likewise.
+
+    Raises:
+        DataError: as ``Schema``, or another number of offsets or scales.
+    """
+
+    def each(given: tuple[float, ...], default: float, what: str) -> tuple[float, ...]:
+        values = given or (default,)
+        if len(values) not in (1, len(names)):
+            raise DataError(f"the schema has {len(values)} {what} for {len(names)} features")
+        return tuple(map(float, values if len(values) == len(names) else values * len(names)))
+
+    texts = tuple(map(label_text, classes))
+    return Schema(format, names, label, texts, each(offsets, 0.0, "offsets"), each(scales, 1.0, "scales"))

@@ -1,0 +1,70 @@
+"""A site's file as arrays, by a schema; and a first schema from a file."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from gradwire.common.errors import DataError
+from gradwire.worker.data.dataset import Features, Labels
+from gradwire.worker.data.own.base import require_finite
+from gradwire.worker.data.own.formats import format_of, require_content
+from gradwire.worker.data.own.images import ImagesFormat
+from gradwire.worker.data.own.labels import classes_of, in_order
+from gradwire.worker.data.own.schema import Schema, schema_of
+
+MOST_CLASSES = 1_000  # of a first schema: a label with more values is more likely the wrong column
+_WHITE = 255.0  # of a pixel
+
+
+def read_table(path: Path, schema: Schema) -> tuple[Features, Labels]:
+    """Scaled features, float32 [rows, features], and classes, int64 [rows].
+
+    Raises:
+        DataError: the file is missing or of another kind, lacks a column, or has a cell or label that cannot be used.
+    """
+    require_content(path, schema.format)
+    table = schema.format.read(path, schema.names, schema.label)
+    classes = classes_of(table, schema.classes, str(path), schema.label)
+    features = np.ascontiguousarray(table.features)
+    schema.scale(features)
+    require_finite(features, schema.names, path, table.where)
+    return features, classes
+
+
+def first_schema(path: Path, label: str = "") -> tuple[Schema, tuple[str, ...]]:
+    """A schema with this file's columns, classes and scaling, and the columns that it leaves out.
+
+    Offset and scale are mean and standard deviation of the file, in six digits.
+
+    Args:
+        path: of the file.
+        label: name of the label; empty for the last column.
+
+    Raises:
+        DataError: the file cannot be read, or its label has too many different values.
+    """
+    format = format_of(path)
+    names, label = format.columns(path, label)
+    if not names:
+        raise DataError(f"{path} has no column of numbers besides {label}: expected at least one feature")
+    table = format.read(path, names, label)
+    if len(table.values) > MOST_CLASSES:
+        raise DataError(
+            f"{path}: {label or 'the label'} has {len(table.values)} different values, expected at most {MOST_CLASSES} "
+            "classes: name the label's column with --label"
+        )
+    offsets, scales = _standard(table.features) if format.standardised else ((), ())
+    if isinstance(format, ImagesFormat):
+        scales = (_WHITE,)
+    classes = in_order(table.values)
+    left_out = tuple(name for name in format.all_columns(path) if name not in (*names, label))
+    return schema_of(format, names, label, classes, offsets=offsets, scales=scales), left_out
+
+
+def _standard(features: Features) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each column; 1 where that is 0."""
+    mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    deviation[deviation == 0] = 1
+    return tuple(float(f"{m:.6g}") for m in mean), tuple(float(f"{d:.6g}") for d in deviation)
