@@ -30,6 +30,30 @@ class RunOptions(ExternalOptions):
     allow_task: tuple[str, ...] = field(
         default=(), metadata=described("package.module:factory that the task may import; may be repeated")
     )
+    data: str | None = field(
+        default=None,
+        metadata=described(
+            "Own data of each process; {process} in it is the number of the process, from 0", metavar="PATH"
+        ),
+    )
+    schema: str | None = field(
+        default=None,
+        metadata=described(
+            "TOML file of `gradwire data schema`: columns, label, classes, scaling", metavar="FILE"
+        ),
+    )
+    option: tuple[str, ...] = field(
+        default=(),
+        metadata=described(
+            "Option of the sites, as test=PATH or holdout=0.2; may be repeated", metavar="KEY=VALUE"
+        ),
+    )
+    devices: str | None = field(
+        default=None,
+        metadata=described(
+            "Devices for the processes in turn, e.g. cuda:0,cuda:1", unset="auto", metavar="NAMES"
+        ),
+    )
     verbose: bool = field(default=False, metadata=described("Show what the processes write", short="-v"))
 
 

@@ -23,6 +23,7 @@ def check(config: RunConfig, allow_task: Collection[str]) -> None:
     """
     from gradwire.worker.data import fetch
     from gradwire.worker.tasks import parse_task
+    from gradwire.worker.tasks.own_data import FILE
 
     dim = check_names(config)
     if dim is not None:
@@ -32,7 +33,7 @@ def check(config: RunConfig, allow_task: Collection[str]) -> None:
     if target is not None and target not in allow_task:
         raise TaskError(f"the task runs code from {target}: if you trust it, pass --allow-task {target}")
     dataset = getattr(kind, "dataset", None)
-    if dataset is not None:
+    if dataset not in (None, FILE):
         fetch(dataset)  # once, not in every worker at the same time
 
 
@@ -43,15 +44,18 @@ def check_names(config: RunConfig) -> int | None:
     on them is not checked.
 
     Raises:
-        SpecError: no such codec, task, optimizer or downlink, or one that takes no such arguments.
+        SpecError: no such codec, task, optimizer, downlink or partition, or one that takes no such arguments.
         DataError: the task's data set is unknown.
         ConfigError: a delta, but dp-accounting is not installed.
         PrivacyError: workers would refuse the run under its own budget.
     """
     from gradwire.common.training.optimizers import parse_optimizer
     from gradwire.worker.tasks import parse_task
+    from gradwire.worker.tasks.partitions import parse_partition
 
     parse_optimizer(config.optimizer)
+    if config.partition:
+        parse_partition(config.partition)
     if config.delta:
         require_accountant()
     check_downlink(config.downlink)

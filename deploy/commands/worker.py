@@ -2,6 +2,7 @@
 
 Examples:
     gradwire worker --server 127.0.0.1:50051 --name alice --count 2
+    gradwire worker --server 127.0.0.1:50051 --data patients.csv --schema schema.toml --option holdout=0.2
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ from gradwire.common.training.settings import check_between
 from gradwire.common.transport.address import parse_address, require_protected
 from gradwire.common.transport.tls import worker_tls
 from gradwire.deploy.external import AllowCodec, AllowOptimizer, import_allowed
+from gradwire.deploy.site import site_from
 from gradwire.worker.certificates import claim, hold
 from gradwire.worker.privacy import Limits
 from gradwire.worker.process import WorkerOptions, WorkerProcess
@@ -64,6 +66,23 @@ def worker(
     report_metrics: Annotated[
         bool, typer.Option("--report-metrics", help="Send losses and metrics of private runs too.")
     ] = False,
+    data: Annotated[
+        Path | None,
+        typer.Option(help="File or folder of this site's own data, for tasks on `file` and your own."),
+    ] = None,
+    schema: Annotated[
+        Path | None, typer.Option(help="TOML file of `gradwire data schema`, the same at every site.")
+    ] = None,
+    option: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="Further option of the site, as test=PATH or holdout=0.2; may be repeated.",
+            metavar="KEY=VALUE",
+        ),
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Device of torch tasks, e.g. cpu, cuda:1 or mps. [auto]")
+    ] = None,
     cert: Annotated[
         Path | None,
         typer.Option(
@@ -110,6 +129,7 @@ def worker(
         state_dir=state_dir,
         limits=limits,
         tls=tls,
+        site=site_from(data, schema, option, device),
     )
     with StopSignals() as signals:
         code = asyncio.run(_run(WorkerProcess(options, _say), signals))

@@ -28,6 +28,7 @@ from gradwire.deploy.processes.supervisor import Supervisor
 from gradwire.deploy.run.live import display_for
 from gradwire.deploy.run.placement import processes_for, worker_ranges
 from gradwire.deploy.run.report import print_report
+from gradwire.deploy.run.sites import check_sites, processes_asked, shown_flags, site_flags
 from gradwire.deploy.run.view import View
 from gradwire.deploy.stored_run import resolve, stored_run
 from gradwire.deploy.tables import print_plain
@@ -57,7 +58,8 @@ def launch(settings: Mapping[str, Any], options: RunOptions, program: Sequence[s
     console = Console(file=sys.stderr if options.json == "-" else sys.stdout)
     view = View(config.rounds, config.workers, config.max_epsilon, config.delta)
     with _state_dir(options, console) as folder, inbox_with_signals() as inbox:
-        processes = processes_for(config.workers, options.processes, folder, stored)
+        processes = processes_for(config.workers, processes_asked(config, options), folder, stored)
+        check_sites(config, options, processes)
         plan = _plan(config, options, folder, processes, inbox, program)
         with display_for(console, view, verbose=options.verbose) as display:
             display.note(
@@ -101,14 +103,14 @@ def worker_arguments(
 
     Args:
         config: its privacy budget becomes the worker's own.
-        options: the code that it allows is passed on.
+        options: the code that it allows is passed on, and the data and device of this process.
         folder: of the run; the process keeps its state in a folder inside.
         number: of the process.
         ids: the workers that it hosts.
     """
     name = f"worker-{number}"
     words = ["--name", name, "--workers", f"{ids.start}-{ids.stop - 1}", "--state-dir", str(folder / name)]
-    words += ["--retry-for", str(RETRY_FOR), *_allowed(options), *options.flags]
+    words += ["--retry-for", str(RETRY_FOR), *_allowed(options), *options.flags, *site_flags(options, number)]
     limits = ("max_epsilon", "delta", "report_metrics")
     given = given_settings(config)
     return (*words, *as_flags({limit: given[limit] for limit in limits if limit in given}))
@@ -158,7 +160,7 @@ def _resuming(options: RunOptions, folder: Path) -> str:
     """The command that resumes the run: its settings are in the log, these options are not."""
     words = ["gradwire", "run", "--state-dir", str(folder)]
     words += [] if options.processes is None else ["--processes", str(options.processes)]
-    return shlex.join([*words, *_allowed(options)])
+    return shlex.join([*words, *_allowed(options), *shown_flags(options)])
 
 
 def _write_json(summary: Mapping[str, Any], path: str | None) -> None:
