@@ -1,4 +1,4 @@
-"""Write a first schema of a file of your own: columns, label, classes, scaling.
+"""Write a first schema of a file: columns, label, classes, scaling.
 
 Examples:
     gradwire data schema patients.csv --label diagnosis

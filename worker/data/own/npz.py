@@ -74,7 +74,8 @@ class NpzFormat(Format):
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        # NumPy leaves a file open that it opened and cannot read.
+        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
             yield file
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"cannot read {path} as NPZ: {' '.join(str(error).split())}") from error
