@@ -43,8 +43,8 @@ def shown_flags(options: RunOptions) -> list[str]:
 
 def processes_asked(config: RunConfig, options: RunOptions) -> int | None:
     """How many processes the options ask for: one per worker, where each has a path of its own; None for any."""
-    each_its_own = PROCESS in (options.data or "")
-    return options.processes or (config.workers if each_its_own else None)
+    each_its_own = options.processes is None and PROCESS in (options.data or "")
+    return config.workers if each_its_own else options.processes
 
 
 def check_sites(config: RunConfig, options: RunOptions, processes: int) -> None:

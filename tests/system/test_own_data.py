@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradwire.common.errors import GradwireError
 from gradwire.common.training.config import RunConfig
 from gradwire.server.fold import Fold
 from gradwire.server.serving import open_log
@@ -50,13 +51,16 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def site_of(folder: Path, number: int) -> Site:
+    return Site(data=folder / f"site-{number}" / "train.csv", schema=folder / "schema.toml")
+
+
 def distances(config: RunConfig, folder: Path) -> tuple[float, float, dict[str, Any]]:
     """How far a run's model is from the optima of the size-weighted and of the equally weighted objective."""
 
     async def script(run: Run, group: Any) -> None:
         for number in range(2):
-            site = Site(data=folder / f"site-{number}" / "train.csv", schema=folder / "schema.toml")
-            group.create_task(run.work(f"process-{number}", (number,), site=site))
+            group.create_task(run.work(f"process-{number}", (number,), site=site_of(folder, number)))
 
     summary, run = run_script(config, folder / config.weighting, script)
     model = final_params(run)
@@ -128,3 +132,24 @@ def test_gradwire_run_with_three_files(tmp_path: Path) -> None:
     done = gradwire(*words)
     assert done.returncode == 2, done.stdout + done.stderr
     assert "site-2/train.csv, line 602: the label y is 'perhaps', expected one of 0, 1" in done.stderr
+
+
+def test_sites_with_different_schemas_do_not_train_together(folder: Path) -> None:
+    """The second site scales a column otherwise: its worker names the line, and the first goes on waiting."""
+    other = (folder / "schema.toml").read_text().replace('"b", offset = 0.0', '"b", offset = 0.5')
+    (folder / "other.toml").write_text(other)
+    errors: list[str] = []
+
+    async def script(run: Run, group: Any) -> None:
+        group.create_task(run.work("process-0", (0,), site=site_of(folder, 0)))
+        await run.joined("process-0")
+        try:
+            await run.work("process-1", (1,), site=replace(site_of(folder, 1), schema=folder / "other.toml"))
+        except GradwireError as error:
+            errors.append(str(error))
+        await run.work("process-1", (1,), site=site_of(folder, 1))
+
+    summary, _ = run_script(replace(CONFIG, rounds=3), folder / "run", script)
+    assert summary["replicas_agree"]
+    (error,) = errors
+    assert """'feature "b" offset 0.5 scale 1.0' here, 'feature "b" offset 0.0 scale 1.0' there""" in error

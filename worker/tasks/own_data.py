@@ -131,12 +131,14 @@ def _split(site: Site, schema: Schema, x: Features, y: Labels) -> Arrays:
 
 
 def _held_out(site: Site, samples: int) -> int:
-    text = site.options.get("holdout", "0")
+    text = site.options.get("holdout")
+    if text is None:
+        return 0
     try:
         share = float(text)
     except ValueError:
         share = -1.0
-    if not 0 <= share < 1 or (text != "0" and not 1 <= round(share * samples) < samples):
+    if not 0 < share < 1 or not 1 <= round(share * samples) < samples:
         raise TaskError(
             f"holdout is {text} of {samples} samples, expected a fraction such as 0.2 that leaves samples on both sides"
         )

@@ -105,7 +105,7 @@ def test_held_out_rows_are_not_trained_on(site: Site) -> None:
     assert sorted(both.tolist()) == sorted(whole.data.x_train.tolist())
 
 
-@pytest.mark.parametrize("text", ["1", "-0.1", "x", "nan", "0.001", "0.999"])
+@pytest.mark.parametrize("text", ["0", "1", "-0.1", "x", "nan", "0.001", "0.999"])
 def test_holdout_must_leave_samples_on_both_sides(site: Site, text: str) -> None:
     with pytest.raises(TaskError, match=f"holdout is {text} of 100 samples"):
         build("softmax(file)", replace(site, options={"holdout": text}))
