@@ -125,15 +125,15 @@ def _split(site: Site, schema: Schema, x: Features, y: Labels) -> Arrays:
         raise TaskError("the options test and holdout are both given: pass one of them")
     if "test" in site.options:
         return x, y, *read_table(Path(site.options["test"]), schema)
+    if "holdout" not in site.options:
+        return x, y, x[:0], y[:0]
+    count = _held_out(site.options["holdout"], len(x))
     held = np.zeros(len(x), bool)
-    held[random_stream(site.seed, "holdout").permutation(len(x))[: _held_out(site, len(x))]] = True
-    return (x[~held], y[~held], x[held], y[held]) if held.any() else (x, y, x[:0], y[:0])
+    held[random_stream(site.seed, "holdout").permutation(len(x))[:count]] = True
+    return x[~held], y[~held], x[held], y[held]
 
 
-def _held_out(site: Site, samples: int) -> int:
-    text = site.options.get("holdout")
-    if text is None:
-        return 0
+def _held_out(text: str, samples: int) -> int:
     try:
         share = float(text)
     except ValueError:

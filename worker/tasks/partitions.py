@@ -87,7 +87,7 @@ class Iid(Partition):
 @_REGISTRY.register
 @dataclass(frozen=True)
 class Dirichlet(Partition):
-    """Each class is dealt to the workers in shares drawn from Dir(alpha, …, alpha) ([NIID] section 4).
+    """Each class is dealt to the workers in shares drawn from Dir(alpha, …, alpha) ([NIID]).
 
     Where classes are equally large and workers are many, a worker's mixture of classes has the law Dir(alpha) over
     the classes, as in [Dirichlet]. Every sample is dealt, so the workers' sizes differ, too. Shares are drawn again
