@@ -1,25 +1,12 @@
-"""Projections onto l_p balls around the initial parameters, and norms by ordered sums."""
+"""Projections onto l_p balls around the initial parameters, and l_p norms."""
 
 from __future__ import annotations
 
 import math
 
 import numpy as np
-from numpy.typing import NDArray
 
-F64 = NDArray[np.float64]
-
-
-def ordered_sum(x: F64) -> float:
-    """The sum of x [n] by halving: one fixed tree of additions on every machine."""
-    x = np.asarray(x, np.float64)
-    size = 1 << max(0, (x.size - 1).bit_length())
-    folded = np.zeros(size)
-    folded[: x.size] = x
-    while folded.size > 1:
-        half = folded.size // 2
-        folded = folded[:half] + folded[half:]
-    return float(folded[0])
+from gradwire.common.training.optimizers.portable import F64, ordered_sum
 
 
 def norm(x: F64, p: float) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import ClassVar, TypeAlias
 
@@ -23,10 +23,14 @@ State: TypeAlias = dict[str, F32]  # named float32 arrays [dim], part of every s
 class Optimizer(ABC):
     """One deterministic step, replayed by the server and by every replica with equal bits.
 
-    ``portable``: its bits are the same on every machine, because it uses additions, multiplications, square roots and
-    sums in a fixed order only. An optimizer that is not portable (powers differ in the last bit between processors) is
-    stepped by the server alone: its runs send the model.
+    ``portable``: its bits are the same on every machine, because it uses additions, multiplications, divisions, square
+    roots and sums in a fixed order only. An optimizer that is not portable (powers differ in the last bit between
+    processors) is stepped by the server alone: its runs send the model.
+
+    ``start``: the round of the run that is the optimizer's round 0, by which its schedule is ahead; see ``restarted``.
     """
+
+    start: int = field(default=0, metadata={"spec": False})
 
     name: ClassVar[str]
     portable: ClassVar[bool] = True
@@ -49,6 +53,14 @@ class Optimizer(ABC):
 
     def observe(self, params: F32, state: State, round_: int) -> None:  # noqa: B027 - most have nothing to do
         """Update derived state after the parameters [dim] were replaced."""
+
+    def restarted(self, round_: int) -> Optimizer:
+        """The optimizer for a state that is initial before round ``round_``, which is then its round 0.
+
+        Schedules continue; bias corrections and averages begin anew. A worker whose local steps reset their state in
+        every round steps with it.
+        """
+        return replace(self, start=round_)
 
     @property
     def spec(self) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from gradwire.common.arrays.update import Vector, as_dense
 from gradwire.common.errors import SpecError
 from gradwire.common.training.optimizers.balls import norm
-from gradwire.common.training.optimizers.base import F32, Optimizer, State, register
+from gradwire.common.training.optimizers.base import F32, State, register
 from gradwire.common.training.optimizers.projected import check_ball
-from gradwire.common.training.optimizers.schedules import check_rate, rate
+from gradwire.common.training.optimizers.scheduled import ScheduledByFields
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class MirrorDescent(Optimizer):
+class MirrorDescent(ScheduledByFields):
     """Mirror descent for p in [1, 2): Phi(x) = |x - start|_{p'}^2 / (2 (p' - 1)), p' = max(p, 1 + 1 / ln d).
 
     theta = grad Phi(x) - lr_t * update; x = the point with that gradient, scaled back into the l_{p'} ball of
@@ -27,10 +27,8 @@ class MirrorDescent(Optimizer):
     Remark 3).
     """
 
-    lr: float = 0.1
-    radius: float = 1.0
-    p: float = 1.0
-    schedule: str = "constant"
+    radius: float = field(default=1.0, metadata={"first": True})
+    p: float = field(default=1.0, metadata={"first": True})
     every: int = 100
     factor: float = 0.5
 
@@ -38,7 +36,7 @@ class MirrorDescent(Optimizer):
     portable = False  # powers differ in the last bit between processors
 
     def __post_init__(self) -> None:
-        check_rate(self.name, self.lr, self.schedule, self.every, self.factor)
+        super().__post_init__()
         check_ball(self.name, self.p, self.radius)
         if not self.p < 2:
             raise SpecError(
@@ -53,7 +51,7 @@ class MirrorDescent(Optimizer):
         return min(2.0, max(self.p, 1 + 1 / math.log(dim))) if dim > 1 else 2.0
 
     def step(self, params: F32, state: State, update: Vector, round_: int) -> None:
-        lr = rate(self.lr, self.schedule, self.every, self.factor, round_)
+        lr = self.rate(round_)
         p = self.exponent(params.size)
         start = state["start"].astype(np.float64)
         theta = mirror(params.astype(np.float64) - start, p) - lr * as_dense(update).astype(np.float64)

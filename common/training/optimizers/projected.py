@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from gradwire.common.arrays.update import Vector, as_dense
 from gradwire.common.errors import SpecError
 from gradwire.common.training.optimizers.balls import project
-from gradwire.common.training.optimizers.base import F32, Optimizer, State, register
-from gradwire.common.training.optimizers.schedules import check_rate, rate
+from gradwire.common.training.optimizers.base import F32, State, register
+from gradwire.common.training.optimizers.scheduled import ScheduledByFields
 
 
 def check_ball(name: str, p: float, radius: float) -> None:
@@ -28,17 +28,15 @@ def check_ball(name: str, p: float, radius: float) -> None:
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class ProjectedSGD(Optimizer):
+class ProjectedSGD(ScheduledByFields):
     """params = start + project(params - lr_t * update - start), onto the l_p ball of ``radius`` around the start.
 
     p = inf is a box. With lr = R / (alpha sqrt T) the mean iterate's gap is at most R alpha / sqrt T, where
     alpha^2 bounds E|update|^2 and R the distance from the start ([S] Remark 4, Theorem 2.3; theory 2.5).
     """
 
-    lr: float = 0.1
-    radius: float = 1.0
-    p: float = 2.0
-    schedule: str = "constant"
+    radius: float = field(default=1.0, metadata={"first": True})
+    p: float = field(default=2.0, metadata={"first": True})
     every: int = 100
     factor: float = 0.5
 
@@ -46,14 +44,14 @@ class ProjectedSGD(Optimizer):
     portable = False  # of the exponents, only 1, 2 and inf would be
 
     def __post_init__(self) -> None:
-        check_rate(self.name, self.lr, self.schedule, self.every, self.factor)
+        super().__post_init__()
         check_ball(self.name, self.p, self.radius)
 
     def initial_state(self, params: F32) -> State:
         return {"start": params.copy()}
 
     def step(self, params: F32, state: State, update: Vector, round_: int) -> None:
-        lr = rate(self.lr, self.schedule, self.every, self.factor, round_)
+        lr = self.rate(round_)
         start = state["start"].astype(np.float64)
         moved = params.astype(np.float64) - lr * as_dense(update).astype(np.float64) - start
         params[:] = start + project(moved, self.p, self.radius)

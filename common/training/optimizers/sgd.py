@@ -2,47 +2,53 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from gradwire.common.arrays.update import Sparse, Vector, as_dense
-from gradwire.common.errors import SpecError
-from gradwire.common.training.optimizers.base import F32, Optimizer, State, register
-from gradwire.common.training.optimizers.schedules import check_rate, rate
+from gradwire.common.training.optimizers.base import F32, State, register
+from gradwire.common.training.optimizers.scheduled import (
+    ScheduledByFields,
+    check_at_least_zero,
+    check_fraction,
+)
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class SGD(Optimizer):
-    """v = momentum * v + update; params -= lr_t * v.
+class SGD(ScheduledByFields):
+    """g = update + weight_decay * params; v = momentum * v + g; params -= lr_t * v.
 
-    lr_t is lr (``constant``), lr / sqrt(t + 1) (``inverse_sqrt``), or lr * factor^(t // every) (``step``), t
-    from 0. Without momentum a sparse update makes a sparse step.
+    Equal to torch.optim.SGD with dampening 0. Each operation is rounded to float32. With ``schedule=step``, ``every``
+    and ``factor`` are the arguments of the schedule. With neither momentum nor weight decay a sparse update makes a
+    sparse step.
     """
 
-    lr: float = 0.1
-    schedule: str = "constant"
     momentum: float = 0.0
     every: int = 100
     factor: float = 0.5
+    weight_decay: float = field(default=0.0, metadata={"later": True})
 
     name = "sgd"
 
     def __post_init__(self) -> None:
-        check_rate(self.name, self.lr, self.schedule, self.every, self.factor)
-        if not 0 <= self.momentum < 1:
-            raise SpecError(f"sgd: momentum is {self.momentum}, expected 0 to below 1")
+        super().__post_init__()
+        check_fraction(self.name, "momentum", self.momentum)
+        check_at_least_zero(self.name, "weight_decay", self.weight_decay)
 
     @property
     def sparse(self) -> bool:
-        return self.momentum == 0
+        return self.momentum == 0 and self.weight_decay == 0
 
     def initial_state(self, params: F32) -> State:
         return {"velocity": np.zeros_like(params)} if self.momentum else {}
 
     def step(self, params: F32, state: State, update: Vector, round_: int) -> None:
-        lr = np.float32(rate(self.lr, self.schedule, self.every, self.factor, round_))
+        lr = np.float32(self.rate(round_))
+        if self.weight_decay:
+            decay = np.float32(self.weight_decay) * params
+            update = np.add(as_dense(update), decay, out=decay)
         if self.momentum:
             velocity = state["velocity"]
             velocity *= np.float32(self.momentum)
