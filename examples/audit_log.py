@@ -25,7 +25,8 @@ TABLES = (
     "metrics", "meta",
 )  # fmt: skip
 TYPES = {int: b"int", str: b"str", bytes: b"bytes"}
-KNOWN = r"float32|cross_polytope\(repeats=\d+, gain=exact, coding=tuple, scale=.*\)|sgd\(.*\)|log|sum|model"
+SGD = r"sgd\(lr=[^,]+, schedule=(constant|inverse_sqrt|step), momentum=[^,]+, every=\d+, factor=[^,]+\)"
+KNOWN = rf"float32|cross_polytope\(repeats=\d+, gain=exact, coding=tuple, scale=.*\)|{SGD}|log|sum|model"
 
 
 def fail(why: str) -> NoReturn:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,50 @@ Values = list[float]
 
 
 def rate(given: dict[str, Any], t: int) -> float:
-    lr = float(given["lr"])
-    if given["schedule"] == "inverse_sqrt":
+    name, schedule = given["schedule"]
+    if name == "step" and not schedule:
+        schedule = given
+    return scheduled(name, schedule, float(given["lr"]), t)
+
+
+def scheduled(name: str, given: dict[str, Any], lr: float, t: int) -> float:
+    if name == "inverse_sqrt":
         return lr / math.sqrt(t + 1)
-    for _ in range(t // given["every"] if given["schedule"] == "step" else 0):
+    if name == "warmup":
+        rounds = given["rounds"]
+        return lr * ((t + 1) / (rounds + 1)) if t < rounds else scheduled(*given["then"], lr, t - rounds)
+    if name in ("linear", "cosine"):
+        rounds, final = given["rounds"], given["final"]
+        left = (rounds - t) / rounds if name == "linear" else (1 + cosine(min(t, rounds), rounds)) / 2
+        return float(lr * final if t >= rounds else lr * (final + (1 - final) * left))
+    for _ in range(t // given["every"] if name == "step" else 0):
         lr *= given["factor"]
     return lr
+
+
+def cosine(n: int, m: int) -> float:
+    if 2 * n > m:
+        return -cosine(m - n, m)
+    if 4 * n <= m:
+        x = math.pi * (n / m)
+        return polynomial(range(16, -1, -2), x * x)
+    x = math.pi * ((m - 2 * n) / (2 * m))
+    return x * polynomial(range(17, 0, -2), x * x)
+
+
+def polynomial(orders: Iterable[int], y: float) -> float:
+    value = 0.0
+    for k in orders:
+        value = value * y + (-1 if k // 2 % 2 else 1) / math.factorial(k)
+    return value
+
+
+def power(base: float, exponent: int) -> float:
+    result = 1.0
+    for digit in reversed(f"{exponent:b}"):
+        result = result * base if digit == "1" else result
+        base = base * base
+    return result
 
 
 def halved(terms: Iterable[float]) -> float:
@@ -106,6 +145,53 @@ def powers(z: Values, p: float, factor: Any) -> Values:
     return [math.copysign((abs(v) / size) ** (p - 1), v) * factor(size) if size else 0.0 for v in z]
 
 
+def nesterov(
+    given: dict[str, Any], x: float, u: float, own: dict[str, float], t: int
+) -> tuple[float, dict[str, float]]:
+    g = u + given["weight_decay"] * x if given["weight_decay"] else u
+    v = own.get("velocity", 0.0) * given["momentum"] + g
+    return x - (g + v * given["momentum"]) * rate(given, t), {"velocity": v}
+
+
+def adaptive(
+    name: str, given: dict[str, Any], x: float, u: float, own: dict[str, float], t: int
+) -> tuple[float, dict[str, float]]:
+    a = b = 1.0
+    if given.get("bias_correction"):
+        a, b = 1 - power(given["beta1"], t + 1), math.sqrt(1 - power(given["beta2"], t + 1))
+    if name == "adamw":
+        x = x * (1 - rate(given, t) * given["weight_decay"])
+    g = u + given["weight_decay"] * x if given["weight_decay"] and name != "adamw" else u
+    v = own.get("second_moment", float(F32(given["initial"])))
+    if name == "adagrad":
+        v = v + g * g
+    elif name == "yogi":
+        v = v - ((g * g) * (1 - given["beta2"])) * ((v > g * g) - (v < g * g))
+    else:
+        v = v * given["beta2"] + (g * g) * (1 - given["beta2"])
+    m, arrays = g, {"second_moment": v}
+    if given["beta1"]:
+        m = arrays["first_moment"] = own.get("first_moment", 0.0) * given["beta1"] + g * (1 - given["beta1"])
+    return x - (m / (math.sqrt(v) / b + given["eps"])) * (rate(given, t) / a), arrays
+
+
+def each(rule: Any, given: dict[str, Any], arrays: dict[str, Any], update: Any, t: int) -> None:
+    """A step by coordinates, in float64; its results are rounded to float32."""
+    names = [name for name in ("velocity", "first_moment", "second_moment") if name in arrays]
+    found = []
+    for i, (x, u) in enumerate(zip(arrays["params"].tolist(), update.tolist(), strict=True)):
+        x, own = rule(given, x, u, {name: float(arrays[name][i]) for name in names}, t)
+        found.append({"params": x, **own})
+    arrays.update({name: np.array([row[name] for row in found]).astype(F32) for name in found[0]})
+
+
+def clip(update: Any, norm: float) -> Any:
+    size = math.sqrt(halved(value * value for value in update.tolist()))
+    return (
+        np.array([value * (norm / size) for value in update.tolist()]).astype(F32) if size > norm else update
+    )
+
+
 def step(spec: Any, arrays: dict[str, Any], update: Any, t: int) -> None:
     """One step; ``arrays`` holds ``params`` and, from the first step on, the optimizer's own arrays."""
     name, given = spec
@@ -113,15 +199,23 @@ def step(spec: Any, arrays: dict[str, Any], update: Any, t: int) -> None:
         average = arrays.setdefault("average", arrays["params"].copy())
         step(given["inner"], arrays, update, t)
         arrays["average"] = average + (arrays["params"] - average) * F32(1 / (t + 1))
+    elif name == "clipped":
+        step(given["inner"], arrays, clip(update, given["norm"]), t)
     elif name == "sgd":
+        if given.get("weight_decay"):
+            update = update + F32(given["weight_decay"]) * arrays["params"]
         if given["momentum"]:
             velocity = arrays.get("velocity", np.zeros_like(update)) * F32(given["momentum"])
             update = arrays["velocity"] = velocity + update
         arrays["params"] = arrays["params"] - F32(rate(given, t)) * update
+    elif name == "nesterov":
+        each(nesterov, given, arrays, update, t)
+    elif name in ("adam", "adamw", "yogi", "adagrad"):
+        each(partial(adaptive, name), given, arrays, update, t)
     else:
         start = arrays.setdefault("start", arrays["params"].copy())
         new = {"projected_sgd": projected, "mirror_descent": mirrored}[name]
-        values = (each.astype(float).tolist() for each in (arrays["params"], update, start))
+        values = (array.astype(float).tolist() for array in (arrays["params"], update, start))
         arrays["params"] = np.array(new(given, *values, t)).astype(F32)
 
 

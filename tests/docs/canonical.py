@@ -17,7 +17,7 @@ Spec = tuple[str, dict[str, Any]]  # as docs/payloads.md represents one
 def parameters_of(cell: str) -> list[tuple[str, str, str | None]]:
     """(name, type, default) of each parameter in a cell."""
     found = []
-    for part in re.split(r",\s*(?=[a-z_]+: )", cell) if cell else []:
+    for part in re.split(r",\s*(?=[a-z0-9_]+: )", cell) if cell else []:
         name, rest = part.split(": ", 1)
         kind, _, default = rest.partition(" = ")
         found.append((name, kind, default or None))
@@ -25,7 +25,7 @@ def parameters_of(cell: str) -> list[tuple[str, str, str | None]]:
 
 
 def read_tables() -> dict[str, list[tuple[str, str, str | None]]]:
-    """The parameters of every codec, gain, mechanism and optimizer."""
+    """The parameters of every codec, gain, mechanism, optimizer and schedule."""
     found = {}
     for row in table("protocol", "## Canonical specs"):
         for names, parameters in zip(row[::3], row[1::3], strict=False):  # two tables stand side by side
@@ -114,10 +114,12 @@ def canonical(spec: Any, dim: int) -> Spec:
     name, found = bound(spec)
     if "gain" in found:
         found["gain"] = bound(found["gain"])
+    for schedule in found.keys() & {"schedule", "then"}:
+        found[schedule] = _schedule(found[schedule], name)
     settle = {
         "gain_shape": _gain_shape, "simq_plus": _simq_plus, "rotated": _rotated, "top_signs": _top_signs,
-        "private": _private, "private_top": _private_top, "subsample": _subsample, "ratq": _ratq, "averaged": _averaged,
-        "float32_tail": _float32_tail,
+        "private": _private, "private_top": _private_top, "subsample": _subsample, "ratq": _ratq, "averaged": _wrapper,
+        "clipped": _wrapper, "sgd": _sgd, "float32_tail": _float32_tail,
     }  # fmt: skip
     if name in settle:
         settle[name](found, dim)
@@ -133,12 +135,23 @@ def _gain_shape(found: dict[str, Any], dim: int) -> None:
     found["shape"] = _without_gain(found["shape"], dim)
 
 
-def _averaged(found: dict[str, Any], dim: int) -> None:
+def _wrapper(found: dict[str, Any], dim: int) -> None:
     found["inner"] = canonical(found["inner"], dim)
 
 
 def _float32_tail(found: dict[str, Any], dim: int) -> None:
     found["codec"] = canonical(found["codec"], dim - found["size"])
+
+
+def _schedule(value: Any, optimizer: str) -> Spec:
+    spec = (value, [], {}) if isinstance(value, str) else value
+    by_fields = spec == ("step", [], {}) and optimizer in ("sgd", "projected_sgd", "mirror_descent")
+    return ("step", {}) if by_fields else canonical(spec, 1)
+
+
+def _sgd(found: dict[str, Any], dim: int) -> None:
+    if found["weight_decay"] == 0:
+        del found["weight_decay"]
 
 
 def _rotated(found: dict[str, Any], dim: int) -> None:

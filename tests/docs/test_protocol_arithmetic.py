@@ -22,7 +22,14 @@ OPTIMIZERS = [
     "sgd", "sgd(momentum=0.9)", "sgd(schedule=step, every=3, factor=0.7)", "sgd(schedule=inverse_sqrt)",
     "averaged(sgd(momentum=0.5))", "averaged(projected_sgd)", "projected_sgd(p=1.0)", "projected_sgd(p=1.5)",
     "projected_sgd(p=2.0)", "projected_sgd(p=3.0)", "projected_sgd(p=inf)", "mirror_descent(p=1.0)",
-    "mirror_descent(p=1.7, radius=0.3)",
+    "mirror_descent(p=1.7, radius=0.3)", "sgd(weight_decay=0.1)", "sgd(momentum=0.9, weight_decay=0.1)",
+    "sgd(schedule=linear(5, final=0.3))", "sgd(schedule=cosine(6, final=0.1))", "sgd(schedule=cosine(4))",
+    "sgd(schedule=warmup(3, cosine(11)))", "sgd(schedule=warmup(2, step(every=2, factor=0.7)))", "nesterov(lr=0.7)",
+    "nesterov(weight_decay=0.1, schedule=warmup(3))", "adam", "adam(beta1=0)", "adam(weight_decay=0.3, beta2=0.9)",
+    "adam(bias_correction=false, initial=1e-5)", "adamw(lr=0.1, schedule=warmup(2, linear(5)))", "yogi",
+    "yogi(weight_decay=0.1, beta2=0.9, initial=4.0)", "adagrad", "adagrad(beta1=0.7, initial=0.1, weight_decay=0.1)",
+    "clipped(2.0)", "clipped(3.0, adam)", "averaged(clipped(1.5, nesterov))", "clipped(4.0, averaged(yogi))",
+    "clipped(2.0, mirror_descent)",
 ]  # fmt: skip
 
 

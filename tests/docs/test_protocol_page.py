@@ -20,6 +20,7 @@ from gradwire.common.spec import parse_spec
 from gradwire.common.training.config import MAX_ROUNDS, MAX_WORKERS, RunConfig
 from gradwire.common.training.digest import digest_of
 from gradwire.common.training.optimizers import optimizers, parse_optimizer
+from gradwire.common.training.optimizers.schedules import schedules
 from gradwire.common.training.record import RoundRecord
 from gradwire.common.transport import limits, options, protocol
 from gradwire.proto import wire_pb2
@@ -49,12 +50,15 @@ MORE = [
 SPECS = dict.fromkeys([*((e.spec, e.dim) for e in EXAMPLES if e.dim <= 1001), *MORE])
 OPTIMIZERS = [
     "sgd", "sgd(1)", "sgd(lr=0.00001, momentum=0.9, schedule=step)", "averaged", "averaged(projected_sgd(p=inf))",
-    "mirror_descent(p=1.5)",
+    "mirror_descent(p=1.5)", "sgd(weight_decay=1e-4)", 'sgd(schedule="step")', "sgd(schedule=step(every=3))",
+    "mirror_descent(schedule=warmup(9, cosine(100)))", "adam", "adam(0.01, step)", "adamw(schedule=linear(9, 0.5))",
+    "yogi(schedule=warmup(9, step))", "adagrad(beta1=0.9)", "nesterov(lr=0.7)", "clipped", "clipped(2, adam(beta1=0))",
+    "averaged(clipped(inner=nesterov(schedule=inverse_sqrt)))",
 ]  # fmt: skip
 
 
 def test_tables_name_every_part() -> None:
-    assert TABLE.keys() == {*codecs(), *GAINS, *MECHANISMS, *optimizers()}
+    assert TABLE.keys() == {*codecs(), *GAINS, *MECHANISMS, *optimizers(), *schedules()}
 
 
 @pytest.mark.parametrize(("spec", "dim"), SPECS)
@@ -112,7 +116,9 @@ def test_auto_downlink_follows_the_page() -> None:
             assert resolve_downlink(config, codec).spec == ("log" if cheap else "sum"), (spec, workers)
 
 
-@pytest.mark.parametrize("optimizer", ["projected_sgd", "averaged(mirror_descent)"])
+@pytest.mark.parametrize(
+    "optimizer", ["projected_sgd", "averaged(mirror_descent)", "clipped(1.0, mirror_descent)"]
+)
 def test_auto_downlink_is_the_model_where_powers_may_differ(optimizer: str) -> None:
     config = RunConfig(task="synthetic(dim=1)", optimizer=optimizer, workers=1)
     assert resolve_downlink(config, parse(config.codec, 1000)).spec == "model"
