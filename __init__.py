@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from gradwire.worker.tasks import Task as Task
     from gradwire.worker.tasks import TaskKind as TaskKind
     from gradwire.worker.tasks import register_task as register_task
-    from gradwire.worker.tasks.torch_task import TorchProblem as TorchProblem
+    from gradwire.worker.tasks.torch import TorchProblem as TorchProblem
 
     __version__: str
 
@@ -43,7 +43,7 @@ _PUBLIC = {
     "Optimizer": "gradwire.common.training.optimizers:Optimizer",
     "Task": "gradwire.worker.tasks:Task",
     "TaskKind": "gradwire.worker.tasks:TaskKind",
-    "TorchProblem": "gradwire.worker.tasks.torch_task:TorchProblem",
+    "TorchProblem": "gradwire.worker.tasks.torch:TorchProblem",
     "codecs": "gradwire.common.codecs:codecs",
     "parse": "gradwire.common.codecs:parse",
     "parse_optimizer": "gradwire.common.training.optimizers:parse_optimizer",

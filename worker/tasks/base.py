@@ -44,7 +44,9 @@ class Task(Protocol):
 
     A task may have more: ``layout``, the ``Layout`` of its parameter vector (``layout_of``); ``constants()``, the bytes
     of the layout's constant arrays (``constants_of``); ``size(worker)``, the number of samples that a worker trains on
-    (``training_size``).
+    (``training_size``); ``worker_state(worker)``, arrays by name of what it keeps of a worker between rounds, and
+    ``restore_worker_state(worker, arrays)``, which continues from them after a restart. A task on a device may take
+    the parameters as a tensor, too.
     """
 
     @property

@@ -39,7 +39,7 @@ class CheckedTask:
             given = np.asarray(self.task.initial())
         if given.shape != (self.dim,) or given.dtype.kind not in "fiu":
             raise TaskError(
-                f"{self.target}: initial() returned {_seen(given)}, expected float32 [{self.dim}], like its dim"
+                f"{self.target}: initial() returned {described(given)}, expected float32 [{self.dim}], like its dim"
             )
         with np.errstate(over="ignore"):
             params = given.astype(np.float32)
@@ -47,8 +47,8 @@ class CheckedTask:
             raise TaskError(f"{self.target}: initial() returned numbers that are not finite: correct them")
         return params
 
-    def gradient(self, params: NDArray[np.float32], *, round: int, worker: int) -> Gradient:
-        """The task's gradient at ``params`` [dim].
+    def gradient(self, params: Any, *, round: int, worker: int) -> Gradient:
+        """The task's gradient at ``params`` [dim], a NumPy array or, for torch tasks, a tensor.
 
         Raises:
             TaskError: it raised, or returned something else than a Gradient that can be encoded.
@@ -59,24 +59,50 @@ class CheckedTask:
             given = self.task.gradient(_read_only(params), round=round, worker=worker)
         if not isinstance(given, Gradient):
             raise TaskError(
-                f"{where} returned {_seen(given)}, expected Gradient(value, loss, examples) of gradwire.worker.tasks"
+                f"{where} returned {described(given)}, expected gradwire.Gradient(value, loss, examples)"
             )
         if not (isinstance(given.value, np.ndarray) or is_tensor(given.value)) or tuple(
             given.value.shape
         ) != (self.dim,):
             raise TaskError(
-                f"{where} returned the value {_seen(given.value)}, expected an array [{self.dim}]"
+                f"{where} returned the value {described(given.value)}, expected an array [{self.dim}]"
             )
         if not _is_whole(given.examples) or not 1 <= given.examples <= limits.MAX_EXAMPLES:
             raise TaskError(
-                f"{where} returned examples={_seen(given.examples)}, expected a whole number of at least 1"
+                f"{where} returned examples={described(given.examples)}, expected a whole number of at least 1"
             )
         if given.loss is None:
             return Gradient(given.value, None, int(given.examples))
         loss = checked_loss(
-            _number(given.loss, f"{where} returned the loss", " or None"), round=round, worker=worker
+            as_number(given.loss, f"{where} returned the loss", " or None"), round=round, worker=worker
         )
         return Gradient(given.value, loss, int(given.examples))
+
+    def worker_state(self, worker: int) -> dict[str, NDArray[Any]]:
+        """What the task keeps of a worker between rounds, by name; empty for tasks that keep nothing.
+
+        Raises:
+            TaskError: it raised.
+        """
+        if not hasattr(self.task, "worker_state"):
+            return {}
+        with user_code(f"{self.target}: worker_state(worker={worker})"):
+            return dict(self.task.worker_state(worker))
+
+    def restore_worker_state(self, worker: int, arrays: Mapping[str, NDArray[Any]]) -> None:
+        """Continue from what ``worker_state`` returned.
+
+        Raises:
+            TaskError: it raised, or the arrays are another task's.
+        """
+        if not hasattr(self.task, "restore_worker_state"):
+            if arrays:
+                raise TaskError(
+                    f"{self.target} has no restore_worker_state, and worker {worker} left {', '.join(arrays)}"
+                )
+            return
+        with user_code(f"{self.target}: restore_worker_state(worker={worker})"):
+            self.task.restore_worker_state(worker, arrays)
 
     def size(self, worker: int) -> int:
         """How many samples a worker trains on.
@@ -107,14 +133,14 @@ class CheckedTask:
             given: Any = self.task.evaluate(_read_only(params))
         if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
             raise TaskError(
-                f"{where} returned {_seen(given)}, expected numbers by name, such as {{'accuracy': 0.9}}"
+                f"{where} returned {described(given)}, expected numbers by name, such as {{'accuracy': 0.9}}"
             )
         if not limits.accepts_metrics(given):
             raise TaskError(
                 f"{where} returned more than {limits.MAX_METRICS} measures, or a name that is not printable or longer "
                 f"than {limits.MAX_METRIC_NAME} characters"
             )
-        return {name: _number(value, f"{where} returned {name}", "") for name, value in given.items()}
+        return {name: as_number(value, f"{where} returned {name}") for name, value in given.items()}
 
 
 @contextmanager
@@ -135,7 +161,9 @@ def user_code(what: str) -> Iterator[None]:
         ) from error
 
 
-def _read_only(params: NDArray[np.float32]) -> NDArray[np.float32]:
+def _read_only(params: Any) -> Any:
+    if is_tensor(params):  # torch has no read-only tensors
+        return params
     view = params.view()
     view.flags.writeable = False
     return view
@@ -145,16 +173,20 @@ def _is_whole(value: Any) -> bool:
     return isinstance(value, int | np.integer) and not isinstance(value, bool)
 
 
-def _number(value: Any, where: str, other: str) -> float:
-    """A real number, from Python, NumPy (an array of one included) or torch."""
+def as_number(value: Any, where: str, other: str = "") -> float:
+    """A real number, from Python, NumPy (an array of one included) or torch.
+
+    Raises:
+        TaskError: something else; ``where`` begins the message, ``other`` names what is allowed besides.
+    """
     if isinstance(value, np.ndarray | np.generic) or is_tensor(value):
         value = value.item() if math.prod(value.shape) == 1 else value
     if isinstance(value, bool) or not isinstance(value, Real):
-        raise TaskError(f"{where} {_seen(value)}, expected a number{other}")
+        raise TaskError(f"{where} {described(value)}, expected a number{other}")
     return float(value)
 
 
-def _seen(value: Any) -> str:
+def described(value: Any) -> str:
     """A value, described briefly."""
     if isinstance(value, np.ndarray) or is_tensor(value):
         return f"{value.dtype} {list(value.shape)}"

@@ -23,11 +23,18 @@ def random_stream(seed: int, purpose: str, *key: int) -> np.random.RandomState:
     Raises:
         TaskError: a negative seed.
     """
+    # Hashed, because SeedSequence takes (1,) and (1, 0) for the same entropy.
+    return np.random.RandomState(np.random.MT19937(np.random.SeedSequence(stream_key(seed, purpose, *key))))
+
+
+def stream_key(seed: int, purpose: str, *key: int) -> int:
+    """128 bits that differ for each (seed, purpose, key).
+
+    Raises:
+        TaskError: a negative seed.
+    """
     if seed < 0:
         raise TaskError(f"the seed is {seed}, expected a whole number of at least 0")
-    # Hashed, because SeedSequence takes (1,) and (1, 0) for the same entropy.
     text = ",".join((purpose, str(seed), *(str(int(part)) for part in key))).encode()
-    entropy = int.from_bytes(
-        hashlib.blake2b(text, digest_size=16, person=b"gradwire-task").digest(), "little"
-    )
-    return np.random.RandomState(np.random.MT19937(np.random.SeedSequence(entropy)))
+    digest = hashlib.blake2b(text, digest_size=16, person=b"gradwire-task").digest()
+    return int.from_bytes(digest, "little")

@@ -91,9 +91,9 @@ def of(**fields: Any) -> Gradient:
         (of(value=np.ones(DIM + 1)), "the value float64 [4], expected an array [3]"),
         (of(value=np.ones((DIM, 1))), "the value float64 [3, 1], expected an array [3]"),
         (of(value=[1.0, 2.0, 3.0]), "the value a list, expected an array [3]"),
-        (np.ones(DIM), "returned float64 [3], expected Gradient(value, loss, examples)"),
-        ((np.ones(DIM), 0.5), "returned a tuple, expected Gradient"),
-        (None, "returned None, expected Gradient"),
+        (np.ones(DIM), "returned float64 [3], expected gradwire.Gradient(value, loss, examples)"),
+        ((np.ones(DIM), 0.5), "returned a tuple, expected gradwire.Gradient"),
+        (None, "returned None, expected gradwire.Gradient"),
         (raises, "raised KeyError: 'no such"),
     ],
 )  # fmt: skip
@@ -139,14 +139,18 @@ def test_invalid_measures(answer: Any, words: str, build: Build) -> None:
     assert said.startswith("a_users_mistakes:make: evaluate() ") and words in said, said
 
 
-def no_arguments() -> Mine:
+def wants_a_path(path: str, seed: int) -> Mine:
     return Mine()
 
 
 @pytest.mark.parametrize(
     ("factory", "words"),
     [
-        (no_arguments, "raised TypeError: no_arguments() got an unexpected keyword argument 'workers'"),
+        (
+            wants_a_path,
+            "needs path, which it is not given: a factory may take any of seed, workers, site by name",
+        ),
+        (lambda seed, /: Mine(seed=seed), "needs seed, which it is not given"),
         (lambda workers, seed: raises(), "raised KeyError"),
         (mine(dim=2.5), "dim 2.5, expected a whole number"),
         (mine(dim=True), "dim True, expected a whole number"),
@@ -203,3 +207,31 @@ def test_module_raises_on_import(tmp_path: Any, monkeypatch: pytest.MonkeyPatch)
     target = "a_users_typo:make"
     said = refused(lambda: build_task(f"custom({target})", workers=1, seed=0, allow_import=[target]))
     assert said.startswith("importing a_users_typo raised SyntaxError") and "correct the module" in said
+
+
+def test_workers_states_are_passed_on(build: Build) -> None:
+    class Keeps(Mine):
+        def __init__(self, **answers: Any) -> None:
+            super().__init__(**answers)
+            self.kept: dict[int, Any] = {}
+
+        def worker_state(self, worker: int) -> Any:
+            return self.kept.get(worker, {})
+
+        def restore_worker_state(self, worker: int, arrays: Any) -> None:
+            if "momentum" not in arrays:
+                raises()
+            self.kept[worker] = arrays
+
+    task: Any = build(Keeps)
+    task.restore_worker_state(1, {"momentum": ZEROS})
+    assert task.worker_state(1) == {"momentum": ZEROS} and task.worker_state(0) == {}
+    assert "restore_worker_state(worker=0) raised KeyError" in refused(
+        lambda: task.restore_worker_state(0, {"x": 1})
+    )
+    plain: Any = build(mine())
+    assert plain.worker_state(0) == {}
+    plain.restore_worker_state(0, {})
+    assert "has no restore_worker_state, and worker 0 left momentum" in refused(
+        lambda: plain.restore_worker_state(0, {"momentum": ZEROS})
+    )

@@ -19,7 +19,7 @@ EXAMPLES = {
     "mlp": "mlp(mnist, hidden=1000)",
     "softmax": "softmax(digits, batch=8)",
     "synthetic": "synthetic(dim=795010)",
-    "torch": "torch(my_package.module:factory, batch=32, device=cuda:1)",
+    "torch": "torch(my_package.module:factory, batch=32, buffers=local)",
 }
 TASK = """
 import numpy as np
@@ -92,7 +92,9 @@ def test_module_has_the_name_of_its_kind() -> None:
         ("logistic(a9a, l2=big)", "l2 is big"),
         ("softmax(digits, l2=-1)", "l2 is -1.0"),
         ("torch(module)", "the target is 'module', expected package.module:name"),
-        ("torch(a.b:c, device=tpu)", "device is 'tpu'"),
+        ("torch(a.b:c, device=cuda)", "device is each worker's own: pass --device cuda to the worker"),
+        ("torch(a.b:c, buffers=shared)", "buffers is 'shared', expected averaged or local"),
+        ("torch(a.b:c, chunk=-1)", "chunk is -1, expected at least 0"),
         ("custom(a.b:c/d)", "the target is 'a.b:c/d'"),
         ("logistic(digits)", r"logistic needs two classes and digits has 10: write softmax\(digits\)"),
     ],

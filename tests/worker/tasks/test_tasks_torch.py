@@ -1,54 +1,31 @@
 """A user's torch module as a task: the same gradient as NumPy's, on the device, reproducible."""
 
 import importlib.util
-import logging
 import subprocess
 import sys
-import types
-from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
-from gradwire.common.errors import NotFiniteError, TaskError
+from gradwire.common.errors import SpecError, TaskError
 from gradwire.worker.data import load
-from gradwire.worker.tasks import Task, build_task
+from gradwire.worker.tasks import parse_task
 from gradwire.worker.tasks.kinds.mlp import MlpModel
 from gradwire.worker.tasks.shards import Shards
 from gradwire.worker.tasks.supervised import SupervisedTask
+from gradwire.worker.tasks.torch.devices import device_named, has_float64
+from tests.worker.tasks.torch_tasks import SEED, WORKERS, TorchProblem, built, digits, torch
 
-torch = pytest.importorskip("torch")
-from gradwire.worker.tasks.torch_task import TorchProblem  # noqa: E402
-
-HIDDEN, WORKERS, SEED = 12, 5, 9
+HIDDEN = 12
 needs_cuda = pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-
-
-def digits() -> tuple[Any, Any, Any, Any]:
-    data = load("digits")
-    return tuple(torch.tensor(part) for part in (data.x_train, data.y_train, data.x_test, data.y_test))
+DEVICES = ["cpu", pytest.param("cuda", marks=[pytest.mark.cuda, needs_cuda])]
 
 
 def mlp_problem(seed: int) -> TorchProblem:
     x, y, x_test, y_test = digits()
     module = torch.nn.Sequential(torch.nn.Linear(64, HIDDEN), torch.nn.ReLU(), torch.nn.Linear(HIDDEN, 10))
     return TorchProblem(module, torch.nn.functional.cross_entropy, (x, y), (x_test, y_test))
-
-
-@pytest.fixture
-def build() -> Iterator[Callable[..., Task]]:
-    """Build a torch task from a factory as if it stood in a user's module."""
-    module = types.ModuleType("a_users_torch")
-    sys.modules["a_users_torch"] = module
-
-    def make(factory: Callable[..., Any], arguments: str = "", workers: int = WORKERS) -> Task:
-        module.factory = factory  # type: ignore[attr-defined]
-        target = "a_users_torch:factory"
-        return build_task(f"torch({target}{arguments})", workers=workers, seed=SEED, allow_import=[target])
-
-    yield make
-    del sys.modules["a_users_torch"]
 
 
 def numpy_twin(batch: int) -> SupervisedTask:
@@ -58,10 +35,10 @@ def numpy_twin(batch: int) -> SupervisedTask:
     )
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.cuda, needs_cuda])])
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("batch", [0, 16])
-def test_torch_and_numpy_agree(build: Callable[..., Task], batch: int, device: str) -> None:
-    task, twin = build(mlp_problem, f", batch={batch}, device={device}"), numpy_twin(batch)
+def test_torch_and_numpy_agree(batch: int, device: str) -> None:
+    task, twin = built(mlp_problem, f"batch={batch}", device=device), numpy_twin(batch)
     params = twin.initial()
     assert task.dim == twin.dim == len(task.initial())
     ours, theirs = (t.gradient(params, round=3, worker=2) for t in (task, twin))
@@ -81,13 +58,13 @@ def dropout_problem(seed: int) -> TorchProblem:
     return problem
 
 
-@pytest.mark.parametrize("device", ["cpu", pytest.param("cuda", marks=[pytest.mark.cuda, needs_cuda])])
-def test_torch_task_is_deterministic(build: Callable[..., Task], device: str) -> None:
+@pytest.mark.parametrize("device", DEVICES)
+def test_torch_task_is_deterministic(device: str) -> None:
     """Initial weights and dropout come from the run's seed, not from what the process drew before."""
-    before = build(dropout_problem, f", batch=16, device={device}")
+    before = built(dropout_problem, "batch=16", device=device)
     torch.rand(7)
     state = torch.get_rng_state()
-    after = build(dropout_problem, f", batch=16, device={device}")
+    after = built(dropout_problem, "batch=16", device=device)
     params = before.initial()
     assert params.tobytes() == after.initial().tobytes()
     before.gradient(params, round=0, worker=0)
@@ -97,15 +74,15 @@ def test_torch_task_is_deterministic(build: Callable[..., Task], device: str) ->
     assert torch.equal(state, torch.get_rng_state())  # the user's own draws are undisturbed
 
 
-def test_dropout_is_off_in_evaluation(build: Callable[..., Task]) -> None:
-    with_dropout = build(dropout_problem)
+def test_dropout_is_off_in_evaluation() -> None:
+    with_dropout = built(dropout_problem)
     params = with_dropout.initial()
     with_dropout.gradient(params, round=0, worker=0)
-    assert with_dropout.evaluate(params) == build(mlp_problem).evaluate(params)
+    assert with_dropout.evaluate(params) == built(mlp_problem).evaluate(params)
 
 
-def test_parameters_are_copied(build: Callable[..., Task]) -> None:
-    task = build(mlp_problem)
+def test_parameters_are_copied() -> None:
+    task = built(mlp_problem)
     params = task.initial()
     params.flags.writeable = False
     kept = task.gradient(params, round=0, worker=0).value.clone()
@@ -113,106 +90,118 @@ def test_parameters_are_copied(build: Callable[..., Task]) -> None:
     assert torch.equal(task.gradient(params, round=0, worker=0).value, kept)
 
 
-class Squares(torch.utils.data.Dataset[tuple[Any, Any]]):
-    """A regression set that is read as it is drawn; remembers which items were."""
-
-    def __init__(self) -> None:
-        self.read: list[int] = []
-
-    def __len__(self) -> int:
-        return 20
-
-    def __getitem__(self, number: int) -> tuple[Any, Any]:
-        self.read.append(number)
-        return torch.tensor([float(number)]) / 20, torch.tensor([number**2 / 400])
-
-
-def test_dataset_is_read_on_demand(build: Callable[..., Task]) -> None:
-    data = Squares()
-    task = build(
-        lambda seed: TorchProblem(torch.nn.Linear(1, 1), torch.nn.functional.mse_loss, data), ", batch=2"
-    )
-    task.gradient(task.initial(), round=4, worker=1)
-    assert data.read == Shards.even(20, WORKERS, SEED, batch=2).draw(1, 4).tolist()
-    assert task.evaluate(task.initial()) == {}
+def test_tensor_parameters_are_only_read() -> None:
+    """Local steps pass tensors: the same gradient, and the tensor stays as it was."""
+    task = built(dropout_problem, "batch=16")
+    params = task.initial()
+    tensor = torch.tensor(params)
+    expected = task.gradient(params, round=2, worker=1)
+    given = task.gradient(tensor, round=2, worker=1)
+    assert torch.equal(given.value, expected.value) and given.loss == expected.loss
+    assert tensor.numpy().tobytes() == params.tobytes()
+    task.gradient(torch.zeros(task.dim), round=2, worker=1)
+    assert tensor.numpy().tobytes() == params.tobytes()
+    with pytest.raises(
+        TaskError, match=r"the parameters are torch.float64 \[910\], expected torch.float32 \[910\]"
+    ):
+        task.gradient(tensor.double(), round=0, worker=0)
 
 
-def test_regression_has_a_loss_and_no_accuracy(build: Callable[..., Task]) -> None:
-    task = build(
-        lambda seed: TorchProblem(torch.nn.Linear(1, 1), torch.nn.functional.mse_loss, Squares(), Squares())
-    )
-    measures = task.evaluate(np.array([1, 0], np.float32))
-    x = np.arange(20) / 20
-    assert measures == {"test_loss": pytest.approx(np.mean((x - x**2) ** 2))}
+@pytest.mark.parametrize("samples", [0, 16])
+def test_chunks_accumulate_the_exact_mean(samples: int) -> None:
+    whole = built(mlp_problem, f"batch={samples}, chunk=1000")
+    params = whole.initial()
+    expected = whole.gradient(params, round=1, worker=2)
+    for chunk in (1, 7, 16):
+        found = built(mlp_problem, f"batch={samples}, chunk={chunk}").gradient(params, round=1, worker=2)
+        assert found.examples == expected.examples and found.loss == pytest.approx(expected.loss, rel=1e-6)
+        np.testing.assert_allclose(found.value.numpy(), expected.value.numpy(), rtol=1e-4, atol=1e-7)
 
 
-def test_frozen_and_unused_parameters(build: Callable[..., Task]) -> None:
-    class Partly(torch.nn.Module):
+def test_chunks_bound_a_forward_pass() -> None:
+    """A whole shard of 300 samples, and a test set, in passes of at most the chunk; dropout differs between parts."""
+    seen: list[int] = []
+
+    class Watched(torch.nn.Linear):
+        def forward(self, x: Any) -> Any:
+            seen.append(len(x))
+            return super().forward(x)
+
+    def problem(seed: int) -> TorchProblem:
+        x, y = torch.ones(1500, 2), torch.zeros(1500, 1)
+        return TorchProblem(Watched(2, 1), torch.nn.functional.mse_loss, (x, y), (x[:130], y[:130]))
+
+    for arguments, passes, tests in (
+        ("batch=0", [150, 150], [130]),
+        ("batch=0, chunk=128", [100, 100, 100], [65, 65]),
+        ("", [32], [26] * 5),
+    ):
+        task = built(problem, arguments)
+        seen.clear()
+        assert task.gradient(task.initial(), round=0, worker=0).examples == sum(passes)
+        assert seen == passes
+        seen.clear()
+        task.evaluate(task.initial())
+        assert seen == tests
+
+
+def test_dropout_differs_between_chunks() -> None:
+    masks: list[Any] = []
+
+    class Masked(torch.nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.frozen, self.used, self.unused = (torch.nn.Linear(1, 1) for _ in range(3))
-            self.frozen.requires_grad_(False)
+            self.weight = torch.nn.Parameter(torch.ones(1))
 
         def forward(self, x: Any) -> Any:
-            return self.used(self.frozen(x))
+            masks.append(torch.nn.functional.dropout(torch.ones(40), training=self.training))
+            return x * self.weight
 
-    task = build(lambda seed: TorchProblem(Partly(), torch.nn.functional.mse_loss, Squares()))
+    data = torch.ones(10, 1), torch.ones(10, 1)
+    task = built(lambda: TorchProblem(Masked(), torch.nn.functional.mse_loss, data), "batch=0, chunk=1")
+    task.gradient(task.initial(), round=0, worker=0)
+    assert len(masks) == 2 and not torch.equal(*masks)
+
+
+def test_sparse_gradients_are_dense() -> None:
+    def problem() -> TorchProblem:
+        module = torch.nn.Sequential(
+            torch.nn.Embedding(6, 2, sparse=True), torch.nn.Flatten(), torch.nn.Linear(2, 1)
+        )
+        return TorchProblem(
+            module, torch.nn.functional.mse_loss, (torch.arange(6)[:, None], torch.ones(6, 1))
+        )
+
+    task = built(problem, workers=1)
     value = task.gradient(task.initial(), round=0, worker=0).value
-    assert task.dim == 4  # frozen weights are not sent
-    assert value[:2].abs().min() > 0 and not value[2:].any()
+    assert value.layout is torch.strided and value.shape == (15,) and value.all()
 
 
-def problem_with(**changes: Any) -> Callable[..., TorchProblem]:
-    parts = {"module": torch.nn.Linear(1, 1), "loss": torch.nn.functional.mse_loss, "train": Squares()}
-    return lambda seed: TorchProblem(**(parts | changes))
+def test_device_is_the_sites() -> None:
+    with pytest.raises(SpecError, match="device is each worker's own: pass --device cuda:1 to the worker"):
+        parse_task("torch(a.b:c, device=cuda:1)")
+    with pytest.raises(TaskError, match="the device is 'tpu', expected auto, cpu, cuda, cuda:1, mps or xpu"):
+        built(mlp_problem, device="tpu")
+    with pytest.raises(
+        TaskError, match=r"device cuda:64: torch sees \d+ cuda devices here; pass --device auto"
+    ):
+        built(mlp_problem, device="cuda:64")
 
 
-@pytest.mark.parametrize(
-    ("factory", "says"),
-    [
-        (lambda seed: 3, "returned a int, expected a TorchProblem"),
-        (problem_with(module=torch.nn.ReLU()), "no trainable parameters"),
-        (problem_with(module=torch.nn.Linear(1, 1).double()), "torch.float64 parameters, expected float32"),
-        (problem_with(train=[1, 2]), "train is neither two tensors"),
-        (problem_with(train=(torch.ones(3), torch.ones(4))), "train is neither two tensors of equal length"),
-        (problem_with(train=(torch.ones(3, 1), torch.ones(3, 1))), "3 samples cannot be dealt to 5 workers"),
-    ],
-)
-def test_untrainable_problem(build: Callable[..., Task], factory: Any, says: str) -> None:
-    with pytest.raises(TaskError, match=says):
-        build(factory)
+@pytest.mark.parametrize("there", ["mps", None])
+def test_auto_takes_an_accelerator(there: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradwire.worker.tasks.torch.devices._count", lambda kind: int(kind == there))
+    assert device_named("auto").type == (there or "cpu")
+    assert has_float64(device_named("auto")) == (there is None)
 
 
-def test_loss_must_be_a_finite_scalar(build: Callable[..., Task]) -> None:
-    task = build(problem_with(loss=torch.nn.MSELoss(reduction="none")))
-    with pytest.raises(TaskError, match=r"the loss has shape \[4, 1\], expected a scalar"):
-        task.gradient(task.initial(), round=0, worker=0)
-    with pytest.raises(NotFiniteError, match="lower the learning rate"):
-        build(problem_with()).gradient(np.full(2, 3e38, np.float32), round=0, worker=0)
-
-
-def test_running_statistics_are_logged(build: Callable[..., Task], caplog: pytest.LogCaptureFixture) -> None:
-    module = torch.nn.Sequential(torch.nn.Linear(1, 1), torch.nn.BatchNorm1d(1))
-    with caplog.at_level(logging.WARNING):
-        build(problem_with(module=module))
-    assert "running statistics" in caplog.text
-
-
-@pytest.mark.skipif(torch.cuda.is_available(), reason="a CUDA device is there")
-def test_missing_gpu(build: Callable[..., Task]) -> None:
-    with pytest.raises(TaskError, match="device=cuda and torch sees 0 GPUs here: write device=auto"):
-        build(mlp_problem, ", device=cuda")
-    task = build(mlp_problem, ", device=auto")
-    assert task.gradient(task.initial(), round=0, worker=0).value.device.type == "cpu"
-
-
-def test_error_without_torch(build: Callable[..., Task], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_error_without_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     find = importlib.util.find_spec
     monkeypatch.setattr(
         "gradwire.worker.tasks.kinds.torch.find_spec", lambda name: None if name == "torch" else find(name)
     )
     with pytest.raises(TaskError, match=r"install it with pip install 'gradwire\[torch\]'"):
-        build(mlp_problem)
+        built(mlp_problem)
 
 
 def test_numpy_tasks_do_not_import_torch() -> None:

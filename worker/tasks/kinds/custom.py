@@ -10,7 +10,8 @@ from gradwire.common.errors import TaskError
 from gradwire.common.spec import Spec
 from gradwire.worker.site import Site
 from gradwire.worker.tasks.base import Task
-from gradwire.worker.tasks.checked import CheckedTask, user_code
+from gradwire.worker.tasks.checked import CheckedTask
+from gradwire.worker.tasks.factories import call_factory
 from gradwire.worker.tasks.imports import ImportingKind
 from gradwire.worker.tasks.registry import register_task
 
@@ -20,7 +21,7 @@ _MEMBERS = ("dim", "initial", "gradient", "evaluate")
 @register_task
 @dataclass(frozen=True)
 class CustomKind(ImportingKind):
-    """A task from a factory ``factory(workers, seed) -> Task``.
+    """A task from a factory, which may take any of ``workers``, ``seed`` and ``site``.
 
     Attributes:
         target: where the factory is, ``package.module:factory``.
@@ -34,9 +35,7 @@ class CustomKind(ImportingKind):
         Raises:
             TaskError: not allowed here, not to be imported, it raised, or its result is not a task.
         """
-        factory = self.factory()
-        with user_code(f"{self.target}(workers={workers}, seed={site.seed})"):
-            task = factory(workers=workers, seed=site.seed)
+        task = call_factory(self.factory(), self.target, site=site, workers=workers)
         missing = [name for name in _MEMBERS if not hasattr(task, name)]
         if not isinstance(task, Task):
             raise TaskError(
