@@ -28,9 +28,9 @@ def problem(seed: int) -> TorchProblem:
 if __name__ == "__main__":
     command = [
         Path(sys.executable).with_name("gradwire"), "run", "--json", "-",
-        "--task", "torch(torch_module:problem, batch=64, device=cpu)", "--allow-task", "torch_module:problem",
+        "--task", "torch(torch_module:problem, batch=64)", "--allow-task", "torch_module:problem",
         "--codec", "top_signs(count=300)", "--lr", "0.5",
-        "--workers", "4", "--processes", "1", "--rounds", "60",
+        "--partition", "iid", "--workers", "4", "--processes", "1", "--rounds", "60",
     ]  # fmt: skip
     found = subprocess.run(
         command, env={**os.environ, "PYTHONPATH": str(HERE)}, stdout=subprocess.PIPE, check=True
