@@ -1,0 +1,66 @@
+"""The contract of a source of updates: model, round and worker in, an update of the model out."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import TypeAlias
+
+from gradwire.common.arrays.compat import Array
+from gradwire.common.training.model import Model
+from gradwire.worker.tasks import Gradient, Task
+
+State: TypeAlias = dict[str, Array]  # NumPy, or torch on a device; nobody writes to the arrays
+TASK = "task."  # before the names of arrays that are the task's own
+
+
+class UpdateSource(ABC):
+    """Computes updates for the logical workers of a process, and keeps what each remembers from round to round.
+
+    After ``update`` the worker's memories are those after the round; where it raises, they are not defined until the
+    caller restores those from before. ``state`` and ``restore`` carry them over a restart, bit for bit, and undo a
+    round that has to be computed again. A source that remembers anything has a state that is not empty from the start.
+    """
+
+    @property
+    @abstractmethod
+    def dim(self) -> int:
+        """Length of an update."""
+
+    @abstractmethod
+    def update(self, model: Model, *, round: int, worker: int) -> Gradient:
+        """The update at ``model`` [dim]: what the server subtracts from it, scaled by its optimizer.
+
+        Raises:
+            TaskError: the task cannot compute it.
+            NotFiniteError: a loss is not finite.
+        """
+
+    def state(self, worker: int) -> State:
+        """The memories of a worker, by name; empty where there are none. Later rounds do not write to the arrays."""
+        return {}
+
+    def restore(self, worker: int, state: Mapping[str, Array]) -> None:  # noqa: B027 - most have nothing to restore
+        """Become what ``state`` returned.
+
+        Raises:
+            LogError: the arrays are not those of such a state.
+        """
+
+    def take_back(self, worker: int, round_: int) -> bool:
+        """Undo what must not outlast a round that was committed without this worker; whether there was anything."""
+        return False
+
+
+def task_state(task: Task, worker: int) -> State:
+    """What the task itself keeps for a worker (buffers that stay local), under names of its own."""
+    own = getattr(task, "worker_state", None)
+    return {TASK + name: array for name, array in own(worker).items()} if own is not None else {}
+
+
+def restore_task_state(task: Task, worker: int, state: Mapping[str, Array]) -> None:
+    """Give the task back what ``task_state`` read."""
+    restore = getattr(task, "restore_worker_state", None)
+    if restore is not None:
+        own = {name.removeprefix(TASK): array for name, array in state.items() if name.startswith(TASK)}
+        restore(worker, own)

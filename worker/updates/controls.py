@@ -1,0 +1,114 @@
+"""The workers' control variates of SCAFFOLD, option II ([Scaffold] Algorithm 1, equation 4).
+
+The server's control variate c is the mean of the workers' c_i. A worker adds c - c_i to each of its gradients, and
+after the round
+
+    c_i <- c_i - c + (w - x) / (H lr),
+
+which is the mean of its gradients. The server moves c by the mean of the changes, which it computes from the same
+w - x as the payloads carry it. A round that is committed without a worker changes neither c nor, therefore, its c_i.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradwire.common.arrays.compat import Array, to_host
+from gradwire.common.errors import LogError
+from gradwire.worker.updates.base import State
+
+F32 = NDArray[np.float32]
+CONTROL = "control"
+BEFORE = "control_before"  # the last computed round
+ROUND = "control_round"
+# A push is answered with Late while the next round is being computed. Each round that can be taken back costs an array.
+REMEMBERED = 2
+
+
+@dataclass(frozen=True, eq=False)
+class _Change:
+    """A round's change of c_i: what it was before."""
+
+    round: int
+    before: F32
+
+
+class Controls:
+    """c_i of each worker, float32 [trained], zero at first."""
+
+    def __init__(self, trained: int, rate: float) -> None:
+        """All zero.
+
+        Args:
+            trained: coordinates that are trained.
+            rate: 1 / (H lr).
+        """
+        self._zero = np.zeros(trained, np.float32)
+        self._rate = rate
+        self._value: dict[int, F32] = {}
+        self._changes: dict[int, tuple[_Change, ...]] = {}
+
+    def value(self, worker: int) -> F32:
+        """A worker's c_i [trained]."""
+        return self._value.get(worker, self._zero)
+
+    def correction(self, worker: int, server: F32) -> F32:
+        """C - c_i [trained], which is added to each gradient of a round."""
+        return server - self.value(worker)
+
+    def advance(self, worker: int, round_: int, update: F32, server: F32) -> None:
+        """Let a round count for a worker's c_i.
+
+        Args:
+            worker: its id.
+            round_: the round.
+            update: w - x [trained], before it is quantized.
+            server: c [trained] as it was in the round.
+        """
+        before = self.value(worker)
+        kept = (*self._changes.get(worker, ()), _Change(round_, before))
+        self._changes[worker] = kept[-REMEMBERED:]
+        self._value[worker] = before + (update * self._rate - server)
+
+    def take_back(self, worker: int, round_: int) -> bool:
+        """Subtract what a round changed; where it was the last, c_i is bit for bit what it was before it.
+
+        Returns whether the round is still known: the last ``REMEMBERED`` are, and after a restart the last.
+        """
+        changes = self._changes.get(worker, ())
+        at = next((i for i, change in enumerate(changes) if change.round == round_), None)
+        if at is None:
+            return False
+        before, later = changes[at].before, changes[at + 1 :]
+        if later:
+            moved = later[0].before - before
+            later = tuple(_Change(change.round, change.before - moved) for change in later)
+            before = self.value(worker) - moved
+        self._value[worker], self._changes[worker] = before, (*changes[:at], *later)
+        return True
+
+    def state(self, worker: int) -> State:
+        """c_i, and what it was before the last round."""
+        last = self._changes.get(worker, ())[-1:]
+        before = {BEFORE: last[0].before, ROUND: np.array([last[0].round])} if last else {}
+        return {CONTROL: self.value(worker), **before}
+
+    def restore(self, worker: int, state: Mapping[str, Array]) -> None:
+        """Become what ``state`` returned.
+
+        Raises:
+            LogError: the arrays are not those of such a state.
+        """
+        arrays = {name: to_host(state[name]) for name in (CONTROL, BEFORE, ROUND) if name in state}
+        if CONTROL not in arrays or (BEFORE in arrays) != (ROUND in arrays):
+            raise LogError(
+                f"the state of worker {worker} has no whole control variate: another release wrote it"
+            )
+        if any(arrays[name].shape != self._zero.shape for name in (CONTROL, BEFORE) if name in arrays):
+            raise LogError(f"the control variate of worker {worker} has not {self._zero.size} numbers")
+        self._value[worker] = arrays[CONTROL]
+        self._changes[worker] = (_Change(int(arrays[ROUND][0]), arrays[BEFORE]),) if BEFORE in arrays else ()

@@ -1,0 +1,123 @@
+"""Local steps around a task: the worker trains from the run's model, and the difference is its update.
+
+    x = w;  H times: g = gradient(x); x = step(x, clip(g) + prox (x - w) + c - c_i);  update = w - x
+
+Sources: [FedAvg] Algorithm 1 (``prox`` = 0, no control variates), [FedProx] equation 2, [Scaffold] Algorithm 1. With an
+outer optimizer of rate 1 the mean of the updates leads to the mean of the workers' models.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradwire.common.arrays.compat import Array, like, to_host
+from gradwire.common.errors import SpecError
+from gradwire.common.training.local import LocalSteps
+from gradwire.common.training.model import Model
+from gradwire.worker.tasks import Gradient, Task
+from gradwire.worker.tasks.base import layout_of
+from gradwire.worker.updates.base import State, UpdateSource, restore_task_state, task_state
+from gradwire.worker.updates.controls import CONTROL, Controls
+from gradwire.worker.updates.inner import BEGINNING, INNER, Inner, NumpyInner
+from gradwire.worker.updates.walk import Walk, placed
+
+
+class LocalUpdate(UpdateSource):
+    """H steps of an inner optimizer on a worker's own data; step h of round t takes the task's gradient of t H + h.
+
+    Averaged coordinates (running statistics) take the task's differences at rate 1. Steps that change nothing give an
+    update of exactly zero. A torch task's steps stay on its device where torch has the optimizer.
+    """
+
+    def __init__(self, task: Task, local: LocalSteps) -> None:
+        """No worker has any memory yet.
+
+        Args:
+            task: computes the gradients; its ``gradient(params, round=, worker=)`` is all that is needed.
+            local: the number of steps, and how they are taken.
+        """
+        self._task, self._local = task, local
+        self._trained = layout_of(task).trained
+        self._optimizer = local.build_optimizer()
+        self._keeps = local.inner == "kept"
+        self._kept: dict[int, State] = {}
+        rate = local.control_rate
+        self._controls = Controls(self._trained, rate) if rate is not None else None
+
+    @property
+    def dim(self) -> int:
+        return self._task.dim
+
+    # ---- one round -------------------------------------------------------------------------------------------
+
+    def update(self, model: Model, *, round: int, worker: int) -> Gradient:
+        first, steps = round * self._local.steps, self._local.steps
+        gradient = self._task.gradient(model.params, round=first, worker=worker)
+        start = placed(model.params, gradient.value)
+        walk = Walk(start, self._trained, self._local, self._correction(model, worker, start))
+        inner = NumpyInner(self._optimizer, walk.head, first, self._kept.get(worker))
+        losses, examples = [gradient.loss], gradient.examples
+        with np.errstate(over="ignore", invalid="ignore"):  # the codec refuses an update that is not finite
+            walk.step(gradient.value, inner)
+            for step in range(first + 1, first + steps):
+                gradient = self._task.gradient(walk.x, round=step, worker=worker)
+                walk.step(gradient.value, inner)
+                losses.append(gradient.loss)
+                examples += gradient.examples
+            update = walk.update
+        self._remember(model, round, worker, update, inner)
+        return Gradient(update, _mean(losses), examples)
+
+    def _correction(self, model: Model, worker: int, x: Array) -> Array | None:
+        """C - c_i [trained], where x is."""
+        if self._controls is None:
+            return None
+        return like(self._controls.correction(worker, _control_of(model)), x)
+
+    def _remember(self, model: Model, round_: int, worker: int, update: Array, inner: Inner) -> None:
+        if self._keeps:
+            self._kept[worker] = inner.state()
+        if self._controls is not None:
+            head = to_host(update[: self._trained])
+            self._controls.advance(worker, round_, head, _control_of(model))
+
+    # ---- memories --------------------------------------------------------------------------------------------
+
+    def state(self, worker: int) -> State:
+        kept = self._kept.get(worker, BEGINNING) if self._keeps else {}
+        controls = self._controls.state(worker) if self._controls is not None else {}
+        return {**kept, **controls, **task_state(self._task, worker)}
+
+    def restore(self, worker: int, state: Mapping[str, Array]) -> None:
+        if self._keeps:
+            kept = {name: array for name, array in state.items() if name.startswith(INNER)}
+            self._kept[worker] = kept
+        if self._controls is not None:
+            self._controls.restore(worker, state)
+        restore_task_state(self._task, worker, state)
+
+    def take_back(self, worker: int, round_: int) -> bool:
+        return self._controls is not None and self._controls.take_back(worker, round_)
+
+
+def _control_of(model: Model) -> NDArray[np.float32]:
+    """The server's control variate c [trained].
+
+    Raises:
+        SpecError: the model has none.
+    """
+    control = model.state.get(CONTROL)
+    if control is None:
+        raise SpecError(
+            "the run's model has no control variate for scaffold: its server is of another release"
+        )
+    return control
+
+
+def _mean(losses: list[float | None]) -> float | None:
+    """The mean loss over the steps; None where one of them has none."""
+    known = [loss for loss in losses if loss is not None]
+    return sum(known) / len(known) if len(known) == len(losses) else None
