@@ -1,25 +1,27 @@
-"""From the replica's parameters to one round's payloads, for all workers that a process hosts."""
+"""From the replica's model to one round's payloads, for all workers that a process hosts."""
 
 from __future__ import annotations
 
 import logging
-from collections import deque
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradwire.common.arrays.compat import Array, all_finite, namespace
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.errors import GradwireError, NotFiniteError, TaskError
 from gradwire.common.randomness import Coins, SystemCoins, shared_seed, worker_coins
-from gradwire.worker.feedback_store import FeedbackStore
+from gradwire.common.training.model import Model
+from gradwire.worker.feedback import ErrorFeedback
+from gradwire.worker.memory import WorkerMemory
 from gradwire.worker.privacy import Ledger
-from gradwire.worker.tasks import Gradient, Task
+from gradwire.worker.record_file import Sent
+from gradwire.worker.records import Records
+from gradwire.worker.tasks import Gradient
+from gradwire.worker.updates import UpdateSource
 
 log = logging.getLogger(__name__)
-
-REMEMBERED_ROUNDS = 8  # whose payloads can still be added back to the error feedback if they were late
 
 
 @dataclass(frozen=True)
@@ -33,85 +35,106 @@ class EncodedRound:
 
 
 class Encoder:
-    """Computes and encodes the gradients of a process's workers.
+    """Computes and encodes the updates of a process's workers.
 
-    The last round is kept: a retry re-sends the same bytes instead of drawing new ones. With a ledger, every round's
-    payloads are paid for before they are returned, and a round that is paid for gives the same ones in every retry; a
-    gradient that cannot be encoded is then replaced by zero. A worker that stopped there would reveal something about
-    its data that no mechanism randomised, and the server chooses the parameters at which gradients are taken.
+    The last round is kept: a retry re-sends the same bytes instead of drawing new ones, and so does a process that
+    restarts with the workers' records. With a ledger, every round's payloads are paid for before they are returned, and
+    a round that is paid for gives the same ones in every retry; an update that cannot be encoded is then replaced by
+    zero. A worker that stopped there would reveal something about its data that no mechanism randomised, and the server
+    chooses the parameters at which updates are computed.
+
+    A round's records are written before it is paid for. Killed in between, a process finds the payload in the record
+    and pays for that one: nothing is drawn twice, and no payload left before it was counted. The other way round, it
+    would send a payload that is paid for with memories that do not know of it.
     """
 
     def __init__(
         self,
-        task: Task,
+        source: UpdateSource,
         codec: AnyCodec,
         seed: int,
         workers: tuple[int, ...],
-        feedback: FeedbackStore | None = None,
+        *,
+        feedback: bool = False,
+        records: Records | None = None,
         ledger: Ledger | None = None,
     ) -> None:
         """Nothing is computed yet.
 
         Args:
-            task: computes the gradients.
+            source: computes the updates.
             codec: encodes them.
             seed: of the run: public randomness, and the coins of codecs that are not private, follow from it.
             workers: ids of this process's logical workers, in the order of its payloads.
-            feedback: error feedback of each worker; None for none.
+            feedback: whether what a payload leaves out is added to the worker's next update.
+            records: where the workers' records are kept; None keeps what they remember in this process alone.
             ledger: pays for the payloads of a private codec; None for a codec that is not private.
+
+        Raises:
+            SpecError: error feedback with a codec that does not contract.
+            LogError: a worker's record cannot be used.
         """
         self._ledger = ledger
-        self._feedback = feedback
-        self._task = task
+        self._source = source
         self._codec = codec
         self._seed = seed
+        self._memories = [
+            WorkerMemory(worker, source, ErrorFeedback(codec) if feedback else None, records)
+            for worker in workers
+        ]
         self.workers = workers
+        self.records = records
         self._last: EncodedRound | None = None
-        # Late comes after the round's entry, when the next round may be encoded already.
-        self._recent: deque[EncodedRound] = deque(maxlen=REMEMBERED_ROUNDS)
+        self._discarded = False
 
-    def encode(self, params: NDArray[np.float32], round_: int) -> EncodedRound:
-        """The payloads of a round, whose gradients are taken at ``params`` [dim].
+    def encode(self, model: Model, round_: int) -> EncodedRound:
+        """The payloads of a round, whose updates are computed at ``model``.
 
         Raises:
             TaskError: the task returned something that cannot be encoded.
             BudgetError: the privacy budget does not pay for the round.
-            NotFiniteError: a gradient or loss is not finite; never with a ledger.
+            NotFiniteError: an update or loss is not finite; never with a ledger.
+            LogError: a record cannot be written.
         """
         if self._last is None or self._last.round != round_:
-            self._last = self._paid(round_) or self._encode(params, round_)
-            if self._recent and self._recent[-1].round == round_:  # encoded again at other parameters
-                self._recent.pop()
-            self._recent.append(self._last)
+            self._last = self._paid(round_) or self._encode(model, round_)
+            self._discarded = False
         return self._last
 
     def discard_last(self) -> None:
-        """Drop the last round's payloads: the parameters that they were computed at were not the server's."""
-        self._last = None
+        """Compute the last round again if it is asked for: the model that it was computed at was not the server's.
+
+        It is then computed from the memories before it. Payloads that are paid for, or that an earlier process
+        computed, are sent again instead; so are those of a worker that took an earlier round back meanwhile.
+        """
+        self._last, self._discarded = None, True
 
     def add_back(self, round_: int) -> bool:
-        """Add the payloads of a round that was committed without them back to the error feedback, once.
+        """Undo a round that was committed without this process, once; whether there was anything to undo.
 
-        Returns whether there were any. After a restart only the last payloads are known.
+        Payloads return to the error feedback and control variates go back. A kept inner optimizer stays where it is: it
+        has seen the data. After a restart only the last round is known.
         """
-        if self._feedback is None:
-            return False
-        late = next((encoded for encoded in self._recent if encoded.round == round_), None)
-        if late is not None:
-            self._recent.remove(late)
-            payloads = dict(zip(self.workers, late.payloads, strict=True))
-        else:
-            payloads = self._feedback.last_payloads(round_)
-        for worker, payload in payloads.items():
-            self._feedback.add_back(worker, payload, round_, self._shared(worker, round_))
-        return bool(payloads)
+        undone = 0
+        for memory in self._memories:
+            undone += memory.take_back(round_, self._shared(memory.worker, round_))
+        return undone > 0
 
     def _paid(self, round_: int) -> EncodedRound | None:
-        """The payloads of a round that is paid for already; its losses and example counts are not kept."""
+        """The payloads of a round that is paid for already."""
         paid = self._ledger.payloads(round_) if self._ledger is not None else None
-        return (
-            EncodedRound(round_, tuple(paid[w] for w in self.workers), (), ()) if paid is not None else None
-        )
+        if paid is None:
+            return None
+        sent = [memory.sent(round_) for memory in self._memories]
+        payloads = [paid[worker] for worker in self.workers]
+        known = [
+            each for each, payload in zip(sent, payloads, strict=True) if each and each.payload == payload
+        ]
+        if len(known) == len(payloads):
+            return _encoded_round(round_, known)
+        return EncodedRound(
+            round_, tuple(payloads), (), ()
+        )  # losses and example counts are in the records alone
 
     def _coins(self, worker: int, round_: int) -> Coins:
         """Private coins come from the operating system: the server knows the run's seed and could draw them again."""
@@ -120,53 +143,69 @@ class Encoder:
     def _shared(self, worker: int, round_: int) -> int | None:
         return shared_seed(self._seed, round_, worker) if self._codec.shared_randomness else None
 
-    def _payload(self, worker: int, round_: int, value: Array) -> bytes:
-        coins, shared = self._coins(worker, round_), self._shared(worker, round_)
-        if self._feedback is not None:
-            return self._feedback.encode(worker, value, round_, coins, shared=shared)
+    def _payload(self, memory: WorkerMemory, round_: int, value: Array) -> bytes:
+        coins, shared = self._coins(memory.worker, round_), self._shared(memory.worker, round_)
+        if memory.feedback is not None:
+            return memory.feedback.encode(value, coins, shared=shared)
         return self._codec.encode(value, coins, shared=shared)
 
-    def _encoded(self, params: NDArray[np.float32], round_: int, worker: int) -> tuple[bytes, Gradient]:
-        """One worker's payload, and the gradient that it encodes."""
+    def _computed(self, model: Model, round_: int, memory: WorkerMemory) -> Sent:
+        """One worker's payload of a new update; its memories are then those after the round."""
+        memory.begin(round_)
         try:
-            gradient = self._task.gradient(params, round=round_, worker=worker)
+            update = self._source.update(model, round=round_, worker=memory.worker)
         except NotFiniteError as error:
+            memory.undo()
             if self._ledger is None:
                 raise
             _warn_zero(error)
-            gradient = Gradient(np.zeros(self._task.dim, np.float32), None, 1)
-        where = f"worker {worker}, round {round_}"
+            update = Gradient(np.zeros(self._source.dim, np.float32), None, 1)
+        where = f"worker {memory.worker}, round {round_}"
         try:
-            return self._payload(worker, round_, gradient.value), gradient
+            return Sent(round_, self._payload(memory, round_, update.value), update.loss, update.examples)
         except ValueError as error:
-            refused = _refused(gradient.value, f"{where}: {error}")
+            memory.undo()
+            refused = _refused(update.value, f"{where}: {error}")
             if self._ledger is None:
                 raise refused from error
         try:  # wrong shapes and types are refused again: they come from the task, not from the data
-            zeros = namespace(gradient.value).zeros_like(gradient.value)
-            payload = self._payload(worker, round_, zeros)
+            zeros = namespace(update.value).zeros_like(update.value)
+            payload = self._payload(memory, round_, zeros)
         except ValueError as error:
             raise TaskError(f"{where}: {error}") from error
         _warn_zero(refused)
-        return payload, replace(gradient, loss=None)
+        return Sent(round_, payload, None, update.examples)
 
-    def _encode(self, params: NDArray[np.float32], round_: int) -> EncodedRound:
-        payloads, losses, examples = [], [], []
-        for worker in self.workers:
-            payload, gradient = self._encoded(params, round_, worker)
-            payloads.append(payload)
-            losses.append(gradient.loss)
-            examples.append(gradient.examples)
+    def _sent(self, model: Model, round_: int, memory: WorkerMemory) -> Sent:
+        if self._discarded:
+            memory.discard(round_)
+        known = memory.sent(round_)
+        if known is not None:
+            return known
+        sent = self._computed(model, round_, memory)
+        memory.finish(sent)
+        return sent
+
+    def _encode(self, model: Model, round_: int) -> EncodedRound:
+        sent = [self._sent(model, round_, memory) for memory in self._memories]
         if self._ledger is not None:
+            payloads = (each.payload for each in sent)
             self._ledger.spend(round_, dict(zip(self.workers, payloads, strict=True)))
-        reported = tuple(float(x) for x in losses if x is not None)
-        return EncodedRound(
-            round_, tuple(payloads), reported if len(reported) == len(losses) else (), tuple(examples)
-        )
+        return _encoded_round(round_, sent)
+
+
+def _encoded_round(round_: int, sent: Sequence[Sent]) -> EncodedRound:
+    losses = tuple(float(each.loss) for each in sent if each.loss is not None)
+    return EncodedRound(
+        round_,
+        tuple(each.payload for each in sent),
+        losses if len(losses) == len(sent) else (),
+        tuple(each.examples for each in sent),
+    )
 
 
 def _refused(value: Array, message: str) -> GradwireError:
-    """Why a gradient cannot be encoded: the run diverged, or the task is wrong."""
+    """Why an update cannot be encoded: the run diverged, or the task is wrong."""
     return TaskError(message) if all_finite(value) else NotFiniteError(f"{message}; lower the learning rate")
 
 

@@ -11,18 +11,20 @@ from gradwire.common.codecs import AnyCodec, parse
 from gradwire.common.errors import PrivacyError
 from gradwire.common.system.memory import require_fits
 from gradwire.common.training.layout import Layout, Role
+from gradwire.common.training.local import parse_local
 from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.common.transport.specs import spec_from_message
 from gradwire.proto import wire_pb2
 from gradwire.worker.encoder import EncodedRound, Encoder
-from gradwire.worker.feedback_store import FeedbackStore
 from gradwire.worker.privacy import Limits, Privacy
+from gradwire.worker.records import Records, owner_of
 from gradwire.worker.replica import Replica
 from gradwire.worker.reports import Reports
 from gradwire.worker.site import Site
 from gradwire.worker.tasks import Task, build_task
 from gradwire.worker.tasks.base import layout_of, training_size
+from gradwire.worker.updates import LocalUpdate, TaskGradient
 
 MAX_BROKEN_STREAMS = 64  # whose counts are kept until a server has received them
 
@@ -130,11 +132,19 @@ class RunState:
         return encoded.examples if self.run.weigh_by_examples else ()
 
     def _encoder(self, run: wire_pb2.Run, workers: tuple[int, ...]) -> Encoder:
-        feedback = (
-            FeedbackStore(self.codec, run.run_id, workers, self._state_dir) if run.error_feedback else None
+        local = parse_local(spec_from_message(run.local)) if run.HasField("local") else None
+        source = LocalUpdate(self.task, local) if local is not None else TaskGradient(self.task)
+        owner = owner_of(run.run_id, self.codec, local, feedback=run.error_feedback)
+        durable = run.error_feedback or local is not None or any(map(source.state, workers))
+        return Encoder(
+            source,
+            self.codec,
+            run.seed,
+            workers,
+            feedback=run.error_feedback,
+            records=Records(self._state_dir, owner) if durable and self._state_dir is not None else None,
+            ledger=self.privacy.admit(run, self.codec, workers),
         )
-        ledger = self.privacy.admit(run, self.codec, workers)
-        return Encoder(self.task, self.codec, run.seed, workers, feedback, ledger)
 
     @property
     def sends_metrics(self) -> bool:

@@ -200,6 +200,9 @@ class Stream:
         done = wire_pb2.Done(digest=state.model.digest, sent=self._outbox.sent, received=self._received)
         await self._send(wire_pb2.FromWorker(done=done))
         state.done_sent = True
+        if state.encoder.records is not None:
+            each = state.encoder.records.bytes_per_round
+            self._progress(f"wrote {each:,.0f} bytes of records per round")
         self._progress(f"all {rounds} rounds are folded: leaving once every worker has sent Done")
 
     # ---- pushes and reports --------------------------------------------------------------------------------
@@ -222,7 +225,7 @@ class Stream:
         state = self._state
         assert state.run is not None
         round_ = state.replica.round
-        encoded = state.encoder.encode(state.model.params, round_)
+        encoded = state.encoder.encode(state.model, round_)
         return protocol.push_message(
             state.codec,
             round_,

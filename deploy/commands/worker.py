@@ -54,7 +54,9 @@ def worker(
     allow_optimizer: AllowOptimizer = None,
     state_dir: Annotated[
         Path | None,
-        typer.Option(help="Folder of state that must survive a restart: error feedback, the privacy ledger."),
+        typer.Option(
+            help="Folder of state that must survive a restart: workers' records, the privacy ledger."
+        ),
     ] = None,
     max_epsilon: Annotated[
         float | None, typer.Option(help="Privacy budget of this data, over all runs; kept in --state-dir.")

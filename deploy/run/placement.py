@@ -12,6 +12,7 @@ from gradwire.deploy.processes.cores import cores
 from gradwire.deploy.stored_run import StoredRun
 from gradwire.deploy.units import counted
 from gradwire.worker.privacy.ledger import workers_of
+from gradwire.worker.records import PREFIX
 
 
 @dataclass(frozen=True)
@@ -90,7 +91,7 @@ def _first_worker(workers: int, processes: int, i: int) -> int:
 
 
 def _held_state(folder: Path, stored: StoredRun | None) -> Iterator[HeldState]:
-    """Each worker's error feedback while rounds remain, each process's privacy ledger; nothing once the run is over."""
+    """Each worker's record while rounds remain, each process's privacy ledger; nothing once the run is over."""
     if stored is not None and stored.over:
         return
     finished = stored is not None and stored.finished
@@ -98,9 +99,9 @@ def _held_state(folder: Path, stored: StoredRun | None) -> Iterator[HeldState]:
         number = own.name.removeprefix("worker-")
         if not number.isdecimal():
             continue
-        for memory in () if finished else sorted(own.glob("feedback-*")):
-            worker = memory.name.removeprefix("feedback-")
+        for record in () if finished else sorted(own.glob(f"{PREFIX}*")):
+            worker = record.name.removeprefix(PREFIX)
             if worker.isdecimal():
-                yield HeldState(int(number), range(int(worker), int(worker) + 1), False, "error feedback")
+                yield HeldState(int(number), range(int(worker), int(worker) + 1), False, "record")
         if stored is not None and (spent := workers_of(own, stored.run_id)):
             yield HeldState(int(number), range(min(spent), max(spent) + 1), True, "privacy ledger")

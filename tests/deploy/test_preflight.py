@@ -255,7 +255,7 @@ def test_memories_stay_with_the_process_that_hosts_the_worker(
     config = RunConfig(task="mlp(digits)", codec="top_k(k=3)", feedback="error", workers=4, rounds=1)
     for process, worker in ((0, 0), (0, 1), (1, 2), (1, 3)):
         (tmp_path / f"worker-{process}").mkdir(exist_ok=True)
-        (tmp_path / f"worker-{process}" / f"feedback-{worker}").touch()
+        (tmp_path / f"worker-{process}" / f"record-{worker}").touch()
     assert processes(tmp_path, 2) == 2
     monkeypatch.setattr(placement, "cores", lambda: 3)
     assert processes(tmp_path) == 2

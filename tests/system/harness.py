@@ -10,6 +10,7 @@ from typing import Any
 from gradwire.common.codecs import parse
 from gradwire.common.system.signals import StopSignals
 from gradwire.common.training.config import RunConfig
+from gradwire.common.training.local import parse_local
 from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.common.training.record import RoundRecord, aggregate
@@ -17,10 +18,10 @@ from gradwire.common.transport.address import parse_address
 from gradwire.common.transport.tls import ServerTls
 from gradwire.server.serving import open_log, serve
 from gradwire.worker.encoder import Encoder
-from gradwire.worker.feedback_store import FeedbackStore
 from gradwire.worker.process import WorkerOptions, WorkerProcess
 from gradwire.worker.tasks import build_task
 from gradwire.worker.tasks.base import layout_of
+from gradwire.worker.updates import LocalUpdate, TaskGradient
 
 TIMEOUT = 300.0  # seconds: only a run that hangs takes so long, on a loaded machine too
 
@@ -32,12 +33,18 @@ def simulate(config: RunConfig, allow_import: Collection[str] = ()) -> Model:
     task = build_task(config.task, workers=config.workers, seed=config.seed, allow_import=allow_import)
     averaged = layout_of(task).averaged
     codec = parse(config.codec, task.dim, averaged=averaged)
-    model = Model(task.initial(), parse_optimizer(config.optimizer), averaged=averaged)
+    local = parse_local(config.local) if config.local else None
+    model = Model(
+        task.initial(),
+        parse_optimizer(config.optimizer),
+        averaged=averaged,
+        control_rate=local.control_rate if local is not None else None,
+    )
     workers = tuple(range(config.workers))
-    memories = FeedbackStore(codec, b"", workers, None) if config.feedback == "error" else None
-    encoder = Encoder(task, codec, config.seed, workers, memories)
+    source = LocalUpdate(task, local) if local is not None else TaskGradient(task)
+    encoder = Encoder(source, codec, config.seed, workers, feedback=config.feedback == "error")
     for round_ in range(config.rounds):
-        batch = encoder.encode(model.params, round_)
+        batch = encoder.encode(model, round_)
         examples = batch.examples if config.weighting == "examples" else ()
         model.apply(
             aggregate(codec, config.seed, RoundRecord(round_, encoder.workers, batch.payloads, examples))

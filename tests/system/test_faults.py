@@ -16,9 +16,6 @@ from gradwire.common.transport import traffic
 from gradwire.common.transport.statuses import error_of
 from gradwire.proto import wire_pb2
 from gradwire.server.summary import failed_check
-from gradwire.worker.encoder import Encoder
-from gradwire.worker.feedback_store import FeedbackStore
-from gradwire.worker.tasks import build_task
 from tests.system.fault_injection import (
     PushGate,
     damage_one_replica,
@@ -95,41 +92,6 @@ def test_straggler_is_answered_late(tmp_path: Path, gate: PushGate) -> None:
 def late_push(config: RunConfig) -> Any:
     codec = parse(config.codec, 24)
     return wire_pb2.Push(round=0, payloads=codec.encode(np.ones(24), np.random.default_rng(0)))
-
-
-def test_late_push_returns_to_feedback_memory() -> None:
-    """Late arrives after the entry, when the next payloads are made already: nothing is lost."""
-    config = replace(CONFIG, codec="top_k(k=3)", workers=1)
-    task = build_task(config.task, workers=1, seed=0)
-    codec, params = parse(config.codec, task.dim), task.initial()
-    memories = FeedbackStore(codec, b"", (0,), None)
-    encoder = Encoder(task, codec, 0, (0,), memories)
-    sent = [encoder.encode(params, r).payloads[0] for r in range(3)]
-    assert encoder.add_back(1)
-    assert not encoder.add_back(1)  # once
-    gradients = sum(task.gradient(params, round=r, worker=0).value for r in range(3))
-    counted = codec.decode(sent[0]) + codec.decode(sent[2])
-    assert np.allclose(counted + memories._of[0].memory, gradients, atol=1e-4)
-
-
-def test_restarted_worker_takes_back_lost_push_once(tmp_path: Path) -> None:
-    config = replace(CONFIG, codec="top_k(k=3)", workers=1)
-    task = build_task(config.task, workers=1, seed=0)
-    codec, params = parse(config.codec, task.dim), task.initial()
-
-    def restarted() -> tuple[Encoder, FeedbackStore]:
-        memories = FeedbackStore(codec, b"", (0,), tmp_path)
-        return Encoder(task, codec, 0, (0,), memories), memories
-
-    encoder, _ = restarted()
-    for round_ in range(2):
-        encoder.encode(params, round_)
-    for once in (True, False):  # killed after the second push, told that it was not counted, and killed again
-        encoder, memories = restarted()
-        assert encoder.add_back(1) is once
-    gradients = [task.gradient(params, round=r, worker=0).value for r in range(2)]
-    first = codec.decode(codec.encode(gradients[0], np.random.default_rng(0)))
-    assert np.allclose(first + memories._of[0].memory, sum(gradients), atol=1e-4)
 
 
 @pytest.mark.usefixtures("short_wait")

@@ -9,14 +9,17 @@ import pytest
 from gradwire.common.codecs import parse
 from gradwire.common.errors import GradwireError, NotFiniteError, TaskError
 from gradwire.common.privacy.budget import Run
+from gradwire.common.training.model import Model
+from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.worker.encoder import Encoder
-from gradwire.worker.feedback_store import FeedbackStore
 from gradwire.worker.privacy import Ledger
 from gradwire.worker.tasks import Gradient
 from gradwire.worker.tasks.base import checked_loss
+from gradwire.worker.updates import TaskGradient
 
 DIM = 24
 PARAMS = np.zeros(DIM, np.float32)
+MODEL = Model(PARAMS, parse_optimizer("sgd"))
 PRIVATE = "private_top(epsilon=40, repeats=8)"  # fine enough for error feedback
 
 
@@ -43,8 +46,7 @@ class Given:
 def paid(task: Given, spec: str = PRIVATE, *, feedback: bool = False) -> tuple[Encoder, Ledger]:
     codec, ledger = parse(spec, DIM), Ledger(None)
     ledger.admit(Run(b"run", codec.fingerprint, codec.epsilon, frozenset({0, 1})))
-    memories = FeedbackStore(codec, b"run", (0, 1), None) if feedback else None
-    return Encoder(task, codec, 0, (0, 1), memories, ledger), ledger
+    return Encoder(TaskGradient(task), codec, 0, (0, 1), feedback=feedback, ledger=ledger), ledger
 
 
 WILD = {
@@ -62,7 +64,7 @@ def test_gradient_without_encoding_is_sent_as_zero(
 ) -> None:
     encoder, ledger = paid(WILD[wild], feedback=feedback)
     with caplog.at_level(logging.WARNING):
-        batches = [encoder.encode(PARAMS, round_) for round_ in range(3)]
+        batches = [encoder.encode(MODEL, round_) for round_ in range(3)]
     assert ledger.totals.pushes == 3
     assert all(len(p) == encoder._codec.nbytes for batch in batches for p in batch.payloads)
     assert all(batch.losses == () for batch in batches)
@@ -73,7 +75,7 @@ def test_gradient_without_encoding_is_sent_as_zero(
 @pytest.mark.parametrize("wild", WILD)
 def test_without_privacy_a_non_finite_gradient_is_an_error(wild: str) -> None:
     with pytest.raises(GradwireError, match="worker 0, round 0"):
-        Encoder(WILD[wild], parse("cross_polytope", DIM), 0, (0, 1)).encode(PARAMS, 0)
+        Encoder(TaskGradient(WILD[wild]), parse("cross_polytope", DIM), 0, (0, 1)).encode(MODEL, 0)
 
 
 def test_payload_is_that_of_a_zero_gradient() -> None:
@@ -92,17 +94,18 @@ def test_payload_is_that_of_a_zero_gradient() -> None:
     encoder, _ = paid(WILD["nan"], spec)
     encoder._coins = lambda worker, round_: Fixed()  # type: ignore[method-assign]
     zero = parse(spec, DIM).encode(np.zeros(DIM), Fixed())
-    assert encoder.encode(PARAMS, 0).payloads[0] == zero
+    assert encoder.encode(MODEL, 0).payloads[0] == zero
 
 
 @pytest.mark.parametrize("value", [np.ones(DIM + 1, np.float32), np.ones(DIM, np.int64)])
 def test_wrong_shape_or_dtype_is_still_an_error(value: Any) -> None:
     encoder, ledger = paid(Given(value))
     with pytest.raises(TaskError, match="worker 0, round 0: the gradient has"):
-        encoder.encode(PARAMS, 0)
+        encoder.encode(MODEL, 0)
     assert ledger.totals.pushes == 0
 
 
 def test_without_privacy_a_non_finite_loss_is_an_error() -> None:
+    plain = Encoder(TaskGradient(WILD["the loss alone"]), parse("cross_polytope", DIM), 0, (0,))
     with pytest.raises(NotFiniteError, match="the training loss is inf; lower the learning rate"):
-        Encoder(WILD["the loss alone"], parse("cross_polytope", DIM), 0, (0,)).encode(PARAMS, 0)
+        plain.encode(MODEL, 0)

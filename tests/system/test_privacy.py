@@ -13,6 +13,8 @@ from gradwire.common.codecs import parse, registry
 from gradwire.common.errors import BudgetError, PrivacyError
 from gradwire.common.privacy.budget import Budget
 from gradwire.common.training.config import RunConfig
+from gradwire.common.training.model import Model
+from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.common.transport.specs import run_to_message
 from gradwire.proto import wire_pb2
 from gradwire.server.log.run_log import RunLog
@@ -20,6 +22,7 @@ from gradwire.worker.encoder import Encoder
 from gradwire.worker.privacy import Ledger, Limits, Privacy, check_assignment
 from gradwire.worker.privacy.enforcement import ledger_run
 from gradwire.worker.tasks import build_task
+from gradwire.worker.updates import TaskGradient
 from tests.common.codecs.toys import PrivateToy
 from tests.system.fault_injection import damage_one_replica, killed_and_rejoining
 from tests.system.harness import TIMEOUT, Run, cancel, run_script
@@ -164,10 +167,12 @@ def test_private_codec_takes_system_coins() -> None:
     task = build_task(CONFIG.task, workers=3, seed=0)
     codec = parse("private_toy(repeats=20)", task.dim)
     # A seeded encoder repeats itself
-    drawn = {Encoder(task, codec, 0, (0,)).encode(task.initial(), 0).payloads for _ in range(3)}
+    model = Model(task.initial(), parse_optimizer(CONFIG.optimizer))
+    source = TaskGradient(task)
+    drawn = {Encoder(source, codec, 0, (0,)).encode(model, 0).payloads for _ in range(3)}
     assert len(drawn) == 3
     plain = parse("cross_polytope(repeats=20)", task.dim)
-    assert len({Encoder(task, plain, 0, (0,)).encode(task.initial(), 0).payloads for _ in range(3)}) == 1
+    assert len({Encoder(source, plain, 0, (0,)).encode(model, 0).payloads for _ in range(3)}) == 1
 
 
 @pytest.mark.parametrize(
@@ -178,6 +183,8 @@ def test_private_codec_takes_system_coins() -> None:
         {"task": "least_squares(samples=96, dim=24)"},
         {"codec": "private_toy(repeats=2)"},
         {"feedback": "error"},
+        {"local": "local(steps=2)", "optimizer": CONFIG.optimizer},
+        {"partition": "iid"},
     ],
 )
 def test_server_cannot_change_data_assignment_within_a_run(tmp_path: Path, change: dict[str, Any]) -> None:
@@ -192,7 +199,7 @@ def test_server_cannot_change_data_assignment_within_a_run(tmp_path: Path, chang
 
     join(CONFIG)
     join(replace(CONFIG, evaluate_every=5, rounds=20))  # says nothing of whose data a payload is
-    with pytest.raises(PrivacyError, match="changed its codec, task or seed"):
+    with pytest.raises(PrivacyError, match="changed its codec, task, local steps or seed"):
         join(replace(CONFIG, **change))
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from gradwire.common.codecs import parse
 from gradwire.common.training.config import RunConfig
+from gradwire.common.training.model import Model
 from gradwire.proto import wire_pb2
 from gradwire.worker.encoder import EncodedRound, Encoder
 from gradwire.worker.stream import Stream
@@ -33,11 +34,11 @@ def computed_by_a_slow_worker(
     """Rounds that worker 1 computed, whose first gradient takes until that round is committed; a summary."""
     encode, rounds, passed = Encoder.encode, [], threading.Event()
 
-    def slow(self: Encoder, params: Any, round_: int) -> EncodedRound:
+    def slow(self: Encoder, model: Model, round_: int) -> EncodedRound:
         if self.workers == (1,):
             rounds.append(round_)
             assert passed.wait(TIMEOUT)
-        return encode(self, params, round_)
+        return encode(self, model, round_)
 
     monkeypatch.setattr(Encoder, "encode", slow)
 

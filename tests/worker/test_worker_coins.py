@@ -4,8 +4,11 @@ import numpy as np
 import pytest
 
 from gradwire.common.codecs import parse
+from gradwire.common.training.model import Model
+from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.worker.encoder import Encoder
 from gradwire.worker.tasks import Gradient
+from gradwire.worker.updates import TaskGradient
 
 DIM = 40
 
@@ -26,7 +29,7 @@ class Ones:
 
 
 def encoder(spec: str) -> Encoder:
-    return Encoder(Ones(), parse(spec, DIM), seed=5, workers=(0, 1))
+    return Encoder(TaskGradient(Ones()), parse(spec, DIM), seed=5, workers=(0, 1))
 
 
 @pytest.mark.parametrize(
@@ -34,15 +37,15 @@ def encoder(spec: str) -> Encoder:
     ["cpsgd", "simplex(gain=bound(1.0), repeats=30)", "rotated(3, hadamard(gain=bound(1.0), repeats=30))"],
 )
 def test_private_payloads_are_not_reproducible(spec: str) -> None:
-    params = Ones().initial()
+    model = Model(Ones().initial(), parse_optimizer("sgd"))
     first = encoder(spec)
-    batch = first.encode(params, 0)
+    batch = first.encode(model, 0)
     assert len(set(batch.payloads)) == 2
-    assert encoder(spec).encode(params, 0).payloads != batch.payloads
-    assert first.encode(params, 0) is batch, "a retry must send the same bytes"
+    assert encoder(spec).encode(model, 0).payloads != batch.payloads
+    assert first.encode(model, 0) is batch, "a retry must send the same bytes"
 
 
 def test_other_payloads_are_reproducible() -> None:
-    params = Ones().initial()
+    model = Model(Ones().initial(), parse_optimizer("sgd"))
     spec = "simplex(repeats=30)"
-    assert encoder(spec).encode(params, 0).payloads == encoder(spec).encode(params, 0).payloads
+    assert encoder(spec).encode(model, 0).payloads == encoder(spec).encode(model, 0).payloads

@@ -63,3 +63,23 @@ class Still(Logistic):
 
     def gradient(self, params: np.ndarray, *, round: int, worker: int) -> Gradient:
         return Gradient(np.zeros(DIM, np.float32), None, 1)
+
+
+class WithBuffers(Logistic):
+    """Keeps a buffer per worker that no other process sees, and shifts the gradient by it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.buffers: dict[int, np.ndarray] = {}
+
+    def worker_state(self, worker: int) -> dict[str, np.ndarray]:
+        return {"mean": self.buffers.get(worker, np.zeros(DIM, np.float32))}
+
+    def restore_worker_state(self, worker: int, arrays: dict[str, np.ndarray]) -> None:
+        self.buffers[worker] = np.asarray(arrays["mean"])
+
+    def gradient(self, params: np.ndarray, *, round: int, worker: int) -> Gradient:
+        gradient = super().gradient(params, round=round, worker=worker)
+        mean = self.worker_state(worker)["mean"] * np.float32(0.5) + gradient.value
+        self.buffers[worker] = mean
+        return Gradient(gradient.value + mean, gradient.loss, gradient.examples)

@@ -80,5 +80,8 @@ def ledger_run(run: wire_pb2.Run, codec: AnyCodec, workers: Collection[int]) -> 
     dealt = (
         f"{spec_from_message(run.task)} workers={run.workers} seed={run.seed} feedback={run.error_feedback}"
     )
+    for name in ("local", "partition"):  # absent in a plain run, whose fingerprint is as it was
+        if run.HasField(name):
+            dealt += f" {name}={spec_from_message(getattr(run, name))}"
     mark = fingerprint(f"{codec.spec} dim={codec.dim} {dealt}")
     return Run(run.run_id, mark, codec.epsilon, frozenset(workers))

@@ -49,12 +49,13 @@ class Ledger:
         """Take part in a run; returns how many more pushes of it the budget pays for (a bound where there is none).
 
         Raises:
-            PrivacyError: the run was joined before with another codec or task, or as other workers.
+            PrivacyError: the run was joined before with another codec, task or local steps, or as other workers.
             BudgetError: its first push would exceed the budget.
         """
         if self._file.fingerprint(run.run_id) not in (None, run.fingerprint):
             raise PrivacyError(
-                "the run changed its codec, task or seed after this worker took part: its server is not to be trusted"
+                "the run changed its codec, task, local steps or seed after this worker took part: "
+                "its server is not to be trusted"
             )
         before = self.workers(run.run_id)
         if before and before != run.workers:

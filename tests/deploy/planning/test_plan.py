@@ -11,6 +11,8 @@ from gradwire.common.errors import SpecError
 from gradwire.common.privacy.accounting import affordable, epsilon_for
 from gradwire.common.spec import parse_spec
 from gradwire.common.training.config import RunConfig, load_config
+from gradwire.common.training.model import Model
+from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.deploy import cli
 from gradwire.deploy.commands.plan import plan
 from gradwire.deploy.options import RunOptions
@@ -19,6 +21,7 @@ from gradwire.deploy.planning.spelling import shortest_spec
 from gradwire.deploy.preflight import check
 from gradwire.worker.encoder import Encoder
 from gradwire.worker.tasks import build_task
+from gradwire.worker.updates import TaskGradient
 from tests.common.codecs.toys import PrivateToy
 from tests.grids import rest_slow
 
@@ -59,7 +62,8 @@ def test_every_row_fits_and_runs(
         assert codec.nbits == row["nbits"] <= bits and codec.variance(1.0) == row["variance"]
         assert config.feedback == ("error" if row["variance"] < 1 and not row["unbiased"] else "none")
         task = build_task(config.task, workers=1, seed=0)
-        (payload,) = Encoder(task, codec, 0, (0,)).encode(task.initial(), 0).payloads
+        model = Model(task.initial(), parse_optimizer("sgd"))
+        (payload,) = Encoder(TaskGradient(task), codec, 0, (0,)).encode(model, 0).payloads
         assert len(payload) <= codec.nbytes
     unbiased = [row for row in rows if row["unbiased"]]
     assert [r["variance"] for r in unbiased] == sorted(r["variance"] for r in unbiased)
@@ -138,7 +142,8 @@ def test_private_rows_run_and_the_budget_pays_for_every_round(
         codec = parse(config.codec, 31)
         assert affordable(config.max_epsilon, codec.epsilon, config.delta) >= config.rounds == 20
         task = build_task(config.task, workers=1, seed=0)
-        (payload,) = Encoder(task, codec, 0, (0,)).encode(task.initial(), 0).payloads
+        model = Model(task.initial(), parse_optimizer("sgd"))
+        (payload,) = Encoder(TaskGradient(task), codec, 0, (0,)).encode(model, 0).payloads
         assert len(payload) == codec.nbytes
 
 

@@ -10,8 +10,11 @@ import pytest
 
 from gradwire.common.codecs import parse
 from gradwire.common.errors import NotFiniteError, TaskError
+from gradwire.common.training.model import Model
+from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.worker.encoder import Encoder
 from gradwire.worker.tasks import Gradient, Task, build_task
+from gradwire.worker.updates import TaskGradient
 
 DIM = 3
 ZEROS = np.zeros(DIM, np.float32)
@@ -185,8 +188,8 @@ def test_non_finite_loss(loss: float, build: Build) -> None:
 
 def test_non_finite_gradient(build: Build) -> None:
     value = np.array([1.0, np.nan, 2.0])
-    encoder = Encoder(build(mine(gradient=of(value=value))), parse("float32", DIM), 0, (0, 1))
-    said = refused(lambda: encoder.encode(ZEROS, 4), NotFiniteError)
+    encoder = Encoder(TaskGradient(build(mine(gradient=of(value=value)))), parse("float32", DIM), 0, (0, 1))
+    said = refused(lambda: encoder.encode(Model(ZEROS, parse_optimizer("sgd")), 4), NotFiniteError)
     assert said.startswith("worker 0, round 4: ") and said.endswith("lower the learning rate")
 
 
