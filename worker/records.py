@@ -22,15 +22,16 @@ class Records:
         bytes_written: by this process.
     """
 
-    def __init__(self, folder: Path, owner: Mapping[str, str]) -> None:
+    def __init__(self, folder: Path, owner: Mapping[str, str], *, always: bool = True) -> None:
         """Make the folder if it is missing.
 
         Args:
             folder: the state directory of this process, which no other process writes to.
             owner: see ``owner_of``; a record that names another one is refused.
+            always: whether a worker that remembers nothing has a record too, for its last payload.
         """
         make_folder(folder)
-        self._folder, self._owner = folder, owner
+        self._folder, self._owner, self._always = folder, owner, always
         self._rounds: set[int] = set()
         self.bytes_written = 0
 
@@ -54,7 +55,7 @@ class Records:
         return record
 
     def save(self, worker: int, round_: int, last: Sent | None, arrays: Mapping[str, Array]) -> None:
-        """Replace a worker's record, durably.
+        """Replace a worker's record, durably; nothing is written of a worker that remembers nothing, unless ``always``.
 
         Args:
             worker: the worker's id.
@@ -65,6 +66,8 @@ class Records:
         Raises:
             LogError: the disk refused it; the record is as it was.
         """
+        if not arrays and not self._always:
+            return
         on_host = {name: to_host(array) for name, array in arrays.items()}
         record = Record(self._owned_by(worker), round_, last, on_host)
         self.bytes_written += write_record(self._path(worker), record)

@@ -134,16 +134,14 @@ class RunState:
     def _encoder(self, run: wire_pb2.Run, workers: tuple[int, ...]) -> Encoder:
         local = parse_local(spec_from_message(run.local)) if run.HasField("local") else None
         source = LocalUpdate(self.task, local) if local is not None else TaskGradient(self.task)
-        owner = owner_of(run.run_id, self.codec, local, feedback=run.error_feedback)
-        durable = run.error_feedback or local is not None or any(map(source.state, workers))
+        feedback = run.error_feedback
+        records = None
+        if self._state_dir is not None and (feedback or local is not None or source.remembers):
+            owner = owner_of(run.run_id, self.codec, local, feedback=feedback)
+            records = Records(self._state_dir, owner, always=feedback or local is not None)
+        ledger = self.privacy.admit(run, self.codec, workers)
         return Encoder(
-            source,
-            self.codec,
-            run.seed,
-            workers,
-            feedback=run.error_feedback,
-            records=Records(self._state_dir, owner) if durable and self._state_dir is not None else None,
-            ledger=self.privacy.admit(run, self.codec, workers),
+            source, self.codec, run.seed, workers, feedback=feedback, records=records, ledger=ledger
         )
 
     @property

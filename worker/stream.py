@@ -200,7 +200,7 @@ class Stream:
         done = wire_pb2.Done(digest=state.model.digest, sent=self._outbox.sent, received=self._received)
         await self._send(wire_pb2.FromWorker(done=done))
         state.done_sent = True
-        if state.encoder.records is not None:
+        if state.encoder.records is not None and state.encoder.records.bytes_written:
             each = state.encoder.records.bytes_per_round
             self._progress(f"wrote {each:,.0f} bytes of records per round")
         self._progress(f"all {rounds} rounds are folded: leaving once every worker has sent Done")

@@ -145,3 +145,11 @@ def test_bytes_per_round_are_counted(tmp_path: Path) -> None:
             records.save(worker, round_, LAST, ARRAYS)
     files = sum(path.stat().st_size for path in tmp_path.iterdir())
     assert records.bytes_written == 2 * files and records.bytes_per_round == files
+
+
+def test_worker_that_remembers_nothing_may_have_no_record(tmp_path: Path) -> None:
+    records = Records(tmp_path, OWNER, always=False)
+    records.save(0, 1, LAST, {})
+    assert not list(tmp_path.iterdir()) and records.bytes_written == 0
+    records.save(0, 2, LAST, ARRAYS)
+    assert records.load(0) is not None

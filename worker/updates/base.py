@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
+
+from numpy.typing import NDArray
 
 from gradwire.common.arrays.compat import Array
 from gradwire.common.training.model import Model
@@ -14,18 +16,34 @@ State: TypeAlias = dict[str, Array]  # NumPy, or torch on a device; nobody write
 TASK = "task."  # before the names of arrays that are the task's own
 
 
+@runtime_checkable
+class Remembering(Protocol):
+    """A task that keeps something for a worker from round to round, such as buffers that stay local."""
+
+    def worker_state(self, worker: int) -> dict[str, NDArray[Any]]:
+        """What it keeps, by name; empty while that is nothing. Later rounds do not write to the arrays."""
+
+    def restore_worker_state(self, worker: int, arrays: dict[str, NDArray[Any]]) -> None:
+        """Become what ``worker_state`` returned."""
+
+
 class UpdateSource(ABC):
     """Computes updates for the logical workers of a process, and keeps what each remembers from round to round.
 
     After ``update`` the worker's memories are those after the round; where it raises, they are not defined until the
     caller restores those from before. ``state`` and ``restore`` carry them over a restart, bit for bit, and undo a
-    round that has to be computed again. A source that remembers anything has a state that is not empty from the start.
+    round that has to be computed again.
     """
 
     @property
     @abstractmethod
     def dim(self) -> int:
         """Length of an update."""
+
+    @property
+    @abstractmethod
+    def remembers(self) -> bool:
+        """Whether a worker may have a state, now or later."""
 
     @abstractmethod
     def update(self, model: Model, *, round: int, worker: int) -> Gradient:
@@ -54,13 +72,13 @@ class UpdateSource(ABC):
 
 def task_state(task: Task, worker: int) -> State:
     """What the task itself keeps for a worker (buffers that stay local), under names of its own."""
-    own = getattr(task, "worker_state", None)
-    return {TASK + name: array for name, array in own(worker).items()} if own is not None else {}
+    if not isinstance(task, Remembering):
+        return {}
+    return {TASK + name: array for name, array in task.worker_state(worker).items()}
 
 
 def restore_task_state(task: Task, worker: int, state: Mapping[str, Array]) -> None:
     """Give the task back what ``task_state`` read."""
-    restore = getattr(task, "restore_worker_state", None)
-    if restore is not None:
+    if isinstance(task, Remembering):
         own = {name.removeprefix(TASK): array for name, array in state.items() if name.startswith(TASK)}
-        restore(worker, own)
+        task.restore_worker_state(worker, own)

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from gradwire.common.arrays.compat import Array
 from gradwire.common.training.model import Model
 from gradwire.worker.tasks import Gradient, Task
-from gradwire.worker.updates.base import State, UpdateSource, restore_task_state, task_state
+from gradwire.worker.updates.base import Remembering, State, UpdateSource, restore_task_state, task_state
 
 
 class TaskGradient(UpdateSource):
@@ -19,6 +19,10 @@ class TaskGradient(UpdateSource):
     @property
     def dim(self) -> int:
         return self._task.dim
+
+    @property
+    def remembers(self) -> bool:
+        return isinstance(self._task, Remembering)
 
     def update(self, model: Model, *, round: int, worker: int) -> Gradient:
         return self._task.gradient(model.params, round=round, worker=worker)

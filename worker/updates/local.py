@@ -19,7 +19,7 @@ from gradwire.common.training.local import LocalSteps
 from gradwire.common.training.model import Model
 from gradwire.worker.tasks import Gradient, Task
 from gradwire.worker.tasks.base import layout_of
-from gradwire.worker.updates.base import State, UpdateSource, restore_task_state, task_state
+from gradwire.worker.updates.base import Remembering, State, UpdateSource, restore_task_state, task_state
 from gradwire.worker.updates.controls import CONTROL, Controls
 from gradwire.worker.updates.inner import BEGINNING, INNER, Inner, NumpyInner
 from gradwire.worker.updates.walk import Walk, placed
@@ -50,6 +50,10 @@ class LocalUpdate(UpdateSource):
     @property
     def dim(self) -> int:
         return self._task.dim
+
+    @property
+    def remembers(self) -> bool:
+        return self._keeps or self._controls is not None or isinstance(self._task, Remembering)
 
     # ---- one round -------------------------------------------------------------------------------------------
 
