@@ -8,13 +8,12 @@ import numpy as np
 from gradwire.common.codecs import parse
 from gradwire.common.privacy.budget import Run
 from gradwire.common.training.local import parse_local
-from gradwire.common.training.model import Model
+from gradwire.common.training.model import CONTROL, Model
 from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.worker.encoder import Encoder
 from gradwire.worker.privacy import Ledger
 from gradwire.worker.records import Records, owner_of
 from gradwire.worker.updates import LocalUpdate, TaskGradient
-from gradwire.worker.updates.controls import CONTROL
 from tests.worker.toy_tasks import DIM, Logistic, WithBuffers
 
 MOMENTUM = "optimizer=sgd(lr=0.1, momentum=0.9), inner=kept"

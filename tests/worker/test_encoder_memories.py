@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from gradwire.common.errors import LogError, NotFiniteError, TaskError
+from gradwire.common.training.model import CONTROL
 from gradwire.worker.encoder import Encoder
 from gradwire.worker.tasks import Gradient
-from gradwire.worker.updates.controls import CONTROL
 from tests.worker.setups import MOMENTUM, PRIVATE, SETUPS, Setup, ledger_for, model_at, placed, state
 from tests.worker.toy_tasks import Logistic, WithBuffers
 

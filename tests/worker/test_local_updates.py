@@ -7,11 +7,11 @@ import pytest
 
 from gradwire.common.errors import LogError, SpecError
 from gradwire.common.training.local import parse_local
-from gradwire.common.training.model import Model
+from gradwire.common.training.model import CONTROL, Model
 from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.worker.tasks import Gradient
 from gradwire.worker.updates import LocalUpdate, TaskGradient
-from gradwire.worker.updates.controls import CONTROL, Controls
+from gradwire.worker.updates.controls import Controls
 from tests.worker.toy_tasks import DIM, Logistic, Still, WithStatistics
 
 H = 4

@@ -19,10 +19,10 @@ from numpy.typing import NDArray
 
 from gradwire.common.arrays.compat import Array, to_host
 from gradwire.common.errors import LogError
+from gradwire.common.training.model import CONTROL
 from gradwire.worker.updates.base import State
 
 F32 = NDArray[np.float32]
-CONTROL = "control"
 BEFORE = "control_before"  # the last computed round
 ROUND = "control_round"
 # A push is answered with Late while the next round is being computed. Each round that can be taken back costs an array.

@@ -1,12 +1,14 @@
-"""The optimizer of local steps: any of the server's optimizers, stepped in NumPy on the trained coordinates.
+"""The optimizer of local steps: any of the server's optimizers, on the trained coordinates.
 
-A round begins with the initial state (``inner=reset``) or with the state that the worker's last round left
-(``inner=kept``). Schedules follow the steps of the run, t H + h, in both cases.
+A round begins with the initial state (``inner=reset``) or with the one that the worker's last round left
+(``inner=kept``). Schedules follow the steps of the run, t H + h, in both cases; bias corrections follow the steps that
+the state is the result of.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +24,24 @@ STEPS = INNER + "steps"  # that its state is the result of
 BEGINNING: State = {STEPS: np.array([0])}
 
 
+@dataclass(frozen=True, eq=False)
+class Before:
+    """What came before a round.
+
+    Attributes:
+        first: steps of the run.
+        state: what the worker's last round left; ``BEGINNING`` for the initial state.
+    """
+
+    first: int
+    state: Mapping[str, Array]
+
+    @property
+    def steps(self) -> int:
+        """Steps that the state is the result of."""
+        return int(to_host(kept_array(self.state, "steps", (1,)))[0])
+
+
 class Inner(Protocol):
     """An optimizer during one round of one worker."""
 
@@ -35,41 +55,31 @@ class Inner(Protocol):
 class NumpyInner:
     """Steps of ``optimizer`` on the host."""
 
-    def __init__(
-        self, optimizer: Optimizer, x: NDArray[np.float32], first: int, state: Mapping[str, Array] | None
-    ) -> None:
+    def __init__(self, optimizer: Optimizer, x: NDArray[np.float32], before: Before) -> None:
         """The optimizer before a round.
 
         Args:
             optimizer: the inner optimizer.
             x: the trained coordinates of the run's model.
-            first: steps of the run before the round.
-            state: what the worker's last round left; none for the initial state.
+            before: what came before the round.
 
         Raises:
             LogError: the state is not one of this optimizer.
         """
-        self._optimizer, self._round = optimizer, first
+        self._steps = before.steps
+        self._optimizer = optimizer.restarted(before.first - self._steps)
         self._arrays = optimizer.initial_state(x)
-        self._steps = 0
-        if state and (steps := steps_of(state)):
-            self._steps = steps
+        if self._steps:
             for name, array in self._arrays.items():
-                np.copyto(array, kept_array(state, name, array.shape))
+                np.copyto(array, to_host(kept_array(before.state, name, array.shape)))
 
     def step(self, x: NDArray[np.float32], direction: NDArray[np.float32]) -> None:
-        self._optimizer.step(x, self._arrays, direction, self._round)
-        self._round += 1
+        self._optimizer.step(x, self._arrays, direction, self._steps)
         self._steps += 1
 
     def state(self) -> State:
         arrays = {INNER + name: array for name, array in self._arrays.items()}
         return {STEPS: np.array([self._steps]), **arrays}
-
-
-def steps_of(state: Mapping[str, Array]) -> int:
-    """The number of steps that a state is the result of."""
-    return int(to_host(kept_array(state, STEPS.removeprefix(INNER), (1,)))[0])
 
 
 def kept_array(state: Mapping[str, Array], name: str, shape: tuple[int, ...]) -> Array:

@@ -13,16 +13,17 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from gradwire.common.arrays.compat import Array, like, to_host
+from gradwire.common.arrays.compat import Array, is_tensor, like, to_host
 from gradwire.common.errors import SpecError
 from gradwire.common.training.local import LocalSteps
-from gradwire.common.training.model import Model
+from gradwire.common.training.model import CONTROL, Model
+from gradwire.common.training.optimizers import Optimizer
 from gradwire.worker.tasks import Gradient, Task
 from gradwire.worker.tasks.base import layout_of
 from gradwire.worker.updates.base import Remembering, State, UpdateSource, restore_task_state, task_state
-from gradwire.worker.updates.controls import CONTROL, Controls
-from gradwire.worker.updates.inner import BEGINNING, INNER, Inner, NumpyInner
-from gradwire.worker.updates.walk import Walk, placed
+from gradwire.worker.updates.controls import Controls
+from gradwire.worker.updates.inner import BEGINNING, INNER, Before, Inner, NumpyInner
+from gradwire.worker.updates.walk import Walk
 
 
 class LocalUpdate(UpdateSource):
@@ -60,20 +61,38 @@ class LocalUpdate(UpdateSource):
     def update(self, model: Model, *, round: int, worker: int) -> Gradient:
         first, steps = round * self._local.steps, self._local.steps
         gradient = self._task.gradient(model.params, round=first, worker=worker)
-        start = placed(model.params, gradient.value)
+        start = self._placed(model.params, gradient.value)
         walk = Walk(start, self._trained, self._local, self._correction(model, worker, start))
-        inner = NumpyInner(self._optimizer, walk.head, first, self._kept.get(worker))
+        inner = self._inner(walk.head, Before(first, self._kept.get(worker, BEGINNING)))
         losses, examples = [gradient.loss], gradient.examples
         with np.errstate(over="ignore", invalid="ignore"):  # the codec refuses an update that is not finite
             walk.step(gradient.value, inner)
             for step in range(first + 1, first + steps):
-                gradient = self._task.gradient(walk.x, round=step, worker=worker)
+                gradient = self._task.gradient(self._given(walk.x), round=step, worker=worker)
                 walk.step(gradient.value, inner)
                 losses.append(gradient.loss)
                 examples += gradient.examples
             update = walk.update
         self._remember(model, round, worker, update, inner)
         return Gradient(update, _mean(losses), examples)
+
+    def _placed(self, params: NDArray[np.float32], gradient: Array) -> Array:
+        """``params`` [dim] where the steps are taken: a tensor of its own on the gradients' device, or as they are."""
+        on_device = is_tensor(gradient) and _torch_has(self._optimizer)
+        return like(params.copy(), gradient) if on_device else params
+
+    def _inner(self, x: Array, before: Before) -> Inner:
+        if not is_tensor(x):
+            return NumpyInner(self._optimizer, x, before)
+        from gradwire.worker.updates.inner_torch import (
+            TorchInner,  # imports torch, which other tasks do without
+        )
+
+        return TorchInner(self._optimizer, x, before)
+
+    def _given(self, x: Array) -> Array:
+        """The parameters as the task takes them."""
+        return x if getattr(self._task, "takes_tensors", False) else to_host(x)
 
     def _correction(self, model: Model, worker: int, x: Array) -> Array | None:
         """C - c_i [trained], where x is."""
@@ -105,6 +124,12 @@ class LocalUpdate(UpdateSource):
 
     def take_back(self, worker: int, round_: int) -> bool:
         return self._controls is not None and self._controls.take_back(worker, round_)
+
+
+def _torch_has(optimizer: Optimizer) -> bool:
+    from gradwire.worker.updates.inner_torch import torch_has
+
+    return torch_has(optimizer)
 
 
 def _control_of(model: Model) -> NDArray[np.float32]:

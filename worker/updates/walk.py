@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-from numpy.typing import NDArray
-
-from gradwire.common.arrays.compat import Array, is_tensor, like, namespace, to_host
+from gradwire.common.arrays.compat import Array, is_tensor, namespace, to_host
 from gradwire.common.training.local import LocalSteps
 from gradwire.worker.updates.inner import Inner
 
@@ -49,11 +46,6 @@ class Walk:
     def update(self) -> Array:
         """W - x, float32 [dim]."""
         return self._start - self.x
-
-
-def placed(params: NDArray[np.float32], gradient: Array) -> Array:
-    """``params`` [dim] where the gradients are; NumPy parameters as they are."""
-    return like(params.copy(), gradient) if is_tensor(gradient) else params
 
 
 def _copied(x: Array) -> Array:
