@@ -49,15 +49,15 @@ def run_with_two_servers(
     return asyncio.run(main())
 
 
-def killed_and_rejoining(*, after: int) -> Script:
+def killed_and_rejoining(*, after: int, **options: Any) -> Script:
     """Workers 0 and 1 in one process, and worker 2 in one that is killed once that round is committed, and rejoins."""
 
     async def script(run: Run, group: asyncio.TaskGroup) -> None:
-        group.create_task(run.work("steady", (0, 1)))
-        killed = asyncio.create_task(run.work("killed", (2,)))
+        group.create_task(run.work("steady", (0, 1), **options))
+        killed = asyncio.create_task(run.work("killed", (2,), **options))
         await run.committed(after)
         await cancel(killed)
-        group.create_task(run.work("killed", (2,)))
+        group.create_task(run.work("killed", (2,), **options))
 
     return script
 

@@ -51,6 +51,13 @@ RECIPES = {
         codec="cross_polytope(repeats=9)",
         optimizer="sgd(lr=0.5)",
     ),
+    "DiLoCo": replace(
+        CONFIG,
+        local=f"local(steps={H}, optimizer=adamw(lr=0.01, schedule=warmup(5, cosine(24))), inner=kept)",
+        optimizer="nesterov(lr=0.7, momentum=0.9)",
+        codec="cross_polytope(repeats=9)",
+    ),
+    "FedAdam": replace(CONFIG, optimizer="adam(lr=0.05, eps=0.001, bias_correction=false, initial=1e-6)"),
     "server momentum": replace(CONFIG, optimizer="sgd(lr=0.7, momentum=0.5)", weighting="examples"),
 }
 every_recipe = pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from gradwire.common.codecs import parse
 from gradwire.common.training.local import parse_local
 from gradwire.common.training.model import CONTROL, Model
 from gradwire.common.training.optimizers import parse_optimizer
+from gradwire.common.training.optimizers.portable import power
 from gradwire.common.training.record import RoundRecord, aggregate
 from gradwire.worker.encoder import Encoder
 from gradwire.worker.tasks import Gradient
@@ -108,6 +109,28 @@ def local_momentum(cohorts: Sequence[Sequence[int]], lr: float, beta: float) -> 
         yield w
 
 
+def local_adamw(cohorts: Sequence[Sequence[int]], lr: float, decay: float, *, kept: bool) -> Any:
+    """AdamW inside, in float64 from float32 arrays as ``adamw`` states."""
+    w, arrays = Logistic(N).initial(), {i: (np.zeros(DIM, F32), np.zeros(DIM, F32), 0) for i in range(N)}
+    for t, cohort in enumerate(cohorts):
+        drifts = []
+        for i in cohort:
+            x, (m, v, n) = w, arrays[i]
+            for h in range(H):
+                g, n = gradient(x, t * H + h, i).astype(float), n + 1
+                second = v.astype(float) * 0.999 + g * g * (1 - 0.999)
+                first = m.astype(float) * 0.9 + g * (1 - 0.9)
+                root = np.sqrt(second) / np.sqrt(1 - power(0.999, n)) + 1e-8
+                x = (x.astype(float) * (1 - lr * decay) - first / root * (lr / (1 - power(0.9, n)))).astype(
+                    F32
+                )
+                m, v = first.astype(F32), second.astype(F32)
+            drifts.append(w - x)
+            arrays[i] = (m, v, n) if kept else arrays[i]
+        w = w - mean(drifts)
+        yield w
+
+
 @cohorts
 @pytest.mark.parametrize(
     ("local", "plain"),
@@ -118,8 +141,16 @@ def local_momentum(cohorts: Sequence[Sequence[int]], lr: float, beta: float) -> 
             "optimizer=sgd(lr=0.1, momentum=0.9), inner=kept",
             lambda cohorts: local_momentum(cohorts, 0.1, 0.9),
         ),
+        (
+            "optimizer=adamw(lr=0.05, weight_decay=0.1), inner=kept",
+            lambda cohorts: local_adamw(cohorts, 0.05, 0.1, kept=True),
+        ),
+        (
+            "optimizer=adamw(lr=0.05, weight_decay=0.1)",
+            lambda cohorts: local_adamw(cohorts, 0.05, 0.1, kept=False),
+        ),
     ],
-    ids=["FedAvg", "FedProx", "momentum"],
+    ids=["FedAvg", "FedProx", "momentum", "AdamW kept", "AdamW reset"],
 )
 def test_models_are_those_of_a_plain_loop(local: str, plain: Any, cohorts: Any) -> None:
     training = Training(local)
