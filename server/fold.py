@@ -263,7 +263,7 @@ class Fold:
 
         A push that was lost with its stream gets no answer: from these its sender learns that it was not counted.
         """
-        if self.config.feedback == "none":
+        if self.config.feedback == "none" and self.model.control_rate is None:
             return []
         end = self.model.round
         records = self.log.read(max(self.log.first_kept(), end - REPORTED_ROUNDS, 0), end)

@@ -95,8 +95,18 @@ def late_push(config: RunConfig) -> Any:
 
 
 @pytest.mark.usefixtures("short_wait")
-def test_joining_process_is_sent_missed_rounds(tmp_path: Path, gate: PushGate) -> None:
-    config = replace(CONFIG, workers=2, quorum=1, deadline=0.1, codec="top_k(k=3)", feedback="error")
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"codec": "top_k(k=3)", "feedback": "error"},
+        {"local": "local(steps=2, optimizer=sgd(lr=0.02), scaffold=true)"},
+    ],
+    ids=["feedback", "scaffold"],
+)
+def test_joining_process_is_sent_missed_rounds(
+    change: dict[str, str], tmp_path: Path, gate: PushGate
+) -> None:
+    config = replace(CONFIG, workers=2, quorum=1, deadline=0.1, **change)
     gate.hold(3)
     missed = []
 
