@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from gradwire.common.codecs import parse
+from gradwire.common.spec import parse_spec
 from gradwire.common.system.signals import StopSignals
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.local import parse_local
@@ -19,6 +20,7 @@ from gradwire.common.transport.tls import ServerTls
 from gradwire.server.serving import open_log, serve
 from gradwire.worker.encoder import Encoder
 from gradwire.worker.process import WorkerOptions, WorkerProcess
+from gradwire.worker.site import Site
 from gradwire.worker.tasks import build_task
 from gradwire.worker.tasks.base import layout_of
 from gradwire.worker.updates import LocalUpdate, TaskGradient
@@ -30,7 +32,15 @@ Watch = Callable[[dict[str, Any]], None]
 
 def simulate(config: RunConfig, allow_import: Collection[str] = ()) -> Model:
     """What the run must end with: the same fold, with no server, no wire and no concurrency."""
-    task = build_task(config.task, workers=config.workers, seed=config.seed, allow_import=allow_import)
+    workers = tuple(range(config.workers))
+    task = build_task(
+        config.task,
+        workers=config.workers,
+        seed=config.seed,
+        site=Site(workers=workers, seed=config.seed),
+        partition=parse_spec(config.partition) if config.partition else None,
+        allow_import=allow_import,
+    )
     averaged = layout_of(task).averaged
     codec = parse(config.codec, task.dim, averaged=averaged)
     local = parse_local(config.local) if config.local else None
@@ -40,7 +50,6 @@ def simulate(config: RunConfig, allow_import: Collection[str] = ()) -> Model:
         averaged=averaged,
         control_rate=local.control_rate if local is not None else None,
     )
-    workers = tuple(range(config.workers))
     source = LocalUpdate(task, local) if local is not None else TaskGradient(task)
     encoder = Encoder(source, codec, config.seed, workers, feedback=config.feedback == "error")
     for round_ in range(config.rounds):

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from gradwire.common.codecs import registry
 from gradwire.common.errors import LogError
@@ -27,8 +28,10 @@ from tests.system.fault_injection import (
     run_with_two_servers,
 )
 from tests.system.harness import TIMEOUT, Run, cancel, run_hosts, run_script, simulate, whole_run
+from tests.system.test_layouts import DIM, STATISTICS, Task, layout_of
 
 H = 3
+TARGET = f"{__name__}:make"
 CONFIG = RunConfig(
     task="least_squares(samples=64, dim=24)",
     codec="float32",
@@ -156,6 +159,45 @@ def test_killed_worker_sends_the_same_bytes_again(
     assert len(sent) == 2 and sent[0] == sent[1] and len(sent[0].losses) == 1
     assert sorted(computed) == [(w, t) for w in range(3) for t in range(config.rounds)]
     check(summary, config)
+
+
+class Remembering(Task):
+    """Has statistics that travel, and a buffer that stays with each worker and shifts its gradients."""
+
+    def __init__(self) -> None:
+        super().__init__(layout_of())
+        self.buffers: dict[int, NDArray[np.float32]] = {}
+
+    def worker_state(self, worker: int) -> dict[str, NDArray[np.float32]]:
+        return {"seen": self.buffers[worker]} if worker in self.buffers else {}
+
+    def restore_worker_state(self, worker: int, arrays: dict[str, NDArray[np.float32]]) -> None:
+        self.buffers.pop(worker, None)
+        if arrays:
+            self.buffers[worker] = arrays["seen"]
+
+    def gradient(self, params: NDArray[np.float32], *, round: int, worker: int) -> Gradient:
+        gradient = super().gradient(params, round=round, worker=worker)
+        seen = np.float32(0.5) * self.buffers.get(worker, np.zeros(DIM, np.float32)) + gradient.value
+        self.buffers[worker] = seen
+        seen[-STATISTICS:] = 0
+        return Gradient(gradient.value + np.float32(0.1) * seen, gradient.loss, 1)
+
+
+def make(workers: int, seed: int) -> Task:
+    return Remembering()
+
+
+@pytest.mark.parametrize("local", ["", f"local(steps={H}, {KEPT})"], ids=["gradient", "local"])
+@pytest.mark.parametrize("codec", ["cross_polytope(repeats=4)", "float32"])
+def test_task_with_statistics_and_buffers(local: str, codec: str, tmp_path: Path) -> None:
+    config = replace(CONFIG, task=f"custom({TARGET})", local=local, codec=codec, optimizer="sgd(lr=0.5)")
+    expected = f"{simulate(config, [TARGET]).digest:016x}"
+    script = killed_and_rejoining(after=3, allow_import=[TARGET])
+    summary, _ = run_script(config, tmp_path / "worker", script)
+    assert summary["digest"] == expected and summary["replicas_agree"]
+    summary, _ = run_with_two_servers(config, tmp_path / "server", after=3, allow_import=[TARGET])
+    assert summary["digest"] == expected and summary["replicas_agree"]
 
 
 def test_record_of_another_run_is_refused(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ class CheckedTask:
     def __init__(self, task: Task, target: str) -> None:
         self.task, self.target = task, target
         self.dim = int(task.dim)
+        self.takes_tensors = bool(getattr(task, "takes_tensors", False))
         with user_code(f"{self.target}: layout"):
             self.layout = layout_of(task)
 

@@ -31,7 +31,12 @@ class TorchTask:
     """Gradients of a module by automatic differentiation.
 
     What Datasets and random layers draw is seeded by the run's seed, round, worker and part of the batch.
+
+    Attributes:
+        takes_tensors: parameters may be a tensor on the device, so that local steps do not pass through the host.
     """
+
+    takes_tensors = True
 
     def __init__(
         self,
