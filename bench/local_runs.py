@@ -17,8 +17,16 @@ from gradwire.deploy.options import RunOptions
 from gradwire.deploy.run.launch import launch
 
 
-def trained(settings: Mapping[str, Any], processes: int) -> dict[str, Any]:
+def trained(
+    settings: Mapping[str, Any], processes: int, state_dir: Path | None = None, **options: Any
+) -> dict[str, Any]:
     """The summary of one ``gradwire run``.
+
+    Args:
+        settings: of the run.
+        processes: worker processes.
+        state_dir: of the run; one in it goes on.
+        options: further options of the command.
 
     Raises:
         TaskError: it failed; its output is on standard error.
@@ -28,7 +36,9 @@ def trained(settings: Mapping[str, Any], processes: int) -> dict[str, Any]:
         output, reason = io.StringIO(), "a check failed"
         try:
             with contextlib.redirect_stdout(output):
-                code = launch(settings, RunOptions(processes=processes, json=str(file)))
+                code = launch(
+                    settings, RunOptions(processes=processes, json=str(file), state_dir=state_dir, **options)
+                )
         except CommandFailed as failure:
             code, reason = failure.code, str(failure)
         if code != 0:

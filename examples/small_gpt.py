@@ -1,4 +1,4 @@
-"""Train a small GPT of 0.8 million parameters on the text of Python's own library, in four workers."""
+"""Train a small GPT of 0.8 million parameters on the text of Python's own library: four workers, DiLoCo."""
 
 import json
 import os
@@ -50,8 +50,9 @@ def make() -> TorchProblem:
 if __name__ == "__main__":
     command = [
         Path(sys.executable).with_name("gradwire"), "run", "--json", "-", "--partition", "iid",
-        "--task", "torch(small_gpt:make, batch=8)", "--allow-task", "small_gpt:make", "--codec", "float32",
-        "--optimizer", "adamw(lr=0.003)", "--workers", "4", "--processes", "1", "--rounds", "12",
+        "--task", "torch(small_gpt:make, batch=8)", "--allow-task", "small_gpt:make", "--workers", "4",
+        "--processes", "1", "--rounds", "6", "--local", "local(steps=8, optimizer=adamw(lr=0.003), inner=kept)",
+        "--optimizer", "nesterov(lr=0.7, momentum=0.9)", "--codec", "top_signs(20000)",
     ]  # fmt: skip
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent)}
     summary = json.loads(subprocess.run(command, env=environment, stdout=subprocess.PIPE, check=True).stdout)
