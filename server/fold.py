@@ -3,29 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from gradwire.common.arrays.update import Sparse
-from gradwire.common.codecs import AnyCodec, parse
-from gradwire.common.downlinks import CommittedRound, Downlink, State, resolve_downlink
-from gradwire.common.errors import FailedPrecondition, LogError, NotFiniteError
+from gradwire.common.codecs import AnyCodec
+from gradwire.common.downlinks import CommittedRound, resolve_downlink
+from gradwire.common.errors import FailedPrecondition, NotFiniteError
 from gradwire.common.randomness import shared_seed
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.digest import digest_of
 from gradwire.common.training.layout import Layout
-from gradwire.common.training.local import parse_local
 from gradwire.common.training.model import Model
-from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.common.training.record import RoundRecord, aggregate
 from gradwire.proto import wire_pb2
 from gradwire.server.log.notes import NO_NOTES, RoundNotes
-from gradwire.server.log.provenance import Resolved
 from gradwire.server.log.run_log import RunLog
 from gradwire.server.outgoing import Outgoing, OutgoingEntry, snapshot_message
+from gradwire.server.replay import Started, codec_of, model_of, replay, share_of
 
 SNAPSHOT_FACTOR = 4  # a snapshot is written when the log since the last one is this many times its size
 SNAPSHOT_FLOOR = 1 << 20  # bytes of log that are never worth a snapshot
@@ -36,31 +33,6 @@ REPORTED_ROUNDS = (
 KEEP_LOG_BYTES = 1 << 30
 
 
-@dataclass(frozen=True)
-class Started:
-    """What a run has from its initial model on.
-
-    Attributes:
-        codec: at the model's dimension.
-        downlink: as configured, or as ``auto`` chose it.
-        model: after the last round in the log.
-        state: the downlink's, after the same round.
-        layout: of the model; None where no worker stated one.
-    """
-
-    codec: AnyCodec
-    downlink: Downlink[Any]
-    model: Model
-    state: State
-    layout: Layout | None = None
-
-    @property
-    def resolved(self) -> Resolved:
-        """What the run's configuration amounts to."""
-        codec, optimizer = self.codec, self.model.optimizer
-        return Resolved(codec.dim, codec.spec, codec.fingerprint, optimizer.spec, self.downlink.spec)
-
-
 class Fold:
     """Model and log of one run, always at the same round. Every method may wait for the disk."""
 
@@ -68,9 +40,10 @@ class Fold:
         self.log = log
         self.config: RunConfig = log.config
         self._started: Started | None = None
-        snapshot = log.latest_snapshot()
-        if snapshot is not None:
-            self._adopt(self._rebuilt(*snapshot))
+        if log.has_initial:
+            started = replay(log)
+            log.record_release(started.resolved)
+            self._adopt(started)
 
     # ---- the model -----------------------------------------------------------------------------------------
 
@@ -102,7 +75,7 @@ class Fold:
 
     def codec_at(self, dim: int, averaged: int = 0) -> AnyCodec:
         """The run's codec for gradients of ``dim`` coordinates, the last ``averaged`` of them running statistics."""
-        return parse(self.config.codec, dim, averaged=averaged)
+        return codec_of(self.config, dim, averaged)
 
     def begin(
         self, params: bytes, codec: AnyCodec, layout: Layout | None = None, constants: Sequence[bytes] = ()
@@ -116,55 +89,15 @@ class Fold:
             constants: the values of its constant arrays, see ``RunLog.set_initial``.
         """
         downlink = resolve_downlink(self.config, codec)
-        model = self._model(np.frombuffer(params, "<f4"), layout)
+        model = model_of(self.config, np.frombuffer(params, "<f4"), layout)
         started = Started(codec, downlink, model, downlink.initial_state(), layout)
         self.log.set_initial(model.snapshot(), started.resolved, layout, constants)
         self._adopt(started)
-
-    def _model(self, params: NDArray[np.float32], layout: Layout | None) -> Model:
-        """The run's model at round 0, from its parameters [dim]."""
-        local = parse_local(self.config.local) if self.config.local else None
-        return Model(
-            params,
-            parse_optimizer(self.config.optimizer),
-            averaged=layout.averaged if layout is not None else 0,
-            control_rate=local.control_rate if local is not None else None,
-        )
 
     def _adopt(self, started: Started) -> None:
         self.config = replace(self.config, downlink=started.downlink.spec)
         started.model.digest  # noqa: B018 - taken once in full; sparse rounds keep it from here on
         self._started = started
-
-    def _rebuilt(self, round_: int, snapshot: bytes) -> Started:
-        """The latest snapshot and the entries since."""
-        layout = self.log.layout()
-        model, rest = self._model_of(round_, snapshot, layout)
-        codec = self.codec_at(model.dim, model.dim - model.trained)
-        downlink = resolve_downlink(self.config, codec)
-        started = Started(codec, downlink, model, downlink.initial_state(), layout)
-        self.log.check_resolved(started.resolved)
-        state = downlink.restore(rest) if round_ else started.state
-        for record in self.log.read(round_, self.log.next_round):
-            mean = aggregate(codec, self.config.seed, record)
-            model.apply(downlink.step(record, mean, state), self._share(record))
-        recorded = self.log.digest_at(model.round - 1) if model.round else None
-        if recorded is not None and recorded != model.digest:
-            raise LogError(
-                f"replaying the log gives another model at round {model.round}: this machine computes differently"
-            )
-        self.log.record_release(started.resolved)
-        return replace(started, state=state)
-
-    def _model_of(self, round_: int, snapshot: bytes, layout: Layout | None) -> tuple[Model, bytes]:
-        """The model in a snapshot, and what follows it there: the downlink's state, none at round 0."""
-        # All models of the run are as long as the initial one.
-        length = self.log.initial_bytes()
-        arrays = 1 + len(self._model(np.zeros(1, np.float32), None).state)
-        dim = layout.dim if layout is not None else length // (4 * arrays)
-        model = self._model(np.zeros(dim, np.float32), layout)
-        model.restore(snapshot[:length], round_)
-        return model, snapshot[length:]
 
     # ---- rounds --------------------------------------------------------------------------------------------
 
@@ -196,17 +129,13 @@ class Fold:
             raise NotFiniteError(f"round {record.round}, {self._beyond(record)}: {error}") from error
         record = replace(record, sent=downlink.encode(record, mean, state))
         update = downlink.step(record, mean, state)
-        model.apply(update, self._share(record))
+        model.apply(update, share_of(self.config, record))
         # A dense step voids the digest that is kept: it is taken anew only in the rounds that compare it.
         due = isinstance(update, Sparse) or model.round % self.config.digest_every == 0
         last = model.round == self.config.rounds
         self.log.append(record, model.digest if due or last else None, notes)
         self._snapshot_if_due()
         return CommittedRound(record, update, model.params)
-
-    def _share(self, record: RoundRecord) -> float:
-        """The share of the run's workers that a round counts."""
-        return len(record.workers) / self.config.workers
 
     def _beyond(self, record: RoundRecord) -> str:
         """The workers whose payloads are beyond float32: at least one is where the mean is."""

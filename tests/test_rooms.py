@@ -71,6 +71,12 @@ ROOMS = {
         ("numpy",),
         PURE,
     ),
+    # The models of users: files in common forms, which torch and NumPy users read.
+    "common/weights": Room(
+        ("gradwire.common.arrays", "gradwire.common.system", "gradwire.common.training", *GROUND),
+        ARRAYS,
+        frozenset(SOCKETS),
+    ),
     "common/system": Room(GROUND, never=frozenset(SOCKETS)),
     "common/transport": Room(EDGE, (*WIRE, "numpy", "cryptography")),
     "common": Room(GROUND, never=PURE),

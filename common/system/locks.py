@@ -30,14 +30,19 @@ class FileLock:
             flags |= os.O_NOFOLLOW
         self._handle = os.open(path, flags, create_mode or 0)
 
-    def acquire(self, *, blocking: bool = True) -> bool:
+    def acquire(self, *, blocking: bool = True, shared: bool = False) -> bool:
         """Take the lock; False when another process holds it and this one is not to wait.
+
+        Args:
+            blocking: wait for it.
+            shared: other processes may hold it shared at the same time, and none alone.
 
         Raises:
             OSError: the file system has no locks.
         """
         try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | (0 if blocking else fcntl.LOCK_NB))
+            kind = fcntl.LOCK_SH if shared else fcntl.LOCK_EX
+            fcntl.flock(self._handle, kind | (0 if blocking else fcntl.LOCK_NB))
         except BlockingIOError:
             return False
         return True

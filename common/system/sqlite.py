@@ -13,6 +13,7 @@ from typing import Any
 from gradwire.common.errors import GradwireError
 from gradwire.common.system.atomic import make_folder, replacing
 from gradwire.common.system.locks import FileLock
+from gradwire.common.system.sqlite_reading import connect_read_only
 
 # A file under construction is thrown away after a crash: it needs no journal, and is synced when it is complete.
 _CONSTRUCTION = "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;"
@@ -120,11 +121,25 @@ class SqliteFile:
             GradwireError: of the format's class: there is none, it is in use, something else, of another version, or
                 cannot be written.
         """
-        if not (directory / file_format.name).is_file():
-            raise file_format.error(
-                f"{directory} holds no {file_format.what}: expected {file_format.name} in it, check the path"
-            )
+        _existing(file_format, directory)
         return cls._held(file_format, directory, lambda: None)
+
+    @classmethod
+    def open_read_only(cls, file_format: SqliteFormat, directory: Path) -> SqliteFile:
+        """Open a file that is there without changing anything in its directory; writing to it raises.
+
+        Raises:
+            GradwireError: as ``open``; a process that writes it holds the directory.
+        """
+        path = _existing(file_format, directory)
+        lock = _shared(file_format, directory)
+        try:
+            with file_format.errors(path):
+                return cls(file_format, str(path), _connect_read_only(file_format, path), lock)
+        except BaseException:
+            if lock is not None:
+                lock.close()
+            raise
 
     @classmethod
     def in_memory(cls, file_format: SqliteFormat) -> SqliteFile:
@@ -192,20 +207,52 @@ class SqliteFile:
                 self._lock.close()
 
 
+def _existing(file_format: SqliteFormat, directory: Path) -> Path:
+    path = directory / file_format.name
+    if not path.is_file():
+        raise file_format.error(
+            f"{directory} holds no {file_format.what}: expected {file_format.name} in it, check the path"
+        )
+    return path
+
+
+def _lock_path(file_format: SqliteFormat, directory: Path) -> Path:
+    return (directory / file_format.name).with_suffix(".lock")
+
+
 def _locked(file_format: SqliteFormat, directory: Path) -> FileLock:
     with file_format.errors(directory):
-        lock = FileLock((directory / file_format.name).with_suffix(".lock"), create_mode=0o600)
-        try:
-            acquired = lock.acquire(blocking=False)
-        except BaseException:
-            lock.close()
-            raise
-        if acquired:
+        lock = FileLock(_lock_path(file_format, directory), create_mode=0o600)
+        if _acquired(lock, shared=False):
             return lock
-        lock.close()
     raise file_format.error(
         f"{directory} is in use by another {file_format.holder}: stop it, or give each process its own --state-dir"
     )
+
+
+def _shared(file_format: SqliteFormat, directory: Path) -> FileLock | None:
+    """The lock of a reader; None where there is no lock's file, so that nobody can hold it."""
+    with file_format.errors(directory):
+        try:
+            lock = FileLock(_lock_path(file_format, directory))
+        except FileNotFoundError:
+            return None
+        if _acquired(lock, shared=True):
+            return lock
+    raise file_format.error(
+        f"{directory} is in use by a {file_format.holder}: wait for its end or stop it, and try again"
+    )
+
+
+def _acquired(lock: FileLock, *, shared: bool) -> bool:
+    """Take a lock without waiting, or close it."""
+    acquired = False
+    try:
+        acquired = lock.acquire(blocking=False, shared=shared)
+    finally:
+        if not acquired:
+            lock.close()
+    return acquired
 
 
 def _make(
@@ -245,6 +292,17 @@ def _connect(file_format: SqliteFormat, path: Path) -> sqlite3.Connection:
         # The write-ahead log is on the disk before a commit returns; on macOS fsync alone does not see to that.
         db.execute("PRAGMA synchronous = FULL")
         db.execute("PRAGMA fullfsync = ON")
+    except BaseException:
+        db.close()
+        raise
+    return db
+
+
+def _connect_read_only(file_format: SqliteFormat, path: Path) -> sqlite3.Connection:
+    """An existing file as it is on the disk, checked; the connection can change nothing."""
+    db = connect_read_only(path)
+    try:
+        _check(file_format, path, db)
     except BaseException:
         db.close()
         raise

@@ -72,9 +72,23 @@ class RunLog(LogSnapshots):
         return cls(SqliteFile.open(RUN_LOG, directory))
 
     @classmethod
+    def open_read_only(cls, directory: Path) -> RunLog:
+        """Open the log of a run to read it; nothing in the directory is changed.
+
+        Raises:
+            LogError: as ``open``; a server that is running holds the directory.
+        """
+        return cls(SqliteFile.open_read_only(RUN_LOG, directory))
+
+    @classmethod
     def exists(cls, directory: Path) -> bool:
         """Whether a run was started here."""
         return (directory / NAME).is_file()
+
+    @property
+    def where(self) -> str:
+        """Names the log in errors."""
+        return self._file.where
 
     @property
     def run_id(self) -> bytes:

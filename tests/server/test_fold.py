@@ -12,6 +12,7 @@ import pytest
 
 from gradwire.common.codecs import parse
 from gradwire.common.downlinks import CommittedRound
+from gradwire.common.errors import LogError
 from gradwire.common.spec import parse_spec
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.optimizers import parse_optimizer
@@ -191,5 +192,5 @@ def test_a_state_of_another_downlink_is_not_taken(tmp_path: Path, monkeypatch: p
     server = Server(tmp_path, "remembered(keep=5)")
     server.commit()
     server.log.snapshot(1, server.fold.model.snapshot() + bytes(92))
-    with pytest.raises(fold_module.LogError, match="remembered: the stored state has 92 bytes, expected 96"):
+    with pytest.raises(LogError, match="remembered: the stored state has 92 bytes, expected 96"):
         server.restart()

@@ -13,7 +13,7 @@ import pytest
 from gradwire.common.codecs import parse
 from gradwire.common.errors import LogError
 from gradwire.common.training.config import RunConfig
-from gradwire.server import fold as fold_module
+from gradwire.server import replay
 from gradwire.server.fold import Fold
 from gradwire.server.log import provenance, rows
 from gradwire.server.log.provenance import Resolved, this_release
@@ -99,9 +99,9 @@ def test_release_with_another_default_refuses_before_it_folds(
 ) -> None:
     begun(tmp_path).log.close()
     monkeypatch.setattr(
-        Fold, "codec_at", lambda self, dim, averaged=0: parse(f"{CONFIG.codec[:-1]}, scale=2.0)", dim)
+        replay, "codec_of", lambda config, dim, averaged=0: parse(f"{config.codec[:-1]}, scale=2.0)", dim)
     )
-    monkeypatch.setattr(fold_module, "aggregate", lambda *_: pytest.fail("folded"))
+    monkeypatch.setattr(replay, "aggregate", lambda *_: pytest.fail("folded"))
     with pytest.raises(LogError, match=r"codec is .*scale=2.0\) here, but .*scale=1.0\) in its log"):
         opened(tmp_path)
 
@@ -158,7 +158,7 @@ def test_log_of_version_1_that_replays_otherwise_stays_as_it_is(
     """The release that wrote it can still go on."""
     of_version_1(tmp_path / "run")
     monkeypatch.setattr(
-        Fold, "codec_at", lambda self, dim, averaged=0: parse(f"{CONFIG.codec[:-1]}, scale=2.0)", dim)
+        replay, "codec_of", lambda config, dim, averaged=0: parse(f"{config.codec[:-1]}, scale=2.0)", dim)
     )
     with pytest.raises(LogError, match="this machine computes differently"):
         opened(tmp_path / "run")
