@@ -48,7 +48,8 @@ class Limits:
     Attributes:
         restarts: of one child that signals kill.
         grace: seconds that children have to exit when they are asked to; 0 kills them without asking.
-        ending: seconds that children have to exit by themselves once the run is finished.
+        ending: seconds without a word from any child, once the run has its summary, after which those that are left are
+            asked to exit. The run is not worse for it: its result is known.
         late: seconds that workers which never joined have for that once the server has exited.
     """
 

@@ -1,9 +1,11 @@
 """One run: a server, its workers, and what happens when one of them exits.
 
-    starting ──server listens──▶ running ──finished, or the server or all workers exited──▶ ending ──all exited──▶ over
+    starting ──server listens──▶ running ──summary──▶ ending ──all exited, or stopped──▶ over
 
 A child that a signal killed is restarted, the server at the address that its workers know; a child that exits with an
-error ends the run. One thread decides everything: it starts the children, and it alone handles events.
+error ends the run. The server decides when a run is over, and its own limits see to it that it does: as long as it is
+alive it is waited for. Once it has given the summary nothing depends on the other children any more; those that are
+silent for too long are stopped. One thread decides everything: it starts the children, and it alone handles events.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ import json
 import signal
 import time
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from gradwire.deploy.exit_codes import BUDGET_SPENT, FAILED
@@ -38,10 +40,18 @@ class Supervisor:
         inbox: signals that ask this process to stop arrive here too.
         display: shows what happens.
         limits: of restarts and waiting.
+        clock: seconds that only grow.
     """
 
-    def __init__(self, plan: Plan, inbox: Inbox, display: Display, limits: Limits | None = None) -> None:
-        self._plan, self._inbox, self._display = plan, inbox, display
+    def __init__(
+        self,
+        plan: Plan,
+        inbox: Inbox,
+        display: Display,
+        limits: Limits | None = None,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._plan, self._inbox, self._display, self._clock = plan, inbox, display, clock
         self._limits = limits or Limits()
         self._workers = {worker.child: worker for worker in plan.workers}
         self._address = plan.listen
@@ -50,14 +60,14 @@ class Supervisor:
         self._joined: set[str] = set()  # names of workers that the present server has seen
         self._restarts: Counter[str] = Counter()
         self._outcome = Outcome()
-        self._end_by: float | None = None
+        self._last_sign = 0.0  # when a child last said something or exited
         self._stop_late_at: float | None = None
 
     def run(self) -> Outcome:
         """Start everything and supervise it to its end; no process is left."""
         try:
             self._start(self._plan.server)
-            while self._alive:
+            while self._alive and not self._silent_after_the_end():
                 self._step()
         except RunEnded as end:
             self._outcome.failure = end
@@ -92,6 +102,8 @@ class Supervisor:
 
     def _step(self) -> None:
         event = next_event(self._inbox, TICK)
+        if event is not None:
+            self._last_sign = self._clock()
         if isinstance(event, StopRequested):
             self._display.note(
                 f"{signal.Signals(event.number).name}: stopping; a second signal stops at once"
@@ -103,9 +115,15 @@ class Supervisor:
             self._output(event)
         self._display.tick()
         self._stop_late_workers()
-        if self._end_by is not None and time.monotonic() > self._end_by:
-            names = ", ".join(sorted(child.name for child in self._alive))
-            raise RunEnded(f"the run is over, but {names} did not exit within {self._limits.ending:g} s")
+
+    def _silent_after_the_end(self) -> bool:
+        """Whether children are left that say nothing although the run has its summary: they are stopped."""
+        silent = self._clock() - self._last_sign
+        if self._outcome.summary is None or silent <= self._limits.ending:
+            return False
+        names = ", ".join(sorted(child.name for child in self._alive))
+        self._display.note(f"the run is over and {names} said nothing for {silent:.0f} s: stopping")
+        return True
 
     def _output(self, output: OutputLine) -> None:
         from_server = output.child is self._plan.server and not output.is_error
@@ -120,7 +138,6 @@ class Supervisor:
             self._joined.add(str(event["process"]))
         elif event["event"] == "finished":
             self._outcome.summary = event["summary"]
-            self._end_soon()
 
     def _listening(self, event: Mapping[str, Any]) -> None:
         self._address = str(event["address"])
@@ -128,7 +145,6 @@ class Supervisor:
         if event.get("over"):  # no worker is needed: the server exits by itself
             return
         if not self._alive & self._workers.keys():  # none yet, or all had exited when the server was killed
-            self._end_by = None
             for worker in self._workers:
                 self._start(worker)
 
@@ -149,9 +165,7 @@ class Supervisor:
 
     def _done(self, child: Child) -> None:
         if child is self._plan.server:
-            self._stop_late_at = time.monotonic() + self._limits.late
-        if child is self._plan.server or not self._alive & self._workers.keys():
-            self._end_soon()
+            self._stop_late_at = self._clock() + self._limits.late
 
     def _can_spare(self, child: Child) -> bool:
         """Whether the run can do without this child; if so, it has to from now on."""
@@ -162,17 +176,13 @@ class Supervisor:
 
     def _stop_late_workers(self) -> None:
         """The server has exited: a worker that has not joined would look for it in vain."""
-        if self._stop_late_at is None or time.monotonic() < self._stop_late_at:
+        if self._stop_late_at is None or self._clock() < self._stop_late_at:
             return
         self._stop_late_at = None
         for child in self._alive:
             if child.name not in self._joined:
                 self._display.note(f"{child.name} came too late for the run: stopping it")
                 child.send(signal.SIGTERM)
-
-    def _end_soon(self) -> None:
-        if self._end_by is None:
-            self._end_by = time.monotonic() + self._limits.ending
 
 
 def _server_event(line: str) -> dict[str, Any] | None:
