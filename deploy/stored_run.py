@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,12 @@ class StoredRun:
     finished: bool
     over: bool
 
+    def continued(self, config: RunConfig) -> StoredRun:
+        """This run as it is before it goes on to the rounds of a configuration, which may be more than it had."""
+        if config.rounds <= self.config.rounds:
+            return self
+        return replace(self, config=config, finished=False, over=False)
+
 
 def stored_run(folder: Path | None) -> StoredRun | None:
     """The run in a state directory; None where there is none.
@@ -44,7 +50,8 @@ def stored_run(folder: Path | None) -> StoredRun | None:
 def resolve(settings: Mapping[str, Any], stored: StoredRun | None) -> RunConfig:
     """The run's configuration: the one that the settings give, or that of the stored run where nothing is given.
 
-    Whether the two fit each other is left to the server where a task is given.
+    Beside a stored run the number of rounds may be given alone: the run goes on to that many. Whether the two
+    configurations fit each other is left to the server.
 
     Raises:
         ConfigError: no task, settings that cannot be used, or settings without a task beside a stored run.
@@ -53,8 +60,10 @@ def resolve(settings: Mapping[str, Any], stored: StoredRun | None) -> RunConfig:
         return load_config(settings)
     if not settings:
         return stored.config
-    load_config(settings, {"task": stored.config.task})  # what else is wrong with them comes first
+    given = load_config(settings, {"task": stored.config.task})  # what else is wrong with them comes first
+    if settings.keys() == {"rounds"}:
+        return replace(stored.config, rounds=given.rounds)
     raise ConfigError(
-        f"{stored.folder} holds a run of {stored.config.task}: "
-        "give no settings to go on with it, or its own, --task too"
+        f"{stored.folder} holds a run of {stored.config.task}: give no settings to go on with it, more --rounds alone "
+        "to go on beyond its end, or all of its own, --task too"
     )

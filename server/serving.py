@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import os
 import signal
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,8 @@ class Interrupted(Exception):
 def open_log(directory: Path, config: RunConfig | None) -> RunLog:
     """The log of the run in a state directory: a new one, or the one that is there.
 
-    A stored run that has no initial model yet is replaced: there is nothing to lose in it.
+    A stored run that has no initial model yet is replaced: there is nothing to lose in it. One that differs in its
+    number of rounds alone, and has fewer, is continued to the larger number.
 
     Raises:
         ConfigError: no configuration for a new run, or one that contradicts the stored run.
@@ -62,6 +63,9 @@ def open_log(directory: Path, config: RunConfig | None) -> RunLog:
     if not log.has_initial:
         log.begin_anew(config, os.urandom(16))
         return log
+    if config.rounds > log.config.rounds and config == replace(log.config, rounds=config.rounds):
+        log.extend(config.rounds)
+        return log
     log.close()
     raise ConfigError(
         f"{directory} holds another run ({_difference(log.config, config)}): pass another --state-dir"
@@ -69,7 +73,7 @@ def open_log(directory: Path, config: RunConfig | None) -> RunLog:
 
 
 def _difference(stored: RunConfig, given: RunConfig) -> str:
-    for field in dataclasses.fields(RunConfig):
+    for field in fields(RunConfig):
         a, b = getattr(stored, field.name), getattr(given, field.name)
         if a != b:
             return f"its {field.name} is {a}, given was {b}"

@@ -10,13 +10,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection, Mapping
 
+from gradwire.server.log.notes import DONE_PREFIX
 from gradwire.server.log.run_log import RunLog
 from gradwire.server.progress import Progress
 from gradwire.server.stream.session import Session
 
 FINISH_WAIT = 15.0  # seconds for processes to reconnect, since the last one joined or left
 DONE_WAIT = 600.0  # seconds for the Done of those that are connected: the last evaluation may take long
-DONE_PREFIX = "done "  # of the log's keys under which the digests of processes stand
 
 
 class Shutdown:

@@ -81,7 +81,7 @@ class RunState:
         """
         run = welcome.run
         workers = tuple(welcome.workers)
-        if self.run is None or self.run != run:
+        if self.run is None or not _is_continued(self.run, run):
             self.task = self._task(run, workers)
             self.layout = layout_of(self.task)
             averaged = self.layout.averaged
@@ -89,11 +89,12 @@ class RunState:
             self._refuse_private_averages(run)
             optimizer = parse_optimizer(spec_from_message(run.optimizer))
             self.replica = Replica(self.task.initial(), self.codec, optimizer, run, averaged)
-            self.run, self.reports = run, Reports(self.task, run.evaluate_every)
+            self.reports = Reports(self.task, run.evaluate_every)
             self.encoder = self._encoder(run, workers)
         elif self.encoder.workers != workers:
             self.task = self._task(run, workers)  # its own data are dealt to the workers of this process
             self.encoder = self._encoder(run, workers)
+        self.run = run
 
     def _task(self, run: wire_pb2.Run, workers: tuple[int, ...]) -> Task:
         spec = spec_from_message(run.task)
@@ -166,3 +167,11 @@ class RunState:
         """Whether the server answered since the last call."""
         contact, self._contact = self._contact, False
         return contact
+
+
+def _is_continued(run: wire_pb2.Run, later: wire_pb2.Run) -> bool:
+    """Whether two descriptions are of one run; its number of rounds may have grown in between."""
+    grown = wire_pb2.Run()
+    grown.CopyFrom(run)
+    grown.rounds = later.rounds
+    return grown == later

@@ -52,6 +52,7 @@ def launch(settings: Mapping[str, Any], options: RunOptions, program: Sequence[s
     options.import_allowed()
     stored = stored_run(options.state_dir)
     config = resolve(settings, stored)
+    stored = stored.continued(config) if stored is not None else None
     if options.json is not None and options.json != "-":
         ResultFile(options.json).check()
     check(config, options.allow_task)

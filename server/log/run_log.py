@@ -8,6 +8,7 @@ within it.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from gradwire.common.errors import ConfigError, LogError
@@ -15,7 +16,7 @@ from gradwire.common.system.sqlite import SqliteFile
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.record import RoundRecord
 from gradwire.server.log import rows
-from gradwire.server.log.notes import NO_NOTES, RoundNotes, insert
+from gradwire.server.log.notes import DONE_PREFIX, NO_NOTES, RoundNotes, insert
 from gradwire.server.log.provenance import Resolved, require_same, this_release
 from gradwire.server.log.schema import NAME, RUN_LOG
 from gradwire.server.log.snapshots import LogSnapshots, store
@@ -119,6 +120,22 @@ class RunLog(LogSnapshots):
                 for table in ("assignments", "metrics", "meta"):
                     db.execute(f"DELETE FROM {table}")
                 db.execute("UPDATE run SET config = ?, run_id = ?, rounds = ?, checksum = ?", run)
+            self._run, self.config = run, config
+
+    def extend(self, rounds: int) -> None:
+        """Let the run have more rounds; replicas that were checked at its end have to be checked again.
+
+        Raises:
+            LogError: they are not more, or the disk refused it.
+        """
+        with self._file.mutex:
+            if rounds <= self.config.rounds:
+                raise LogError(f"the run has {self.config.rounds} rounds, given were {rounds}: expected more")
+            config = replace(self.config, rounds=rounds)
+            run = rows.run_row(config.to_json(), self.run_id, self.next_round)
+            with self._file.transaction() as db:
+                db.execute("DELETE FROM meta WHERE substr(key, 1, ?) = ?", (len(DONE_PREFIX), DONE_PREFIX))
+                db.execute("UPDATE run SET config = ?, checksum = ?", (run.config, run.checksum))
             self._run, self.config = run, config
 
     def check_resolved(self, resolved: Resolved) -> None:

@@ -25,9 +25,9 @@ from gradwire.deploy.run import placement
 from gradwire.deploy.run.launch import server_arguments, worker_arguments
 from gradwire.deploy.run.placement import processes_for
 from gradwire.deploy.stored_run import resolve, stored_run
+from gradwire.server.log.notes import DONE_PREFIX
 from gradwire.server.log.run_log import RunLog
 from gradwire.server.serving import open_log
-from gradwire.server.shutdown import DONE_PREFIX
 from gradwire.worker.privacy import Ledger
 from gradwire.worker.tasks import build_task
 from tests.common.codecs.toys import PrivateToy
@@ -55,13 +55,28 @@ def test_flags_stand_beside_a_stored_run(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("flags", "words"),
-    [({"rounds": 50}, r"run holds a run of mlp\(digits\): give no settings"), ({"rounds": 0}, "rounds is 0")],
+    [
+        ({"seed": 50}, r"run holds a run of mlp\(digits\): give no settings"),
+        ({"rounds": 50, "workers": 2}, "or all of its own, --task too"),
+        ({"rounds": 0}, "rounds is 0"),
+    ],
 )
 def test_settings_without_a_task_beside_a_stored_run(
     tmp_path: Path, flags: dict[str, int], words: str
 ) -> None:
     with pytest.raises(ConfigError, match=words):
         resolve(flags, stored_run(new_run(tmp_path / "run")))
+
+
+def test_rounds_alone_continue_a_stored_run(tmp_path: Path) -> None:
+    stored = stored_run(new_run(tmp_path / "run"))
+    assert stored is not None
+    config = resolve({"rounds": 50}, stored)
+    assert config == replace(STORED, rounds=50)
+    over = replace(stored, finished=True, over=True)
+    grown = over.continued(config)
+    assert (grown.config, grown.finished, grown.over) == (config, False, False)
+    assert over.continued(STORED) is over
 
 
 def test_a_new_folder_needs_a_task(tmp_path: Path) -> None:

@@ -77,6 +77,14 @@ def test_losses_by_worker_are_stored_only_if_both_ends_opt_in(
     assert stored == (12 if report and expected else 0,)
 
 
+def test_budget_of_a_run_that_grows_goes_on(tmp_path: Path) -> None:
+    limits = Limits(Budget(1000.0))
+    private_run(CONFIG, tmp_path, limits)
+    summary, _ = private_run(replace(CONFIG, rounds=15), tmp_path, limits)
+    assert summary["privacy"]["pushes"] == 15 and summary["replicas_agree"]
+    assert pushes(tmp_path / "a") == 30 and pushes(tmp_path / "b") == 15
+
+
 def test_sent_payloads_are_those_in_the_ledger(tmp_path: Path) -> None:
     private_run(CONFIG, tmp_path, Limits())
     codec = parse(CONFIG.codec, 24)
