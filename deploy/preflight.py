@@ -84,6 +84,11 @@ def _check_privacy(codec: AnyCodec, config: RunConfig) -> None:
         raise PrivacyError(
             f"weighting by {config.weighting} sends each worker's example count beside private payloads: use equal"
         )
+    if codec.private and config.keep_best and not config.report_metrics:
+        raise PrivacyError(
+            "a private run sends no metrics by which a best model could be kept: allow them with --report-metrics, or "
+            "leave --keep-best out"
+        )
     if not config.max_epsilon:
         return
     if not codec.private:

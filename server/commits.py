@@ -6,7 +6,9 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from gradwire.common.downlinks import CommittedRound
 from gradwire.common.training.record import RoundRecord
+from gradwire.server.best import BestModel
 from gradwire.server.counters import Counters
 from gradwire.server.executor import RunExecutor
 from gradwire.server.fold import Fold
@@ -19,7 +21,9 @@ from gradwire.server.tcp_totals import TcpTotals
 class Commits:
     """Commits rounds, each with the losses that were reported for it and the counters so far."""
 
-    def __init__(self, fold: Fold, counters: Counters, tcp: TcpTotals, executor: RunExecutor) -> None:
+    def __init__(
+        self, fold: Fold, counters: Counters, tcp: TcpTotals, executor: RunExecutor, best: BestModel
+    ) -> None:
         """Commit to a run's log.
 
         Args:
@@ -27,11 +31,13 @@ class Commits:
             counters: what the run has cost so far, which is stored with every round.
             tcp: its TCP bytes.
             executor: where calls that wait for the disk run.
+            best: keeps what is to be evaluated.
         """
         self._fold = fold
         self._counters = counters
         self._tcp = tcp
         self._executor = executor
+        self._best = best
         self._losses: dict[int, float] = {}
 
     def note_losses(self, losses: Mapping[int, float]) -> None:
@@ -49,10 +55,13 @@ class Commits:
         """
         record = self._record(commit)
         unpacked = [c.unpacked for c in commit.contributions]
-        committed = await self._executor.on_disk(
-            self._fold.append, record, unpacked, self._notes(commit, record.examples)
-        )
+        committed = await self._executor.on_disk(self._append, record, unpacked, self._notes(commit, record.examples))
         return record, self._fold.entry(committed)
+
+    def _append(self, record: RoundRecord, unpacked: Sequence[Any], notes: RoundNotes) -> CommittedRound:
+        committed = self._fold.append(record, unpacked, notes)
+        self._best.keep_if_due()
+        return committed
 
     def _notes(self, commit: Commit, weights: Sequence[int]) -> RoundNotes:
         losses = tuple(self._losses.get(c.worker, math.nan) for c in commit.contributions)

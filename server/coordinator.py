@@ -13,6 +13,7 @@ from gradwire.common.codecs import AnyCodec
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.layout import Layout
 from gradwire.proto import wire_pb2
+from gradwire.server.best import BestModel
 from gradwire.server.commits import Commits
 from gradwire.server.counters import Counters
 from gradwire.server.deadline import Deadline
@@ -40,6 +41,7 @@ class Coordinator:
         tcp: its TCP bytes.
         sessions: the streams that take part, by number.
         shutdown: when the server may leave a finished run.
+        best: the model with the best evaluation, where the run keeps it.
         failure: why the run cannot go on; None while it can.
         on_open: is called once, when the first round of this server opens.
     """
@@ -58,7 +60,8 @@ class Coordinator:
         self._progress = progress
         self._lock = asyncio.Lock()
         self._executor = RunExecutor(self.fail)
-        self._commits = Commits(self.fold, self.counters, self.tcp, self._executor)
+        self.best = BestModel(self.fold, progress)
+        self._commits = Commits(self.fold, self.counters, self.tcp, self._executor, self.best)
         self._deadline = Deadline(config.deadline, self._deadline_passed)
 
     @property
@@ -89,6 +92,7 @@ class Coordinator:
             # The upload of a worker that disconnected meanwhile may have been taken.
             if not self.fold.has_model:
                 await self._executor.on_disk(self.fold.begin, params, codec, layout, constants)
+                await self._executor.on_disk(self.best.keep_if_due)
                 self.warn_of_pruning()
 
     def warn_of_pruning(self) -> None:
@@ -184,7 +188,7 @@ class Coordinator:
         if point.metrics.items() >= metrics.items():
             return
         point.metrics.update(metrics)
-        await self._executor.on_disk(self.log.record_metrics, round_, point.to_notes())
+        await self._executor.on_disk(self.best.record, round_, metrics, point.to_notes())
         self._progress({"event": "metrics", "round": round_, "metrics": metrics})
 
     # ---- effects -------------------------------------------------------------------------------------------

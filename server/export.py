@@ -8,7 +8,7 @@ from importlib.metadata import version
 import numpy as np
 from numpy.typing import NDArray
 
-from gradwire.common.errors import LayoutError
+from gradwire.common.errors import LayoutError, LogError
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.digest import digest_of
 from gradwire.common.training.layout import Layout
@@ -67,18 +67,39 @@ class ExportedModel:
         }
 
 
-def export_model(log: RunLog, round_: int | None = None, *, last_iterate: bool = False) -> ExportedModel:
+BEST = "best"
+
+
+def export_model(
+    log: RunLog, round_: int | str | None = None, *, last_iterate: bool = False
+) -> ExportedModel:
     """The model of a run; nothing is written to its log.
 
     Args:
         log: of the run.
-        round_: rounds to fold; None for all.
+        round_: rounds to fold; None for all, ``BEST`` for the best evaluation that the run has kept.
         last_iterate: the last iterate, where the mean of the iterates is evaluated.
 
     Raises:
-        LogError: as ``replay``.
+        LogError: as ``replay``; the run has kept no best evaluation.
     """
+    if isinstance(round_, str):
+        round_, params = _best(log)
+        if not last_iterate:
+            return ExportedModel(log.config, log.layout(), params, log.constants(), round_)
     started = replay(log, round_)
     model = started.model
     params = model.params if last_iterate else model.reported
     return ExportedModel(log.config, started.layout, params, log.constants(), model.round)
+
+
+def _best(log: RunLog) -> tuple[int, NDArray[np.float32]]:
+    found = log.best()
+    if found is None:
+        had = (
+            f"no evaluation of it had {log.config.keep_best}"
+            if log.config.keep_best
+            else "it has no --keep-best"
+        )
+        raise LogError(f"the run in {log.where} has kept no best model: {had}")
+    return found[0], np.frombuffer(found[1], "<f4")

@@ -46,7 +46,7 @@ _FINISHED = """finished: {rounds} rounds, loss {loss}
 up {uplink[payload_bits]} bits in {uplink[message_bytes]} bytes of messages
 down {downlink[payload_bits]} bits in {downlink[message_bytes]} bytes of messages
 predicted bytes were measured: {predicted_equals_measured}
-replicas agree: {replicas_agree} (digest {digest}, {replicas_checked} of {processes} checked)"""
+replicas agree: {replicas_agree} (digest {digest}, {replicas_checked} of {processes} checked){best_model}"""
 
 
 def _json_line(event: dict[str, Any]) -> None:
@@ -82,4 +82,7 @@ def _in_words(summary: dict[str, Any]) -> dict[str, Any]:
     checks = {
         name: "yes" if summary[name] else "NO" for name in ("predicted_equals_measured", "replicas_agree")
     }
-    return {**summary, **checks, "loss": "—" if summary["loss"] is None else f"{summary['loss']:.4g}"}
+    best = summary.get("best")
+    kept = f"\nbest {best['metric']} {best['value']:.4g} after round {best['round']}" if best else ""
+    loss = "—" if summary["loss"] is None else f"{summary['loss']:.4g}"
+    return {**summary, **checks, "loss": loss, "best_model": kept}

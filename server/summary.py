@@ -50,6 +50,7 @@ def summarise(run: Coordinator) -> dict[str, Any]:
         "workers_unchecked": unchecked,
         "loss": counters.loss,
         "metrics": counters.metrics,
+        "best": run.best.summary,
         "seconds": counters.seconds,
         "rounds_per_second": rounds_here / counters.seconds if counters.seconds else 0.0,
         "first_round": counters.first_round,

@@ -12,6 +12,7 @@ from gradwire.common.errors import ConfigError
 from gradwire.common.privacy.accounting import check_delta, check_epsilon
 from gradwire.common.randomness import check_seed
 from gradwire.common.spec import parse_spec
+from gradwire.common.training.best import parse_keep_best
 from gradwire.common.training.local import parse_local
 from gradwire.common.training.settings import Shorthand, check_between, check_limits, described, merged
 
@@ -104,6 +105,12 @@ class RunConfig:
         default=10,
         metadata=described("Rounds between evaluations; 0: at the end only", least=0, most=MAX_INTERVAL),
     )
+    keep_best: str = field(
+        default="",
+        metadata=described(
+            "Keep the model with the best evaluation, by this metric: accuracy; test_loss:min", unset="none"
+        ),
+    )
     keep_log: bool = field(
         default=False, metadata=described("Keep every round in the log, also beyond 1 GiB of payloads")
     )
@@ -118,6 +125,8 @@ class RunConfig:
             parse_local(self.local)
         if self.partition:
             parse_spec(self.partition)
+        if self.keep_best:
+            parse_keep_best(self.keep_best)
         check_limits(self)
         check_between("quorum", self.quorum, 0, self.workers)
         check_seed(self.seed)

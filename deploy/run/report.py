@@ -57,6 +57,7 @@ def closing_lines(summary: Mapping[str, Any]) -> list[str]:
     metrics = "".join(f", {name} {number(value)}" for name, value in summary["metrics"].items())
     lines = [
         f"{_pace(summary)}, loss {number(summary['loss'])}{metrics}",
+        *_best(summary),
         *_privacy(summary),
         f"predicted bytes were measured: {_yes(summary['predicted_equals_measured'])}",
         f"replicas agree: {_yes(summary['replicas_agree'])} (digest {summary['digest']}, "
@@ -68,6 +69,12 @@ def closing_lines(summary: Mapping[str, Any]) -> list[str]:
 
 
 _FAULTS = {"reconnects": "reconnect", "resyncs": "resync", "late": "late push"}
+
+
+def _best(summary: Mapping[str, Any]) -> list[str]:
+    """The best evaluation of a run that keeps its model."""
+    best = summary.get("best")
+    return [f"best {best['metric']} {number(best['value'])} after round {best['round']}"] if best else []
 
 
 def _privacy(summary: Mapping[str, Any]) -> list[str]:

@@ -25,6 +25,8 @@ _ADDED = (
 _MODEL = (
     "CREATE TABLE layout (data TEXT NOT NULL, checksum BLOB NOT NULL)",
     "CREATE TABLE constants (array INTEGER PRIMARY KEY, data BLOB NOT NULL, checksum BLOB NOT NULL)",
+    "CREATE TABLE best (round INTEGER, part INTEGER, parts INTEGER NOT NULL, data BLOB NOT NULL,"
+    " checksum BLOB NOT NULL, PRIMARY KEY (round, part))",
 )
 
 # Records of a few kB share pages of 8 KiB, large ones take fewer.

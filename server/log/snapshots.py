@@ -1,9 +1,11 @@
-"""The models in a run's log: the initial one, which is kept, and the newest snapshot; and what computes them."""
+"""The models in a run's log: the initial one, the newest snapshot and the best one; and what computes them."""
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 from gradwire.common.errors import LayoutError, LogError
 from gradwire.common.training.layout import Layout
@@ -75,6 +77,35 @@ class LogSnapshots(LogNotes):
         with self._file.mutex:
             newest = self._snapshot_round()
             return None if newest is None else (newest, self._load(newest))
+
+    def keep_best(self, round_: int, params: bytes, notes: Mapping[str, Any]) -> None:
+        """Store the parameters of the best evaluation in place of earlier ones, with what was measured there.
+
+        Args:
+            round_: rounds folded into them.
+            params: what was evaluated, float32 little-endian [dim].
+            notes: see ``record_metrics``.
+        """
+        with self._file.transaction() as db:
+            insert(db, "metrics", round_, json.dumps(dict(notes)))
+            db.execute("DELETE FROM best")
+            db.executemany("INSERT INTO best VALUES (?, ?, ?, ?, ?)", rows.snapshot_rows(round_, params))
+
+    def best_round(self) -> int | None:
+        """The round of the best evaluation; None where none is kept."""
+        found = self._read_added("SELECT * FROM best LIMIT 1", since=3)
+        return int(found[0][0]) if found else None
+
+    def best(self) -> tuple[int, bytes] | None:
+        """Round and parameters, float32 little-endian [dim], of the best evaluation; None where none is kept.
+
+        Raises:
+            LogError: they are damaged.
+        """
+        found = self._read_added("SELECT * FROM best ORDER BY part", since=3)
+        if not found:
+            return None
+        return found[0][0], rows.snapshot_of(found[0][0], [rows.SnapshotRow(*row) for row in found])
 
     def resolved(self) -> Resolved | None:
         """What the model is computed with; None before the initial model, and in a log of version 1 of the format.

@@ -193,6 +193,7 @@ def _private_codec(monkeypatch: pytest.MonkeyPatch) -> None:
     ("change", "error", "message"),
     [
         ({"weighting": "examples"}, PrivacyError, "use equal"),
+        ({"keep_best": "accuracy"}, PrivacyError, "sends no metrics by which a best model could be kept"),
         ({"codec": "cross_polytope", "max_epsilon": 8.0}, PrivacyError, "is not private: `gradwire plan"),
         ({"max_epsilon": 2.0}, BudgetError, "costs epsilon 2.45, more than max_epsilon 2"),
         ({"max_epsilon": 2.0, "delta": 1e-5}, BudgetError, "more than max_epsilon 2"),
