@@ -26,6 +26,19 @@ class RunOptions(ExternalOptions):
     state_dir: Path | None = field(
         default=None, metadata=described("Folder of the run; a run in it is resumed", unset="a temporary one")
     )
+    init: Path | None = field(
+        default=None,
+        metadata=described(
+            "Begin from these weights: .safetensors, .npz or .pt, or the folder of another run",
+            metavar="PATH",
+        ),
+    )
+    save: Path | None = field(
+        default=None,
+        metadata=described(
+            "Write the model when the run has finished: .safetensors, .npz or .pt", metavar="FILE"
+        ),
+    )
     keep_state: bool = field(default=False, metadata=described("Keep the run's temporary folder"))
     allow_task: tuple[str, ...] = field(
         default=(), metadata=described("package.module:factory that the task may import; may be repeated")
@@ -66,6 +79,13 @@ class ServerOptions(ExternalOptions):
     )
     state_dir: Path = field(
         default=Path("gradwire-run"), metadata=described("Folder of the run's log; a run in it is resumed")
+    )
+    init: Path | None = field(
+        default=None,
+        metadata=described(
+            "Begin from these weights: .safetensors, .npz or .pt, or the folder of another run",
+            metavar="PATH",
+        ),
     )
     dim: int | None = field(
         default=None,

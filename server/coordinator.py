@@ -10,8 +10,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from gradwire.common.codecs import AnyCodec
+from gradwire.common.errors import LayoutError, Unavailable
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.layout import Layout
+from gradwire.common.weights.start import Start
 from gradwire.proto import wire_pb2
 from gradwire.server.best import BestModel
 from gradwire.server.commits import Commits
@@ -24,7 +26,8 @@ from gradwire.server.log.run_log import RunLog
 from gradwire.server.outgoing import snapshot_message
 from gradwire.server.progress import Progress
 from gradwire.server.rounds import events, machine
-from gradwire.server.rounds.state import Phase, start
+from gradwire.server.rounds.state import Phase
+from gradwire.server.rounds.state import start as first_state
 from gradwire.server.shutdown import Shutdown
 from gradwire.server.stream.session import Session
 from gradwire.server.tcp_totals import TcpTotals
@@ -46,7 +49,7 @@ class Coordinator:
         on_open: is called once, when the first round of this server opens.
     """
 
-    def __init__(self, runlog: RunLog, progress: Progress) -> None:
+    def __init__(self, runlog: RunLog, progress: Progress, start: Start | None = None) -> None:
         self.log = runlog
         self.fold = Fold(runlog)
         self.counters = Counters.restored(runlog.get(TALLY), runlog.metrics())
@@ -56,8 +59,9 @@ class Coordinator:
         self.failure: BaseException | None = None
         self.on_open: Callable[[], None] = lambda: None
         config = self.config
-        self.state = start(config.workers, config.rounds, config.needed, runlog.next_round)
+        self.state = first_state(config.workers, config.rounds, config.needed, runlog.next_round)
         self._progress = progress
+        self._start = start
         self._lock = asyncio.Lock()
         self._executor = RunExecutor(self.fail)
         self.best = BestModel(self.fold, progress)
@@ -82,7 +86,7 @@ class Coordinator:
     async def begin(
         self, params: bytes, codec: AnyCodec, layout: Layout | None = None, constants: Sequence[bytes] = ()
     ) -> None:
-        """Begin with the initial model that the first worker built, see ``Fold.begin``."""
+        """Begin with the initial model that the first worker built, or from the given start: see ``Fold.begin``."""
         await self._executor.run(self._begin(params, codec, layout, constants))
 
     async def _begin(
@@ -91,9 +95,18 @@ class Coordinator:
         async with self._lock:
             # The upload of a worker that disconnected meanwhile may have been taken.
             if not self.fold.has_model:
-                await self._executor.on_disk(self.fold.begin, params, codec, layout, constants)
+                await self._store_initial(params, codec, layout, constants)
                 await self._executor.on_disk(self.best.keep_if_due)
                 self.warn_of_pruning()
+
+    async def _store_initial(
+        self, params: bytes, codec: AnyCodec, layout: Layout | None, constants: Sequence[bytes]
+    ) -> None:
+        try:
+            await self._executor.on_disk(self.fold.begin, params, codec, layout, constants, self._start)
+        except LayoutError as error:
+            self.fail(error)
+            raise Unavailable("the server stops: its --init does not fit the run's model") from error
 
     def warn_of_pruning(self) -> None:
         """Report, once the model is known, that the log will not keep all rounds."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from importlib.metadata import version
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,6 +14,7 @@ from gradwire.common.training.config import RunConfig
 from gradwire.common.training.digest import digest_of
 from gradwire.common.training.layout import Layout
 from gradwire.common.weights.arrays import Array, Weights, constants_from, named
+from gradwire.common.weights.start import Start
 from gradwire.server.log.run_log import RunLog
 from gradwire.server.replay import replay
 
@@ -54,6 +56,17 @@ class ExportedModel:
                 )
             constants = constants_from(layout, base)
         return named(layout, self.params, constants)
+
+    def start(self, source: str) -> Start:
+        """What another run begins from that is to go on from this model: its float32 values, as they are.
+
+        Args:
+            source: names the model in errors.
+        """
+        layout = self.layout or Layout.flat(self.params.size)
+        weights = {array.name: Array("float32", view) for array, view in layout.views(self.params)}
+        digests = {array.name: array.digest for array in layout.constants}
+        return Start(source, weights, MappingProxyType(digests))
 
     @property
     def about(self) -> dict[str, str]:

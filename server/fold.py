@@ -18,6 +18,7 @@ from gradwire.common.training.digest import digest_of
 from gradwire.common.training.layout import Layout
 from gradwire.common.training.model import Model
 from gradwire.common.training.record import RoundRecord, aggregate
+from gradwire.common.weights.start import Start
 from gradwire.proto import wire_pb2
 from gradwire.server.log.notes import NO_NOTES, RoundNotes
 from gradwire.server.log.run_log import RunLog
@@ -78,7 +79,12 @@ class Fold:
         return codec_of(self.config, dim, averaged)
 
     def begin(
-        self, params: bytes, codec: AnyCodec, layout: Layout | None = None, constants: Sequence[bytes] = ()
+        self,
+        params: bytes,
+        codec: AnyCodec,
+        layout: Layout | None = None,
+        constants: Sequence[bytes] = (),
+        start: Start | None = None,
     ) -> None:
         """Take the initial model.
 
@@ -87,11 +93,19 @@ class Fold:
             codec: the run's, for as many coordinates.
             layout: of the model; None where the worker stated none.
             constants: the values of its constant arrays, see ``RunLog.set_initial``.
+            start: takes the place of the parameters; None for none.
+
+        Raises:
+            LayoutError: the start does not fit the model; nothing was stored.
         """
+        initial = np.frombuffer(params, "<f4")
+        if start is not None:
+            initial = start.vector(layout or Layout.flat(codec.dim))
         downlink = resolve_downlink(self.config, codec)
-        model = model_of(self.config, np.frombuffer(params, "<f4"), layout)
+        model = model_of(self.config, initial, layout)
         started = Started(codec, downlink, model, downlink.initial_state(), layout)
-        self.log.set_initial(model.snapshot(), started.resolved, layout, constants)
+        origin = start.digest if start is not None else ""
+        self.log.set_initial(model.snapshot(), started.resolved, layout, constants, origin)
         self._adopt(started)
 
     def _adopt(self, started: Started) -> None:

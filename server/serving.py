@@ -18,9 +18,11 @@ from gradwire.common.system.signals import StopSignals
 from gradwire.common.training.config import RunConfig
 from gradwire.common.transport.address import Address
 from gradwire.common.transport.tls import ServerTls
+from gradwire.common.weights.start import Start
 from gradwire.server.coordinator import Coordinator
 from gradwire.server.interfaces import read_interfaces
 from gradwire.server.listening import attach, listen
+from gradwire.server.log.notes import ORIGIN
 from gradwire.server.log.run_log import RunLog
 from gradwire.server.progress import Progress
 from gradwire.server.stream.service import ParameterServer
@@ -40,14 +42,19 @@ class Interrupted(Exception):
         self.exit_code = 128 + signum
 
 
-def open_log(directory: Path, config: RunConfig | None) -> RunLog:
+def open_log(directory: Path, config: RunConfig | None, start: Start | None = None) -> RunLog:
     """The log of the run in a state directory: a new one, or the one that is there.
 
     A stored run that has no initial model yet is replaced: there is nothing to lose in it. One that differs in its
     number of rounds alone, and has fewer, is continued to the larger number.
 
+    Args:
+        directory: of the run.
+        config: None for that of the stored run.
+        start: what the run is to begin from; None for what its first worker makes.
+
     Raises:
-        ConfigError: no configuration for a new run, or one that contradicts the stored run.
+        ConfigError: no configuration for a new run, or it contradicts the stored run, or its start.
         SpecError: no such downlink.
         LogError: the directory's run cannot be used.
     """
@@ -58,6 +65,11 @@ def open_log(directory: Path, config: RunConfig | None) -> RunLog:
             raise ConfigError(f"there is no run in {directory}: pass --task to begin one")
         return RunLog.create(directory, config, os.urandom(16))
     log = RunLog.open(directory)
+    if start is not None and log.has_initial and log.get(ORIGIN) != start.digest:
+        log.close()
+        raise ConfigError(
+            f"the run in {directory} has begun: leave --init out to go on, or pass another --state-dir"
+        )
     if config is None or config == log.config:
         return log
     if not log.has_initial:
@@ -86,6 +98,7 @@ async def serve(
     progress: Progress,
     *,
     dim: int | None = None,
+    start: Start | None = None,
     await_workers: bool = False,
     tls: ServerTls | None = None,
     signals: StopSignals | None = None,
@@ -97,6 +110,7 @@ async def serve(
         address: where to listen.
         progress: is called with every progress event.
         dim: coordinates that the model must have; None for what the first worker has, as far as memory goes.
+        start: the arrays that a new run begins from; None for those that its first worker makes.
         await_workers: if the run has already finished, wait some seconds for all workers to reconnect.
         tls: certificates; None is plaintext.
         signals: ask the server to stop; marked ``over`` when the run is.
@@ -109,7 +123,7 @@ async def serve(
     signals = signals or StopSignals()
     server, port = listen(address, tls)
     try:
-        run = Coordinator(log_factory(), progress)
+        run = Coordinator(log_factory(), progress, start)
     except BaseException:
         # Releases the address.
         await server.stop(None)

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from types import MappingProxyType
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,11 +51,7 @@ def _check(array: LayoutArray, given: Array) -> None:
             f"{array.name} has the shape {list(given.shape)}, the run's model has {list(array.shape)} there"
         )
     if array.role is Role.CONSTANT:
-        counts = array.name.rpartition(".")[2] == COUNT
-        if not counts and (given.dtype != array.dtype or constant_digest(given.data) != array.digest):
-            raise LayoutError(
-                f"the constant array {array.name} has other values than the run's model: let the task make it so"
-            )
+        _check_constant(array, constant_digest(given.data) if given.dtype == array.dtype else b"")
         return
     try:
         values = given.widened()
@@ -60,6 +59,14 @@ def _check(array: LayoutArray, given: Array) -> None:
         raise LayoutError(f"{array.name}: {error}") from error
     if not all_finite(values):
         raise LayoutError(f"{array.name} holds numbers that are not finite, or are beyond float32")
+
+
+def _check_constant(array: LayoutArray, digest: bytes) -> None:
+    counts = array.name.rpartition(".")[2] == COUNT
+    if digest != array.digest and not counts:
+        raise LayoutError(
+            f"the constant array {array.name} has other values than in the run's model: let the task make the same"
+        )
 
 
 def weights_digest(weights: Weights) -> str:
@@ -70,3 +77,36 @@ def weights_digest(weights: Weights) -> str:
         total.update(f"{len(name)} {name} {array.dtype} {list(array.shape)} ".encode())
         total.update(array.data)
     return total.hexdigest()
+
+
+@dataclass(frozen=True, eq=False)
+class Start:
+    """What a run is to begin from.
+
+    Attributes:
+        source: names it in errors.
+        weights: by name.
+        constants: digests of constant arrays whose values are not here, by name.
+    """
+
+    source: str
+    weights: Weights
+    constants: Mapping[str, bytes] = field(default_factory=lambda: MappingProxyType({}))
+
+    @cached_property
+    def digest(self) -> str:
+        """Identifies it: see ``weights_digest``."""
+        return weights_digest(self.weights)
+
+    def vector(self, layout: Layout) -> NDArray[np.float32]:
+        """The initial parameters [dim] of a run with this layout.
+
+        Raises:
+            LayoutError: they do not fit it, see ``vector_from``.
+        """
+        try:
+            for array in layout.constants:
+                _check_constant(array, self.constants.get(array.name, array.digest))
+            return vector_from(layout, self.weights)
+        except LayoutError as error:
+            raise LayoutError(f"--init {self.source}: {error}") from error

@@ -16,6 +16,7 @@ from gradwire.common.transport.address import parse_address, require_protected
 from gradwire.common.transport.tls import server_tls
 from gradwire.deploy.exit_codes import FAILED, print_message
 from gradwire.deploy.flags import configured
+from gradwire.deploy.models import read_start
 from gradwire.deploy.options import ServerOptions
 from gradwire.deploy.preflight import known_dim
 from gradwire.deploy.stored_run import resolve, stored_run
@@ -42,11 +43,19 @@ def server(settings: dict[str, Any], options: ServerOptions) -> int:
     if summary_file is not None:
         summary_file.check()
     report = reporter(options.progress)
-    log = partial(open_log, options.state_dir, config)
+    start = None if options.init is None else read_start(options.init)
+    log = partial(open_log, options.state_dir, config, start)
     try:
         with StopSignals() as signals:
             serving = serve(
-                log, address, report, dim=dim, await_workers=options.await_workers, tls=tls, signals=signals
+                log,
+                address,
+                report,
+                dim=dim,
+                start=start,
+                await_workers=options.await_workers,
+                tls=tls,
+                signals=signals,
             )
             summary = asyncio.run(serving)
     except Interrupted as stop:

@@ -94,7 +94,8 @@ def _plan(
 
 def server_arguments(config: RunConfig, options: RunOptions, folder: Path) -> tuple[str, ...]:
     """Arguments of ``gradwire server``, its address apart: a resumed run must be given the configuration in its log."""
-    return (*as_flags(given_settings(config)), *options.flags, "--state-dir", str(folder))
+    start = () if options.init is None else ("--init", str(options.init))
+    return (*as_flags(given_settings(config)), *options.flags, *start, "--state-dir", str(folder))
 
 
 def worker_arguments(

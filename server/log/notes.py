@@ -15,6 +15,7 @@ from gradwire.common.system.sqlite import SqliteFile
 from gradwire.server.log.rows import checksum, is_whole, pack_ints, unpack_ints
 
 TALLY = "tally"  # the key of the run's counters
+ORIGIN = "init"  # the key of the digest of an initial model that was given
 DONE_PREFIX = "done "  # of the keys under which the digests of processes stand
 
 

@@ -10,7 +10,7 @@ from typing import Any
 from gradwire.common.errors import LayoutError, LogError
 from gradwire.common.training.layout import Layout
 from gradwire.server.log import rows
-from gradwire.server.log.notes import LogNotes, insert
+from gradwire.server.log.notes import ORIGIN, LogNotes, insert
 from gradwire.server.log.provenance import Release, Resolved, this_release
 
 
@@ -28,6 +28,7 @@ class LogSnapshots(LogNotes):
         resolved: Resolved,
         layout: Layout | None = None,
         constants: Sequence[bytes] = (),
+        origin: str = "",
     ) -> None:
         """Store the model at round 0, which is kept as long as the log, and what it is computed with.
 
@@ -36,6 +37,7 @@ class LogSnapshots(LogNotes):
             resolved: what the configuration amounts to.
             layout: of its arrays; None where no worker stated one.
             constants: the values of its constant arrays, in order; none where they are too large to be kept.
+            origin: identifies the arrays that were given for it; empty where the first worker made them.
 
         Raises:
             LogError: it is set already.
@@ -52,6 +54,8 @@ class LogSnapshots(LogNotes):
                     insert(db, "layout", layout.to_json())
                 for position, data in enumerate(constants):
                     insert(db, "constants", position, data)
+                if origin:
+                    insert(db, "meta", ORIGIN, origin)
 
     def initial(self) -> bytes:
         """The model at round 0: the fold over a log that was never pruned begins here.

@@ -142,6 +142,19 @@ def test_folder_that_may_not_be_written_is_read(tmp_path: Path) -> None:
     assert list(contents(tmp_path / "run")) == ["run.db"]
 
 
+def test_another_run_starts_from_the_float32_values(tmp_path: Path) -> None:
+    fold = begun(tmp_path)
+    train(fold, 3)
+    fold.log.close()
+    exported = export(tmp_path)
+    start = exported.start("here")
+    assert start.vector(LAYOUT).tobytes() == exported.params.tobytes()
+    other = constant_digest((BACKBONE + 1).tobytes())
+    layout = Layout((*LAYOUT.arrays[:-1], replace(LAYOUT.arrays[-1], digest=other)))
+    with pytest.raises(LayoutError, match=r"^--init here: the constant array backbone has other"):
+        start.vector(layout)
+
+
 # ---- what cannot be read -------------------------------------------------------------------------------------
 
 

@@ -17,6 +17,8 @@ from gradwire.common.spec import parse_spec
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.common.transport.specs import run_to_message, spec_to_message
+from gradwire.common.weights.arrays import Array
+from gradwire.common.weights.start import Start
 from gradwire.proto import wire_pb2
 from gradwire.server import fold as fold_module
 from gradwire.server.fold import Fold
@@ -49,12 +51,12 @@ def toy() -> Iterator[None]:
 class Server:
     """A fold in a folder that can be closed and opened again."""
 
-    def __init__(self, folder: Path, downlink: str, **changes: Any) -> None:
+    def __init__(self, folder: Path, downlink: str, start: Start | None = None, **changes: Any) -> None:
         self.config = replace(CONFIG, downlink=downlink, **changes)
         self.folder = folder
         self.log = RunLog.create(folder, self.config, b"a run")
         self.fold = Fold(self.log)
-        self.fold.begin(INITIAL.tobytes(), self.fold.codec_at(DIM))
+        self.fold.begin(INITIAL.tobytes(), self.fold.codec_at(DIM), start=start)
 
     def commit(self) -> tuple[CommittedRound, wire_pb2.Entry]:
         """Commit the next round; what every replica receives."""
@@ -184,6 +186,23 @@ def test_entries_are_relayed_only_to_a_replica_of_this_run_and_of_these_bits(
     assert kinds() == ["entry"]
     assert kinds(run_id=b"another") == kinds(digest=1) == kinds(round=9) == ["snapshot"]
     assert all(isinstance(out, OutgoingEntry) for out in server.fold.catch_up(ready(replica)))
+
+
+@pytest.mark.parametrize("downlink", DOWNLINKS)
+def test_a_replica_that_is_not_at_the_given_start_takes_the_model(downlink: str, tmp_path: Path) -> None:
+    """Its own initial model is not the run's: entries would lead it elsewhere, however short they are."""
+    start = Start("here", {"parameters": Array("float32", INITIAL[::-1].copy())})
+    server = Server(tmp_path, downlink, start)
+    late = server.replica()
+    assert bring_up_to_date(server, late) == ["snapshot"] and late.round == 0
+    for _ in range(2):
+        late.fold(server.commit()[1])
+    later = server.replica()
+    assert bring_up_to_date(server, later) == ["snapshot"]
+    for replica in (late, later):
+        assert replica.model.digest == server.fold.model.digest
+    server.restart()
+    assert server.fold.model.digest == late.model.digest
 
 
 def test_a_state_of_another_downlink_is_not_taken(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,6 +17,7 @@ from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.common.training.record import RoundRecord, aggregate
 from gradwire.common.transport.address import parse_address
 from gradwire.common.transport.tls import ServerTls
+from gradwire.common.weights.start import Start
 from gradwire.server.serving import open_log, serve
 from gradwire.worker.encoder import Encoder
 from gradwire.worker.process import WorkerOptions, WorkerProcess
@@ -72,10 +73,12 @@ class Run:
         *,
         tls: ServerTls | None = None,
         await_workers: bool = False,
+        start: Start | None = None,
     ) -> None:
         self.config = config
         self.tls = tls
         self.await_workers = await_workers
+        self.start = start
         self.directory = directory
         self.address = asyncio.get_running_loop().create_future()
         self.events: list[dict[str, Any]] = []
@@ -109,12 +112,13 @@ class Run:
     async def serve(self, listen: str = "127.0.0.1:0", dim: int | None = None) -> dict[str, Any]:
         """Serve to the end; the summary."""
         address = parse_address(listen, any_port=True)
-        opened = partial(open_log, self.directory, self.config)
+        opened = partial(open_log, self.directory, self.config, self.start)
         return await serve(
             opened,
             address,
             self._progress,
             dim=dim,
+            start=self.start,
             await_workers=self.await_workers,
             tls=self.tls,
             signals=self.signals,

@@ -105,7 +105,7 @@ REFUSED = [
     ({"tied": floats(*range(6))}, r"^w and tied are one array in the run's model, and differ$"),
     (
         {"scale": floats(2.0, 0.25, dtype="float64")},
-        r"^the constant array scale has other values than the run's model",
+        r"^the constant array scale has other values than in the run's model",
     ),
     ({"scale": floats(2.0, 0.5)}, r"^the constant array scale has other values"),
 ]
