@@ -21,14 +21,25 @@ def check(config: RunConfig, allow_task: Collection[str]) -> None:
         TaskError: the task runs code that was not allowed, or needs more memory than there is.
         DataError: the data set is unknown, or cannot be fetched.
     """
+    dim = check_names(config)
+    if dim is not None:
+        require_fits(dim, config.task)
+    check_task(config.task, allow_task)
+
+
+def check_task(task: str, allow_task: Collection[str]) -> None:
+    """Check that a task is known and allowed here, and fetch its data.
+
+    Raises:
+        SpecError: no such task, or one that takes no such arguments.
+        TaskError: the task runs code that was not allowed.
+        DataError: the data set is unknown, or cannot be fetched.
+    """
     from gradwire.worker.data import fetch
     from gradwire.worker.tasks import parse_task
     from gradwire.worker.tasks.own_data import FILE
 
-    dim = check_names(config)
-    if dim is not None:
-        require_fits(dim, config.task)
-    kind = parse_task(config.task)
+    kind = parse_task(task)
     target = getattr(kind, "target", None)
     if target is not None and target not in allow_task:
         raise TaskError(f"the task runs code from {target}: if you trust it, pass --allow-task {target}")

@@ -55,7 +55,9 @@ class Commits:
         """
         record = self._record(commit)
         unpacked = [c.unpacked for c in commit.contributions]
-        committed = await self._executor.on_disk(self._append, record, unpacked, self._notes(commit, record.examples))
+        committed = await self._executor.on_disk(
+            self._append, record, unpacked, self._notes(commit, record.examples)
+        )
         return record, self._fold.entry(committed)
 
     def _append(self, record: RoundRecord, unpacked: Sequence[Any], notes: RoundNotes) -> CommittedRound:

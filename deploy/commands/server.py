@@ -7,7 +7,6 @@ Examples:
 from __future__ import annotations
 
 import asyncio
-from functools import partial
 from typing import Any
 
 from gradwire.common.system.results import ResultFile, to_json
@@ -16,10 +15,12 @@ from gradwire.common.transport.address import parse_address, require_protected
 from gradwire.common.transport.tls import server_tls
 from gradwire.deploy.exit_codes import FAILED, print_message
 from gradwire.deploy.flags import configured
+from gradwire.deploy.folder_page import FolderPage
 from gradwire.deploy.models import read_start
 from gradwire.deploy.options import ServerOptions
 from gradwire.deploy.preflight import known_dim
 from gradwire.deploy.stored_run import resolve, stored_run
+from gradwire.server.log.run_log import RunLog
 from gradwire.server.progress import reporter
 from gradwire.server.serving import Interrupted, open_log, serve
 from gradwire.server.summary import failed_check
@@ -42,9 +43,18 @@ def server(settings: dict[str, Any], options: ServerOptions) -> int:
     summary_file = None if options.summary is None else ResultFile(options.summary)
     if summary_file is not None:
         summary_file.check()
-    report = reporter(options.progress)
+    page, shown = FolderPage(options.state_dir), reporter(options.progress)
+
+    def report(event: dict[str, Any]) -> None:
+        page.note(event)
+        shown(event)
+
+    def log() -> RunLog:
+        opened = open_log(options.state_dir, config, start)
+        page.begin(opened)
+        return opened
+
     start = None if options.init is None else read_start(options.init)
-    log = partial(open_log, options.state_dir, config, start)
     try:
         with StopSignals() as signals:
             serving = serve(
@@ -58,10 +68,12 @@ def server(settings: dict[str, Any], options: ServerOptions) -> int:
                 signals=signals,
             )
             summary = asyncio.run(serving)
+        report({"event": "finished", "summary": summary})
     except Interrupted as stop:
         print_message(str(stop))
         return stop.exit_code
-    report({"event": "finished", "summary": summary})
+    finally:
+        page.write()
     if summary_file is not None:
         summary_file.write(to_json(summary, indent=2) + "\n")
     broken = failed_check(summary)

@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import shlex
-import shutil
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
 
+from gradwire.common.errors import GradwireError
 from gradwire.common.system.results import ResultFile, to_json
 from gradwire.common.training.config import RunConfig
+from gradwire.common.weights.forms import weight_file
+from gradwire.deploy import models
 from gradwire.deploy.exit_codes import FAILED, CommandFailed
 from gradwire.deploy.flags import as_flags, given_settings
 from gradwire.deploy.options import RunOptions
@@ -25,6 +25,7 @@ from gradwire.deploy.processes.events import Inbox, inbox_with_signals
 from gradwire.deploy.processes.outcome import Outcome, RunEnded
 from gradwire.deploy.processes.plan import Plan, Worker
 from gradwire.deploy.processes.supervisor import Supervisor
+from gradwire.deploy.run.folder import RunFolder, run_folder
 from gradwire.deploy.run.live import display_for
 from gradwire.deploy.run.placement import processes_for, worker_ranges
 from gradwire.deploy.run.report import print_report
@@ -32,7 +33,8 @@ from gradwire.deploy.run.sites import check_sites, processes_asked, shown_flags,
 from gradwire.deploy.run.view import View
 from gradwire.deploy.stored_run import resolve, stored_run
 from gradwire.deploy.tables import print_plain
-from gradwire.deploy.units import counted
+from gradwire.deploy.units import counted, number
+from gradwire.server.export import BEST
 
 RETRY_FOR = 300  # seconds that workers wait for a server that is being restarted
 
@@ -55,21 +57,25 @@ def launch(settings: Mapping[str, Any], options: RunOptions, program: Sequence[s
     stored = stored.continued(config) if stored is not None else None
     if options.json is not None and options.json != "-":
         ResultFile(options.json).check()
+    if options.save is not None:
+        weight_file(options.save).check()
+    if options.init is not None:
+        models.read_start(options.init)  # what is wrong with it comes before any process
     check(config, options.allow_task)
     console = Console(file=sys.stderr if options.json == "-" else sys.stdout)
     view = View(config.rounds, config.workers, config.max_epsilon, config.delta)
-    with _state_dir(options, console) as folder, inbox_with_signals() as inbox:
-        processes = processes_for(config.workers, processes_asked(config, options), folder, stored)
-        check_sites(config, options, processes)
-        plan = _plan(config, options, folder, processes, inbox, program)
-        with display_for(console, view, verbose=options.verbose) as display:
-            display.note(
-                f"{config.task}, {config.codec}: {counted(config.workers, 'worker')} in "
-                f"{counted(processes, 'process')}, {counted(config.rounds, 'round')}"
-            )
-            outcome = Supervisor(plan, inbox, display).run()
-    kept = folder if options.state_dir is not None or options.keep_state else None
-    return _conclude(outcome, options, kept, view, console)
+    with run_folder(options, console) as folder:
+        with inbox_with_signals() as inbox:
+            processes = processes_for(config.workers, processes_asked(config, options), folder.path, stored)
+            check_sites(config, options, processes)
+            plan = _plan(config, options, folder.path, processes, inbox, program)
+            with display_for(console, view, verbose=options.verbose) as display:
+                display.note(
+                    f"{config.task}, {config.codec}: {counted(config.workers, 'worker')} in "
+                    f"{counted(processes, 'process')}, {counted(config.rounds, 'round')}"
+                )
+                outcome = Supervisor(plan, inbox, display).run()
+        return _conclude(outcome, config, options, folder, view, console)
 
 
 def _plan(
@@ -122,31 +128,41 @@ def _allowed(options: RunOptions) -> list[str]:
     return [word for target in options.allow_task for word in ("--allow-task", target)]
 
 
-@contextmanager
-def _state_dir(options: RunOptions, console: Console) -> Iterator[Path]:
-    if options.state_dir is not None:
-        yield options.state_dir
-        return
-    folder = Path(tempfile.mkdtemp(prefix="gradwire-"))
-    try:
-        yield folder
-    finally:
-        if options.keep_state:
-            print_plain(console, f"the run is kept in {folder}")
-        else:
-            shutil.rmtree(folder, ignore_errors=True)
-
-
-def _conclude(outcome: Outcome, options: RunOptions, kept: Path | None, view: View, console: Console) -> int:
+def _conclude(
+    outcome: Outcome, config: RunConfig, options: RunOptions, folder: RunFolder, view: View, console: Console
+) -> int:
     summary = outcome.summary
     if summary is not None:
         summary = {**summary, "restarts": outcome.restarts}
         print_report(console, summary)
         _write_json(summary, options.json)
+        _save(config, options, folder, summary, console)
     if outcome.failure is not None:
-        raise _with_hint(outcome.failure, options, kept, view)
+        raise _with_hint(outcome.failure, options, folder.path if folder.kept else None, view)
     passed = summary is not None and summary["predicted_equals_measured"] and summary["replicas_agree"]
     return 0 if passed else FAILED
+
+
+def _save(
+    config: RunConfig, options: RunOptions, folder: RunFolder, summary: Mapping[str, Any], console: Console
+) -> None:
+    """Write the model where the options ask for it; a run whose model cannot be written is kept."""
+    if options.save is None:
+        return
+    best = summary.get("best")
+    try:
+        lines = models.save(models.read_run(folder.path, BEST if best else models.LAST), options.save)
+    except GradwireError as error:
+        folder.kept = True
+        again = shlex.join(["gradwire", "model", "save", "--state-dir", str(folder.path), "--out", "FILE"])
+        raise CommandFailed(
+            f"the run has finished, but its model is not saved: {error}; try `{again}`"
+        ) from error
+    if best:
+        lines[0] += f", the best by {best['metric']} ({number(best['value'])})"
+    elif config.keep_best:
+        lines[0] += f", the last: no evaluation had {config.keep_best}"
+    print_plain(console, *lines)
 
 
 def _with_hint(failure: RunEnded, options: RunOptions, kept: Path | None, view: View) -> CommandFailed:
@@ -162,6 +178,7 @@ def _resuming(options: RunOptions, folder: Path) -> str:
     """The command that resumes the run: its settings are in the log, these options are not."""
     words = ["gradwire", "run", "--state-dir", str(folder)]
     words += [] if options.processes is None else ["--processes", str(options.processes)]
+    words += [] if options.save is None else ["--save", str(options.save)]
     return shlex.join([*words, *_allowed(options), *shown_flags(options)])
 
 

@@ -1,0 +1,49 @@
+"""Write the model of a run to a file.
+
+Examples:
+    gradwire model save --state-dir runs/one --out model.safetensors
+    gradwire model save --state-dir runs/one --round 50 --out model.pt
+    gradwire model save --state-dir runs/one --round best --out model.npz
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from gradwire.deploy import models
+from gradwire.deploy.external import AllowCodec, AllowOptimizer, import_allowed
+
+StateDir = Annotated[Path, typer.Option(help="Folder of the run; nothing in it is changed.")]
+Round = Annotated[
+    str, typer.Option("--round", metavar="N", help="After so many rounds; last, or best with --keep-best.")
+]
+Iterate = Annotated[
+    str,
+    typer.Option(help="Of `averaged` optimizers: reported, the mean that is evaluated, or last."),
+]
+
+
+def save(
+    state_dir: StateDir,
+    out: Annotated[Path, typer.Option(help="File to write: .safetensors, .npz or .pt.")],
+    round_: Round = models.LAST,
+    iterate: Iterate = models.REPORTED,
+    base: Annotated[
+        Path | None,
+        typer.Option(
+            help="File with the constant arrays (frozen parameters), where they were too large for the log."
+        ),
+    ] = None,
+    allow_codec: AllowCodec = None,
+    allow_optimizer: AllowOptimizer = None,
+) -> None:
+    """Write the model of a run to a file: the parameters that were evaluated, under the names of the user's module.
+
+    Needs neither the task nor its data, and no server. .pt is a state dict for `load_state_dict`, and needs torch.
+    """
+    import_allowed(allow_codec, allow_optimizer)
+    for line in models.save(models.read_run(state_dir, round_, iterate), out, base):
+        print(line)
