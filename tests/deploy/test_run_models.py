@@ -38,6 +38,7 @@ def arrays(path: Path) -> dict[str, Any]:
         return {name: found[name] for name in found.files}
 
 
+@pytest.mark.slow
 def test_run_saves_continues_and_starts_another(tmp_path: Path) -> None:
     folder, out = tmp_path / "run", tmp_path / "m.npz"
     said = gradwire(*WORDS, "--rounds", 4, "--state-dir", folder, "--save", out)
