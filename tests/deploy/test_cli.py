@@ -116,7 +116,7 @@ def test_no_command_shows_the_help(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["codec"], "no such command 'codec'. Did you mean 'codecs'? (see gradwire --help)"),
+        (["codecx"], "no such command 'codecx'. Did you mean 'codecs'? (see gradwire --help)"),
         (["run", "--wrokers", "3"], "no such option: --wrokers"),
         (["codecs", "--dim", "none"], "(see gradwire codecs --help)"),
         (["run"], "no task: pass --task"),

@@ -27,10 +27,14 @@ KINDS: list[dict[str, Any]] = [
     {"optimizer": "sgd(lr=0.3, momentum=0.9)"},
     {"codec": "top_k(20)", "feedback": "error"},
     {"optimizer": "averaged(sgd(lr=0.3, schedule=inverse_sqrt))", "downlink": "sum"},
+    {"local": "local(steps=3, optimizer=sgd(lr=0.1, momentum=0.9), inner=kept)"},
+    {"local": "local(steps=3, optimizer=sgd(lr=0.1), scaffold=true)"},
 ]
 
 
-@pytest.mark.parametrize("changes", KINDS, ids=",".join)
+@pytest.mark.parametrize(
+    "changes", KINDS, ids=[",".join(changes) + str(i) for i, changes in enumerate(KINDS)]
+)
 def test_grown_run_is_the_longer_run(changes: dict[str, Any], tmp_path: Path) -> None:
     config = replace(CONFIG, **changes)
     longer = replace(config, rounds=15)
