@@ -51,13 +51,24 @@ def evaluate_run(model: ExportedModel, site: Site, allow_task: Collection[str]) 
         LayoutError: the task makes another model here.
         GradwireError: the task cannot be built here.
     """
+    task = task_of(model, site, allow_task)
+    return Evaluation(model.config.task, model.round, task.evaluate(_copy(model.params)))
+
+
+def task_of(model: ExportedModel, site: Site, allow_task: Collection[str]) -> Task:
+    """The task of a run, built here, whose model is the run's.
+
+    Raises:
+        LayoutError: the task makes another model here.
+        GradwireError: the task cannot be built here.
+    """
     task = _built(model.config, site, allow_task)
     here = layout_of(task)
     if model.layout is not None and (difference := here.difference(model.layout)):
         raise LayoutError(f"the task's model is not the run's: {difference}")
     if here.dim != model.params.size:
         raise LayoutError(f"the task's model has {here.dim} parameters, the run's has {model.params.size}")
-    return Evaluation(model.config.task, model.round, task.evaluate(_copy(model.params)))
+    return task
 
 
 def evaluate_file(path: Path, config: RunConfig, site: Site, allow_task: Collection[str]) -> Evaluation:

@@ -58,16 +58,7 @@ class WeightFile(ABC):
             ConfigError: a package is missing, or no file can be made at this place.
         """
         self.require()
-        if self.path.is_dir():
-            raise ConfigError(f"cannot write {self.path}: it is a folder, name a file in it")
-        if not self.path.parent.is_dir():
-            raise ConfigError(f"cannot write {self.path}: its folder does not exist, make it first")
-        try:
-            atomic.require_replaceable(self.path)
-        except OSError as error:
-            raise ConfigError(
-                f"cannot write {self.path}: no file can be made in {self.path.parent} ({error.strerror})"
-            ) from error
+        require_place(self.path)
 
     def write(self, weights: Weights, about: Mapping[str, str]) -> None:
         """Write the arrays; a file that is there is replaced whole, or left as it was.
@@ -80,10 +71,7 @@ class WeightFile(ABC):
             ConfigError: as ``check``, or the disk refused it.
         """
         self.check()
-        try:
-            atomic.write(self.path, self.parts(weights, about))
-        except OSError as error:
-            raise ConfigError(f"cannot write {self.path}: {error.strerror}; name another file") from error
+        write_whole(self.path, self.parts(weights, about))
 
     def read_bytes(self) -> bytes:
         """The whole file.
@@ -99,3 +87,33 @@ class WeightFile(ABC):
     def malformed(self, why: str) -> ConfigError:
         """The error to raise where a file is not of this form."""
         return ConfigError(f"{self.path} is not a {self.ending} file of arrays: {why}")
+
+
+def require_place(path: Path) -> None:
+    """Check that a file can be made at a place; nothing is changed.
+
+    Raises:
+        ConfigError: it cannot.
+    """
+    if path.is_dir():
+        raise ConfigError(f"cannot write {path}: it is a folder, name a file in it")
+    if not path.parent.is_dir():
+        raise ConfigError(f"cannot write {path}: its folder does not exist, make it first")
+    try:
+        atomic.require_replaceable(path)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {path}: no file can be made in {path.parent} ({error.strerror})"
+        ) from error
+
+
+def write_whole(path: Path, parts: Sequence[bytes]) -> None:
+    """Replace a file, or leave it as it was.
+
+    Raises:
+        ConfigError: the disk refused it.
+    """
+    try:
+        atomic.write(path, parts)
+    except OSError as error:
+        raise ConfigError(f"cannot write {path}: {error.strerror}; name another file") from error

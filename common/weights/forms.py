@@ -21,5 +21,6 @@ def weight_file(path: Path) -> WeightFile:
     """
     form = FORMS.get(path.suffix)
     if form is None:
-        raise ConfigError(f"{path} ends in {path.suffix or 'nothing'}, expected {', '.join(FORMS)}")
+        onnx = "; .onnx is written by `gradwire model save` alone" if path.suffix == ".onnx" else ""
+        raise ConfigError(f"{path} ends in {path.suffix or 'nothing'}, expected {', '.join(FORMS)}{onnx}")
     return form(path)

@@ -18,7 +18,7 @@ from gradwire.common.errors import ConfigError
 from gradwire.common.system.results import to_json
 from gradwire.common.training.config import RunConfig
 from gradwire.deploy import models
-from gradwire.deploy.commands.model.save import Iterate, Round
+from gradwire.deploy.commands.model.save import AllowTask, Data, Iterate, Round, SchemaFile, SiteOption
 from gradwire.deploy.evaluation import Evaluation, evaluate_file, evaluate_run
 from gradwire.deploy.external import AllowCodec, AllowOptimizer, import_allowed
 from gradwire.deploy.flags import AsJson
@@ -39,18 +39,12 @@ def evaluate(
     ] = None,
     round_: Round = models.LAST,
     iterate: Iterate = models.REPORTED,
-    allow_task: Annotated[
-        list[str] | None,
-        typer.Option(help="package.module:factory that the task may import; may be repeated."),
-    ] = None,
+    allow_task: AllowTask = None,
     allow_codec: AllowCodec = None,
     allow_optimizer: AllowOptimizer = None,
-    data: Annotated[Path | None, typer.Option(help="File or folder of own data.")] = None,
-    schema: Annotated[Path | None, typer.Option(help="TOML file of `gradwire data schema`.")] = None,
-    option: Annotated[
-        list[str] | None,
-        typer.Option(help="Option of the data, as test=PATH; may be repeated.", metavar="KEY=VALUE"),
-    ] = None,
+    data: Data = None,
+    schema: SchemaFile = None,
+    option: SiteOption = None,
     device: Annotated[str | None, typer.Option(help="Device of torch tasks [auto]")] = None,
     as_json: AsJson = False,
 ) -> None:

@@ -21,6 +21,7 @@ from gradwire.worker.tasks.torch.arrays import ModuleArrays, flat
 from gradwire.worker.tasks.torch.batches import is_finite
 from gradwire.worker.tasks.torch.devices import has_float64, seeded
 from gradwire.worker.tasks.torch.feeds import Feed, Fetch
+from gradwire.worker.tasks.torch.onnx_export import to_onnx
 from gradwire.worker.tasks.torch.problem import TorchProblem
 from gradwire.worker.tasks.torch.scores import Scores
 
@@ -171,6 +172,22 @@ class TorchTask:
                     batch, samples = fetched
                     scores.add(self._problem.step(batch), samples)
         return scores.means()
+
+    def to_onnx(self, params: Any) -> bytes:
+        """The module with these parameters [dim], in evaluation mode, as an ONNX model.
+
+        Raises:
+            ConfigError: a package is missing.
+            TaskError: there is no batch to trace it with, or it cannot be exported.
+        """
+        self._arrays.load(self._vector(params))
+        self._arrays.states.enter(self._evaluated_as)
+        self._problem.module.eval()
+        fetches = iter(self._test() if self._test is not None else self._train.fetches(self._evaluated_as, 0))
+        fetched = next(fetches)()
+        if fetched is None:
+            raise TaskError("there are no samples to trace the module with")
+        return to_onnx(self._problem, fetched[0])
 
     def _vector(self, params: Any) -> torch.Tensor:
         """The parameters as a tensor [dim] on the device: a copy of an array, a tensor itself."""
