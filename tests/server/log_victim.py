@@ -32,6 +32,8 @@ OPERATIONS = {
     "snapshot": lambda log: log.snapshot(log.next_round, b"S" * 100_000),
     "prune": lambda log: log.prune(2),
     "assign": lambda log: log.assign("a", (0,)),
+    "extend": lambda log: log.extend(10**6),
+    "keep_best": lambda log: log.keep_best(4, b"C" * 100_000, {"loss": 0.25}),
 }
 
 
@@ -57,7 +59,9 @@ def filled(directory: Path) -> None:
         log.snapshot(3, b"T" * 100_000)
         log.assign("a", (1, 2))
         log.record_metrics(2, {"loss": 0.5})
+        log.keep_best(2, b"B" * 100_000, {"loss": 0.5})
         log.put("key", "value")
+        log.put("done a", "00ff")
 
 
 def append_until_killed(directory: Path) -> None:

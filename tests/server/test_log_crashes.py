@@ -28,6 +28,11 @@ CHANGES = [
     ("prune", "COMMIT"),
     ("assign", "INSERT"),
     ("assign", "COMMIT"),
+    ("extend", "UPDATE run"),
+    ("extend", "COMMIT"),
+    ("keep_best", "DELETE FROM best"),
+    ("keep_best", "INSERT INTO best"),
+    ("keep_best", "COMMIT"),
 ]
 
 Killed = Callable[..., bool]
@@ -149,6 +154,7 @@ def test_a_process_killed_inside_an_upgrade_has_changed_nothing(
         "losses": [],
         "layout": [],
         "constants": [],
+        "best": [],
     }
 
 

@@ -90,6 +90,8 @@ def test_a_damaged_snapshot_is_noticed(directory: Path, change: str) -> None:
         "metrics SET round = 9",
         "meta SET value = 5",
         "resolved SET dim = 3",
+        "best SET data = zeroblob(100000)",
+        "best SET round = 3",
     ],
 )
 def test_damaged_notes_are_noticed(directory: Path, change: str) -> None:
@@ -104,7 +106,15 @@ def everything(log: RunLog) -> tuple[object, ...]:
 
 
 def notes(log: RunLog) -> tuple[object, ...]:
-    return log.assignments(), log.metrics(), log.get("key"), log.senders(), log.releases(), log.resolved()
+    return (
+        log.assignments(),
+        log.metrics(),
+        log.get("key"),
+        log.senders(),
+        log.releases(),
+        log.resolved(),
+        log.best(),
+    )
 
 
 def bits(size: int) -> Iterator[int]:
