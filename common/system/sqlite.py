@@ -4,67 +4,20 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from gradwire.common.errors import GradwireError
 from gradwire.common.system.atomic import make_folder, replacing
 from gradwire.common.system.locks import FileLock
+from gradwire.common.system.sqlite_directory import exclusive_lock, existing, shared_lock
+from gradwire.common.system.sqlite_format import SqliteFormat
 from gradwire.common.system.sqlite_reading import connect_read_only
 
 # A file under construction is thrown away after a crash: it needs no journal, and is synced when it is complete.
 _CONSTRUCTION = "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;"
-_NO_ROOM = "see that the disk has room and may be written, and start again"
-_READ_ONLY = "let this user write there and start again"
-
-
-@dataclass(frozen=True)
-class SqliteFormat:
-    """What the files of one kind have in common.
-
-    Attributes:
-        what: names the kind in errors: "run log".
-        name: of the file in its directory; the lock is a file beside it, ``NAME.lock`` without the suffix.
-        holder: names the processes that use such files, in errors: "server".
-        application_id: 32 bits in SQLite's header that say whose file it is.
-        version: of the schema, in SQLite's header.
-        schema: SQL that makes the tables.
-        restore: what to do about damage.
-        error: the class of every error raised.
-        upgrades: for each earlier version that may be opened, the statements that make the next version of it.
-    """
-
-    what: str
-    name: str
-    holder: str
-    application_id: int
-    version: int
-    schema: str
-    restore: str
-    error: type[GradwireError]
-    upgrades: Mapping[int, Sequence[str]] = field(default_factory=dict)
-
-    def remedy(self, error: Exception) -> str:
-        """What to do about an error of SQLite's, most of which are the operating system's."""
-        name = getattr(error, "sqlite_errorname", "") or ""
-        if name.startswith("SQLITE_FULL"):
-            return "make room on the disk and start again"
-        if name.startswith(("SQLITE_READONLY", "SQLITE_PERM")):
-            return _READ_ONLY
-        return self.restore if name.startswith(("SQLITE_CORRUPT", "SQLITE_NOTADB")) else _NO_ROOM
-
-    @contextmanager
-    def errors(self, where: object) -> Iterator[None]:
-        """Turn the errors of SQLite and of the operating system into one line of this format's class."""
-        try:
-            yield
-        except (sqlite3.Error, OverflowError, UnicodeDecodeError) as error:
-            raise self.error(f"{where}: {error}; nothing was changed: {self.remedy(error)}") from error
-        except OSError as error:
-            raise self.error(f"{where}: {error.strerror}; nothing was changed: {_NO_ROOM}") from error
 
 
 class SqliteFile:
@@ -121,7 +74,7 @@ class SqliteFile:
             GradwireError: of the format's class: there is none, it is in use, something else, of another version, or
                 cannot be written.
         """
-        _existing(file_format, directory)
+        existing(file_format, directory)
         return cls._held(file_format, directory, lambda: None)
 
     @classmethod
@@ -131,8 +84,8 @@ class SqliteFile:
         Raises:
             GradwireError: as ``open``; a process that writes it holds the directory.
         """
-        path = _existing(file_format, directory)
-        lock = _shared(file_format, directory)
+        path = existing(file_format, directory)
+        lock = shared_lock(file_format, directory)
         try:
             with file_format.errors(path):
                 return cls(file_format, str(path), _connect_read_only(file_format, path), lock)
@@ -150,7 +103,7 @@ class SqliteFile:
 
     @classmethod
     def _held(cls, file_format: SqliteFormat, directory: Path, prepare: Callable[[], object]) -> SqliteFile:
-        path, lock = directory / file_format.name, _locked(file_format, directory)
+        path, lock = directory / file_format.name, exclusive_lock(file_format, directory)
         try:
             with file_format.errors(path):
                 prepare()
@@ -205,54 +158,6 @@ class SqliteFile:
             self._db.close()
             if self._lock is not None:
                 self._lock.close()
-
-
-def _existing(file_format: SqliteFormat, directory: Path) -> Path:
-    path = directory / file_format.name
-    if not path.is_file():
-        raise file_format.error(
-            f"{directory} holds no {file_format.what}: expected {file_format.name} in it, check the path"
-        )
-    return path
-
-
-def _lock_path(file_format: SqliteFormat, directory: Path) -> Path:
-    return (directory / file_format.name).with_suffix(".lock")
-
-
-def _locked(file_format: SqliteFormat, directory: Path) -> FileLock:
-    with file_format.errors(directory):
-        lock = FileLock(_lock_path(file_format, directory), create_mode=0o600)
-        if _acquired(lock, shared=False):
-            return lock
-    raise file_format.error(
-        f"{directory} is in use by another {file_format.holder}: stop it, or give each process its own --state-dir"
-    )
-
-
-def _shared(file_format: SqliteFormat, directory: Path) -> FileLock | None:
-    """The lock of a reader; None where there is no lock's file, so that nobody can hold it."""
-    with file_format.errors(directory):
-        try:
-            lock = FileLock(_lock_path(file_format, directory))
-        except FileNotFoundError:
-            return None
-        if _acquired(lock, shared=True):
-            return lock
-    raise file_format.error(
-        f"{directory} is in use by a {file_format.holder}: wait for its end or stop it, and try again"
-    )
-
-
-def _acquired(lock: FileLock, *, shared: bool) -> bool:
-    """Take a lock without waiting, or close it."""
-    acquired = False
-    try:
-        acquired = lock.acquire(blocking=False, shared=shared)
-    finally:
-        if not acquired:
-            lock.close()
-    return acquired
 
 
 def _make(

@@ -6,7 +6,7 @@ The last field of every row is a checksum of the others: it detects damage that 
 from __future__ import annotations
 
 from gradwire.common.errors import LogError
-from gradwire.common.system.sqlite import SqliteFormat
+from gradwire.common.system.sqlite_format import SqliteFormat
 
 NAME = "run.db"
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from gradwire.common.errors import LogError
 from gradwire.common.privacy.budget import Run
-from gradwire.common.system.sqlite import SqliteFile, SqliteFormat
+from gradwire.common.system.sqlite import SqliteFile
+from gradwire.common.system.sqlite_format import SqliteFormat
 
 NAME = "privacy.db"
 KEPT_ROUNDS = 1024  # of a run, whose payloads are kept to be sent again

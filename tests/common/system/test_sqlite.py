@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from gradwire.common.errors import PrivacyError
-from gradwire.common.system.sqlite import SqliteFile, SqliteFormat
+from gradwire.common.system.sqlite import SqliteFile
+from gradwire.common.system.sqlite_format import SqliteFormat
 
 FORMAT = SqliteFormat(
     what="card index",
