@@ -1,4 +1,4 @@
-"""Federated recipes on skewed data, with float32 and with few bits.
+"""Federated recipes on unevenly dealt data.
 
 Examples:
     gradwire bench recipes --task 'mlp(mnist, hidden=64, batch=32)' --partition 'dirichlet(0.1)'
