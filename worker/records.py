@@ -95,6 +95,11 @@ class Records:
         )
 
 
+def bytes_per_round(folder: Path) -> int:
+    """Bytes of the records of all worker processes whose state directories are in a folder: each round replaces all."""
+    return sum(path.stat().st_size for path in folder.glob(f"*/{PREFIX}*") if path.is_file())
+
+
 def owner_of(run_id: bytes, codec: AnyCodec, local: LocalSteps | None, *, feedback: bool) -> dict[str, str]:
     """What a record belongs to, in words: memories of anything else would be wrong here."""
     return {

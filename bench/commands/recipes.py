@@ -22,7 +22,7 @@ from gradwire.deploy.planning.fitting import largest_within
 from gradwire.deploy.tables import print_plain
 from gradwire.worker.tasks import build_task
 
-FEW_BITS = "top_signs({n})"
+FEW_BITS = "top_k({n}, coding=set)"
 
 
 @dataclass(frozen=True)
@@ -59,7 +59,7 @@ def recipes(
 ) -> None:
     """Train with FedAvg, FedAdam, FedProx and SCAFFOLD, and print the accuracy by round.
 
-    Each recipe has one run with float32, and one with rotated top signs and error feedback within the bits given. Each
+    Each recipe has one run with float32, and one with top-k and error feedback within the bits given. Each
     run is done twice: at once, and stopped half-way and continued by new processes from its state folder; both must end
     with the same digest.
 
@@ -68,7 +68,7 @@ def recipes(
     """
     dim = build_task(task, workers=workers, seed=0).dim
     few = largest_within(FEW_BITS, dim, int(bits * dim))
-    assert few is not None, f"no top_signs at {dim} coordinates fits {bits} bits per coordinate"
+    assert few is not None, f"no top_k at {dim} coordinates fits {bits} bits per coordinate"
     settings = {
         "task": task, "partition": partition, "workers": workers, "rounds": rounds,
         "evaluate_every": max(1, rounds // 10),

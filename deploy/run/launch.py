@@ -35,6 +35,7 @@ from gradwire.deploy.stored_run import resolve, stored_run
 from gradwire.deploy.tables import print_plain
 from gradwire.deploy.units import counted, number
 from gradwire.server.export import BEST
+from gradwire.worker.records import bytes_per_round
 
 RETRY_FOR = 300  # seconds that workers wait for a server that is being restarted
 
@@ -133,7 +134,8 @@ def _conclude(
 ) -> int:
     summary = outcome.summary
     if summary is not None:
-        summary = {**summary, "restarts": outcome.restarts}
+        written = bytes_per_round(folder.path)
+        summary = {**summary, "restarts": outcome.restarts, "record_bytes_per_round": written}
         print_report(console, summary)
         _write_json(summary, options.json)
         _save(config, options, folder, summary, console)

@@ -63,6 +63,8 @@ def closing_lines(summary: Mapping[str, Any]) -> list[str]:
         f"replicas agree: {_yes(summary['replicas_agree'])} (digest {summary['digest']}, "
         f"{summary['replicas_checked']} of {summary['processes']} checked)",
     ]
+    if summary.get("record_bytes_per_round"):
+        lines.append(f"workers' records: {human(summary['record_bytes_per_round'], 'B')} written per round")
     faults = [f"{name} restarted {counted(count, 'time')}" for name, count in summary["restarts"].items()]
     faults += [counted(summary[name], noun) for name, noun in _FAULTS.items() if summary.get(name)]
     return [*lines, f"faults survived: {', '.join(faults)}"] if faults else lines

@@ -227,6 +227,8 @@ def test_the_closing_lines() -> None:
         "replicas agree: yes (digest 00ff, 2 of 2 checked)",
         "faults survived: worker-1 restarted 2 times, 1 resync",
     ]
+    local = closing_lines({**summary(4), "restarts": {}, "record_bytes_per_round": 24_800})
+    assert local[-1] == "workers' records: 24.8 kB written per round"
     broken = closing_lines(
         {**summary(4, replicas_agree=False, predicted_equals_measured=False), "restarts": {}}
     )

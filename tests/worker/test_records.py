@@ -11,7 +11,7 @@ from gradwire.common.codecs import parse
 from gradwire.common.errors import LogError
 from gradwire.common.training.local import parse_local
 from gradwire.worker.record_file import Record, Sent, read_record, write_record
-from gradwire.worker.records import Records, owner_of
+from gradwire.worker.records import Records, bytes_per_round, owner_of
 
 SIGN = parse("sign", 20)
 LOCAL = parse_local("local(steps=3)")
@@ -145,6 +145,14 @@ def test_bytes_per_round_are_counted(tmp_path: Path) -> None:
             records.save(worker, round_, LAST, ARRAYS)
     files = sum(path.stat().st_size for path in tmp_path.iterdir())
     assert records.bytes_written == 2 * files and records.bytes_per_round == files
+
+
+def test_files_of_a_run_are_what_a_round_writes(tmp_path: Path) -> None:
+    made = [Records(tmp_path / f"worker-{i}", OWNER) for i in range(2)]
+    for records in made:
+        records.save(0, 5, LAST, ARRAYS)
+    (tmp_path / "run.db").write_bytes(b"the server's")
+    assert bytes_per_round(tmp_path) == sum(records.bytes_written for records in made) > 0
 
 
 def test_worker_that_remembers_nothing_may_have_no_record(tmp_path: Path) -> None:
