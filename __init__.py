@@ -22,9 +22,13 @@ if TYPE_CHECKING:
     from gradwire.common.codecs import parse as parse
     from gradwire.common.codecs import register as register_codec  # noqa: F401 - public
     from gradwire.common.errors import GradwireError as GradwireError
+    from gradwire.common.training.layout import Layout as Layout
+    from gradwire.common.training.layout import LayoutArray as LayoutArray
+    from gradwire.common.training.layout import Role as Role
     from gradwire.common.training.optimizers import Optimizer as Optimizer
     from gradwire.common.training.optimizers import parse_optimizer as parse_optimizer
     from gradwire.common.training.optimizers.base import register as register_optimizer  # noqa: F401 - public
+    from gradwire.worker.site import Site as Site
     from gradwire.worker.tasks import Gradient as Gradient
     from gradwire.worker.tasks import Task as Task
     from gradwire.worker.tasks import TaskKind as TaskKind
@@ -40,7 +44,11 @@ _PUBLIC = {
     "Example": "gradwire.common.codecs:Example",
     "GradwireError": "gradwire.common.errors:GradwireError",
     "Gradient": "gradwire.worker.tasks:Gradient",
+    "Layout": "gradwire.common.training.layout:Layout",
+    "LayoutArray": "gradwire.common.training.layout:LayoutArray",
     "Optimizer": "gradwire.common.training.optimizers:Optimizer",
+    "Role": "gradwire.common.training.layout:Role",
+    "Site": "gradwire.worker.site:Site",
     "Task": "gradwire.worker.tasks:Task",
     "TaskKind": "gradwire.worker.tasks:TaskKind",
     "TorchProblem": "gradwire.worker.tasks.torch:TorchProblem",
