@@ -102,7 +102,7 @@ class Fold:
         if start is not None:
             initial = start.vector(layout or Layout.flat(codec.dim))
         downlink = resolve_downlink(self.config, codec)
-        model = model_of(self.config, initial, layout)
+        model = model_of(self.config, initial, layout, codec)
         started = Started(codec, downlink, model, downlink.initial_state(), layout)
         origin = start.digest if start is not None else ""
         self.log.set_initial(model.snapshot(), started.resolved, layout, constants, origin)

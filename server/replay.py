@@ -13,7 +13,7 @@ from gradwire.common.downlinks import Downlink, State, resolve_downlink
 from gradwire.common.errors import LogError
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.layout import Layout
-from gradwire.common.training.local import parse_local
+from gradwire.common.training.local import control_damping, parse_local
 from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.common.training.record import RoundRecord, aggregate
@@ -60,12 +60,14 @@ def replay(log: RunLog, stop: int | None = None) -> Started:
     stop = log.next_round if stop is None else stop
     layout = log.layout()
     round_, snapshot = _snapshot(log, stop)
-    model, rest = _restored(log, layout, round_, snapshot)
-    codec = codec_of(log.config, model.dim, model.dim - model.trained)
+    codec = codec_of(log.config, _dim(log, layout), layout.averaged if layout is not None else 0)
+    model = model_of(log.config, np.zeros(codec.dim, np.float32), layout, codec)
+    length = log.initial_bytes()  # all models of the run are as long as the initial one
+    model.restore(snapshot[:length], round_)
     downlink = resolve_downlink(log.config, codec)
     started = Started(codec, downlink, model, downlink.initial_state(), layout)
     log.check_resolved(started.resolved)
-    state = downlink.restore(rest) if round_ else started.state
+    state = downlink.restore(snapshot[length:]) if round_ else started.state
     for record in log.read(round_, stop):
         mean = aggregate(codec, log.config.seed, record)
         model.apply(downlink.step(record, mean, state), share_of(log.config, record))
@@ -94,25 +96,35 @@ def _snapshot(log: RunLog, stop: int) -> tuple[int, bytes]:
     return 0, log.initial()
 
 
-def _restored(log: RunLog, layout: Layout | None, round_: int, snapshot: bytes) -> tuple[Model, bytes]:
-    """The model in a snapshot, and what follows it there: the downlink's state, none at round 0."""
-    # All models of the run are as long as the initial one.
-    length = log.initial_bytes()
-    arrays = 1 + len(model_of(log.config, np.zeros(1, np.float32), None).state)
-    dim = layout.dim if layout is not None else length // (4 * arrays)
-    model = model_of(log.config, np.zeros(dim, np.float32), layout)
-    model.restore(snapshot[:length], round_)
-    return model, snapshot[length:]
+def _dim(log: RunLog, layout: Layout | None) -> int:
+    """Coordinates of the run's model, from the length of the initial one where no layout says it."""
+    if layout is not None:
+        return layout.dim
+    local = parse_local(log.config.local) if log.config.local else None
+    state = parse_optimizer(log.config.optimizer).initial_state(np.zeros(1, np.float32))
+    control = local is not None and local.scaffold
+    return log.initial_bytes() // (4 * (1 + len(state) + control))
 
 
-def model_of(config: RunConfig, params: NDArray[np.float32], layout: Layout | None) -> Model:
-    """A run's model at round 0, from its parameters [dim]."""
+def model_of(config: RunConfig, params: NDArray[np.float32], layout: Layout | None, codec: AnyCodec) -> Model:
+    """A run's model at round 0.
+
+    Args:
+        config: of the run.
+        params: the initial parameters [dim].
+        layout: of the model; None where no worker stated one.
+        codec: the run's, at dim coordinates.
+
+    Raises:
+        SpecError: scaffold with a codec whose variance has no bound.
+    """
     local = parse_local(config.local) if config.local else None
     return Model(
         params,
         parse_optimizer(config.optimizer),
         averaged=layout.averaged if layout is not None else 0,
         control_rate=local.control_rate if local is not None else None,
+        control_damping=control_damping(local, codec, feedback=config.feedback == "error"),
     )
 
 

@@ -143,11 +143,17 @@ class Encoder:
     def _shared(self, worker: int, round_: int) -> int | None:
         return shared_seed(self._seed, round_, worker) if self._codec.shared_randomness else None
 
-    def _payload(self, memory: WorkerMemory, round_: int, value: Array) -> bytes:
+    def _payload(self, model: Model, round_: int, memory: WorkerMemory, value: Array) -> bytes:
+        """The payload of an update [dim], which counts for the worker's memories."""
         coins, shared = self._coins(memory.worker, round_), self._shared(memory.worker, round_)
         if memory.feedback is not None:
-            return memory.feedback.encode(value, coins, shared=shared)
-        return self._codec.encode(value, coins, shared=shared)
+            payload = memory.feedback.encode(value, coins, shared=shared)
+        else:
+            payload = self._codec.encode(value, coins, shared=shared)
+        if self._source.follows_payloads:
+            carried = value if memory.feedback is not None else self._codec.decode(payload, shared=shared)
+            self._source.follow(model, round=round_, worker=memory.worker, carried=carried)
+        return payload
 
     def _computed(self, model: Model, round_: int, memory: WorkerMemory) -> Sent:
         """One worker's payload of a new update; its memories are then those after the round."""
@@ -162,7 +168,8 @@ class Encoder:
             update = Gradient(np.zeros(self._source.dim, np.float32), None, 1)
         where = f"worker {memory.worker}, round {round_}"
         try:
-            return Sent(round_, self._payload(memory, round_, update.value), update.loss, update.examples)
+            payload = self._payload(model, round_, memory, update.value)
+            return Sent(round_, payload, update.loss, update.examples)
         except ValueError as error:
             memory.undo()
             refused = _refused(update.value, f"{where}: {error}")
@@ -170,7 +177,7 @@ class Encoder:
                 raise refused from error
         try:  # wrong shapes and types are refused again: they come from the task, not from the data
             zeros = namespace(update.value).zeros_like(update.value)
-            payload = self._payload(memory, round_, zeros)
+            payload = self._payload(model, round_, memory, zeros)
         except ValueError as error:
             raise TaskError(f"{where}: {error}") from error
         _warn_zero(refused)

@@ -9,7 +9,7 @@ from gradwire.common.arrays.compat import all_finite
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.downlinks import entry_readers
 from gradwire.common.errors import DivergenceError, InvalidArgument, NotFiniteError
-from gradwire.common.training.local import parse_local
+from gradwire.common.training.local import control_damping, parse_local
 from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers import Optimizer
 from gradwire.common.transport.specs import spec_from_message
@@ -37,7 +37,7 @@ class Replica:
             averaged: how many coordinates, at the end, are running statistics.
 
         Raises:
-            SpecError: the run has a downlink or local steps that are not known here.
+            SpecError: the run has a downlink or local steps that are not known here, or scaffold with such a codec.
         """
         local = parse_local(spec_from_message(run.local)) if run.HasField("local") else None
         downlink = spec_from_message(run.downlink) if run.HasField("downlink") else None
@@ -47,6 +47,7 @@ class Replica:
             optimizer,
             averaged=averaged,
             control_rate=local.control_rate if local is not None else None,
+            control_damping=control_damping(local, codec, feedback=run.error_feedback),
         )
 
     @property

@@ -134,8 +134,13 @@ class RunState:
 
     def _encoder(self, run: wire_pb2.Run, workers: tuple[int, ...]) -> Encoder:
         local = parse_local(spec_from_message(run.local)) if run.HasField("local") else None
-        source = LocalUpdate(self.task, local) if local is not None else TaskGradient(self.task)
         feedback = run.error_feedback
+        damping = self.replica.model.control_damping
+        source = (
+            LocalUpdate(self.task, local, control_damping=damping)
+            if local is not None
+            else TaskGradient(self.task)
+        )
         records = None
         if self._state_dir is not None and (feedback or local is not None or source.remembers):
             owner = owner_of(run.run_id, self.codec, local, feedback=feedback)

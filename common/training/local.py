@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 
+from gradwire.common.codecs import AnyCodec
 from gradwire.common.errors import SpecError
 from gradwire.common.spec import Spec, bind_arguments, parse_spec, spec_of
 from gradwire.common.training.optimizers import Optimizer, parse_optimizer
@@ -16,6 +17,9 @@ from gradwire.common.training.optimizers.sgd import SGD
 
 MAX_STEPS = 1 << 20
 INNER_STATES = ("reset", "kept")
+MARGIN = (
+    1 - 2.0**-20
+)  # a variance that is rounded otherwise by another machine must not decide a power of two
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -79,6 +83,32 @@ class LocalSteps:
 
 def _is_plain_sgd(optimizer: Optimizer) -> bool:
     return isinstance(optimizer, SGD) and optimizer == SGD(lr=optimizer.lr)
+
+
+def control_damping(local: LocalSteps | None, codec: AnyCodec, *, feedback: bool) -> float:
+    """The factor alpha of a round's change of SCAFFOLD's control variates, a power of two.
+
+    Payloads without error feedback carry updates with a squared error of omega times their squared norm. Control
+    variates that followed them in full would amplify it in every round; with alpha of at most about 1 / (1 + omega)
+    they converge ([DIANA], [Scallion]; theory 10). With error feedback the errors of all rounds add up to the
+    memory, and alpha is 1; so it is where payloads are exact.
+
+    Args:
+        local: the run's local steps; without ``scaffold`` it is 1.
+        codec: the run's.
+        feedback: whether workers keep an error feedback.
+
+    Raises:
+        SpecError: the codec's variance has no bound.
+    """
+    if feedback or local is None or not local.scaffold:
+        return 1.0
+    omega = codec.variance(1.0)
+    if not math.isfinite(omega):
+        raise SpecError(
+            f"local: scaffold with {codec.spec}, whose variance has no bound: use another codec, or no scaffold"
+        )
+    return 2.0 ** -math.ceil(math.log2(max(1.0, MARGIN * (1 + omega))))
 
 
 def parse_local(text: str | Spec) -> LocalSteps:

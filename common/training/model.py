@@ -30,6 +30,7 @@ class Model:
         optimizer: steps the trained coordinates.
         trained: their number; the coordinates after them are averaged.
         control_rate: 1 / (H lr) of SCAFFOLD's local steps; None where the run has none.
+        control_damping: by which its control variate moves, see ``local.control_damping``.
         state: named float32 arrays [trained]: the optimizer's, and ``CONTROL`` with a control rate.
         round: rounds folded so far.
     """
@@ -41,6 +42,7 @@ class Model:
         *,
         averaged: int = 0,
         control_rate: float | None = None,
+        control_damping: float = 1.0,
     ) -> None:
         """The model at round 0.
 
@@ -49,11 +51,12 @@ class Model:
             optimizer: of the trained coordinates.
             averaged: how many coordinates, at the end, are running statistics.
             control_rate: see the attribute.
+            control_damping: see the attribute.
         """
         self.params = np.array(params, dtype=np.float32)  # a copy: the caller's array never changes under it
         self.optimizer = optimizer
         self.trained = self.params.size - averaged
-        self.control_rate = control_rate
+        self.control_rate, self.control_damping = control_rate, control_damping
         self.state = optimizer.initial_state(self._head)
         if control_rate is not None:
             self.state[CONTROL] = np.zeros(self.trained, np.float32)
@@ -119,10 +122,13 @@ class Model:
         self._check(self.params[touched])
 
     def _step_control(self, update: Vector, share: float) -> None:
-        """C += |S| / N (mean (w - w_i) / (H lr) - c): [Scaffold] equation 5 with option II, from the decoded mean."""
+        """C += alpha |S| / N (mean (w - w_i) / (H lr) - c), from the decoded mean.
+
+        [Scaffold] equation 5 with option II, damped by alpha.
+        """
         control = self.state[CONTROL]
         target = as_dense(update) * np.float32(self.control_rate)
-        control += np.float32(share) * (target - control)
+        control += np.float32(self.control_damping * share) * (target - control)
 
     def _step_averages(self, update: Vector) -> None:
         if self.trained == self.dim:

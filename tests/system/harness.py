@@ -11,7 +11,7 @@ from gradwire.common.codecs import parse
 from gradwire.common.spec import parse_spec
 from gradwire.common.system.signals import StopSignals
 from gradwire.common.training.config import RunConfig
-from gradwire.common.training.local import parse_local
+from gradwire.common.training.local import control_damping, parse_local
 from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.common.training.record import RoundRecord, aggregate
@@ -45,14 +45,17 @@ def simulate(config: RunConfig, allow_import: Collection[str] = ()) -> Model:
     averaged = layout_of(task).averaged
     codec = parse(config.codec, task.dim, averaged=averaged)
     local = parse_local(config.local) if config.local else None
+    feedback = config.feedback == "error"
+    damping = control_damping(local, codec, feedback=feedback)
     model = Model(
         task.initial(),
         parse_optimizer(config.optimizer),
         averaged=averaged,
         control_rate=local.control_rate if local is not None else None,
+        control_damping=damping,
     )
-    source = LocalUpdate(task, local) if local is not None else TaskGradient(task)
-    encoder = Encoder(source, codec, config.seed, workers, feedback=config.feedback == "error")
+    source = LocalUpdate(task, local, control_damping=damping) if local is not None else TaskGradient(task)
+    encoder = Encoder(source, codec, config.seed, workers, feedback=feedback)
     for round_ in range(config.rounds):
         batch = encoder.encode(model, round_)
         examples = batch.examples if config.weighting == "examples" else ()

@@ -6,12 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from gradwire.common.codecs import parse
 from gradwire.common.errors import LogError, NotFiniteError, TaskError
+from gradwire.common.randomness import shared_seed
 from gradwire.common.training.model import CONTROL
 from gradwire.worker.encoder import Encoder
 from gradwire.worker.tasks import Gradient
 from tests.worker.setups import MOMENTUM, PRIVATE, SETUPS, Setup, ledger_for, model_at, placed, state
-from tests.worker.toy_tasks import Logistic, WithBuffers
+from tests.worker.toy_tasks import DIM, Logistic, WithBuffers
 
 every_setup = pytest.mark.parametrize("setup", SETUPS.values(), ids=SETUPS)
 REMEMBERING = {name: setup for name, setup in SETUPS.items() if name not in ("plain", "reset")}
@@ -193,9 +195,8 @@ class Overflowing(WithBuffers):
 
 
 @pytest.mark.parametrize("task", [Diverging, Overflowing])
-@pytest.mark.parametrize("local", [MOMENTUM, "optimizer=sgd(lr=0.1), scaffold=true"])
-def test_round_without_a_finite_update_leaves_the_memories(local: str, task: type[Logistic]) -> None:
-    encoder = Setup(local, PRIVATE, task=task).encoder(ledger_for(PRIVATE))
+def test_round_without_a_finite_update_leaves_the_memories(task: type[Logistic]) -> None:
+    encoder = Setup(MOMENTUM, PRIVATE, task=task).encoder(ledger_for(PRIVATE))
     encoder.encode(model_at(0), 0)
     before = state(encoder)
     sent = encoder.encode(model_at(1), 1)
@@ -203,6 +204,20 @@ def test_round_without_a_finite_update_leaves_the_memories(local: str, task: typ
     after = state(encoder)
     assert after[0] == before[0] and after[1] != before[1]
     assert encoder.encode(model_at(2), 2).round == 2
+
+
+@pytest.mark.parametrize("task", [Diverging, Overflowing])
+def test_control_variate_follows_the_payload_of_a_round_without_a_finite_update(task: type[Logistic]) -> None:
+    """The server counts the payload of zero like any other."""
+    encoder = Setup("optimizer=sgd(lr=0.1), scaffold=true", PRIVATE, task=task).encoder(ledger_for(PRIVATE))
+    encoder.encode(model_at(0), 0)
+    before = encoder._source.state(0)
+    sent = encoder.encode(model_at(1), 1)
+    after = encoder._source.state(0)
+    carried = parse(PRIVATE, DIM).decode(sent.payloads[0], shared=shared_seed(5, 1, 0)) / (3 * 0.1)
+    expected = before[CONTROL] + (carried - model_at(1).state[CONTROL])
+    np.testing.assert_allclose(after[CONTROL], expected, rtol=1e-5)
+    assert after["task.mean"].tobytes() == before["task.mean"].tobytes()
 
 
 @pytest.mark.parametrize("task", [Diverging, Overflowing])

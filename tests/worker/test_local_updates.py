@@ -202,7 +202,9 @@ def test_scaffold_corrects_by_the_control_variates() -> None:
         for step in range(round_ * H, (round_ + 1) * H):
             x = x - np.float32(0.25) * (gradient(task, x, step) + (server - own))
         assert given.tobytes() == (w - x).tobytes()
-        own = own + ((w - x) * np.float32(1 / (H * 0.25)) - server)
+        carried = given + np.float32(0.5)  # what a payload makes of it
+        source.follow(model, round=round_, worker=1, carried=carried)
+        own = own + (carried * np.float32(1 / (H * 0.25)) - server)
         assert source.state(1)[CONTROL].tobytes() == own.tobytes()
 
 
@@ -216,6 +218,11 @@ def changed(controls: Controls, *rounds: int) -> Controls:
     for round_ in rounds:
         controls.advance(0, round_, np.full(DIM, round_ + 1, np.float32), np.full(DIM, 2, np.float32))
     return controls
+
+
+def test_change_is_damped() -> None:
+    whole, damped = changed(Controls(DIM, 0.1), 0), changed(Controls(DIM, 0.1, 0.25), 0)
+    assert damped.value(0).tobytes() == (whole.value(0) / 4).tobytes()
 
 
 def test_round_without_the_worker_is_taken_back() -> None:

@@ -54,6 +54,22 @@ class UpdateSource(ABC):
             NotFiniteError: a loss is not finite.
         """
 
+    @property
+    def follows_payloads(self) -> bool:
+        """Whether ``follow`` is called for the payload of each update."""
+        return False
+
+    def follow(self, model: Model, *, round: int, worker: int, carried: Array) -> None:  # noqa: B027 - see above
+        """Let a round count for what follows the server's model.
+
+        Args:
+            model: of the round.
+            round: the round.
+            worker: its id.
+            carried: [dim], what the worker's payload carries of the update; all of it where error feedback keeps the
+                rest for later payloads.
+        """
+
     def state(self, worker: int) -> State:
         """The memories of a worker, by name; empty where there are none. Later rounds do not write to the arrays."""
         return {}

@@ -3,10 +3,12 @@
 The server's control variate c is the mean of the workers' c_i. A worker adds c - c_i to each of its gradients, and
 after the round
 
-    c_i <- c_i - c + (w - x) / (H lr),
+    c_i <- c_i + alpha ((w - x) / (H lr) - c),
 
-which is the mean of its gradients. The server moves c by the mean of the changes, which it computes from the same
-w - x as the payloads carry it. A round that is committed without a worker changes neither c nor, therefore, its c_i.
+which for alpha = 1 is the mean of its gradients. The server moves c by the mean of the changes. Both take w - x as
+the payload carries it and are damped alike (``control_damping``): else the errors of payloads would stay in the
+difference of c and the mean of the c_i for good, and with it a bias in every step. A round that is committed without
+a worker changes neither c nor, therefore, its c_i.
 """
 
 from __future__ import annotations
@@ -40,15 +42,16 @@ class _Change:
 class Controls:
     """c_i of each worker, float32 [trained], zero at first."""
 
-    def __init__(self, trained: int, rate: float) -> None:
+    def __init__(self, trained: int, rate: float, damping: float = 1.0) -> None:
         """All zero.
 
         Args:
             trained: coordinates that are trained.
             rate: 1 / (H lr).
+            damping: alpha, a power of two.
         """
         self._zero = np.zeros(trained, np.float32)
-        self._rate = rate
+        self._rate, self._damping = rate, damping
         self._value: dict[int, F32] = {}
         self._changes: dict[int, tuple[_Change, ...]] = {}
 
@@ -66,13 +69,13 @@ class Controls:
         Args:
             worker: its id.
             round_: the round.
-            update: w - x [trained], before it is quantized.
+            update: w - x, float32 [trained], as the payload carries it.
             server: c [trained] as it was in the round.
         """
         before = self.value(worker)
         kept = (*self._changes.get(worker, ()), _Change(round_, before))
         self._changes[worker] = kept[-REMEMBERED:]
-        self._value[worker] = before + (update * self._rate - server)
+        self._value[worker] = before + self._damping * (update * self._rate - server)
 
     def take_back(self, worker: int, round_: int) -> bool:
         """Subtract what a round changed; where it was the last, c_i is bit for bit what it was before it.

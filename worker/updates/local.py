@@ -33,12 +33,13 @@ class LocalUpdate(UpdateSource):
     update of exactly zero. A torch task's steps stay on its device where torch has the optimizer.
     """
 
-    def __init__(self, task: Task, local: LocalSteps) -> None:
+    def __init__(self, task: Task, local: LocalSteps, *, control_damping: float = 1.0) -> None:
         """No worker has any memory yet.
 
         Args:
             task: computes the gradients; its ``gradient(params, round=, worker=)`` is all that is needed.
             local: the number of steps, and how they are taken.
+            control_damping: of the run's model, for SCAFFOLD.
         """
         self._task, self._local = task, local
         self._trained = layout_of(task).trained
@@ -46,7 +47,7 @@ class LocalUpdate(UpdateSource):
         self._keeps = local.inner == "kept"
         self._kept: dict[int, State] = {}
         rate = local.control_rate
-        self._controls = Controls(self._trained, rate) if rate is not None else None
+        self._controls = Controls(self._trained, rate, control_damping) if rate is not None else None
 
     @property
     def dim(self) -> int:
@@ -73,7 +74,8 @@ class LocalUpdate(UpdateSource):
                 losses.append(gradient.loss)
                 examples += gradient.examples
             update = walk.update
-        self._remember(model, round, worker, update, inner)
+        if self._keeps:
+            self._kept[worker] = inner.state()
         return Gradient(update, _mean(losses), examples)
 
     def _placed(self, params: NDArray[np.float32], gradient: Array) -> Array:
@@ -100,12 +102,14 @@ class LocalUpdate(UpdateSource):
             return None
         return like(self._controls.correction(worker, _control_of(model)), x)
 
-    def _remember(self, model: Model, round_: int, worker: int, update: Array, inner: Inner) -> None:
-        if self._keeps:
-            self._kept[worker] = inner.state()
+    @property
+    def follows_payloads(self) -> bool:
+        return self._controls is not None
+
+    def follow(self, model: Model, *, round: int, worker: int, carried: Array) -> None:
         if self._controls is not None:
-            head = to_host(update[: self._trained])
-            self._controls.advance(worker, round_, head, _control_of(model))
+            head = to_host(carried[: self._trained]).astype(np.float32, copy=False)
+            self._controls.advance(worker, round, head, _control_of(model))
 
     # ---- memories --------------------------------------------------------------------------------------------
 

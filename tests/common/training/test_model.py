@@ -279,3 +279,9 @@ def test_control_variate_is_that_of_scaffold() -> None:
     model.apply(Sparse(3, np.array([0, 2]), np.array([1, 1], np.float32)), share=0.5)
     assert model.state["control"].tolist() == [1.25, -0.5]
     assert model.params.tolist() == [-5, 0, -19]
+
+
+def test_control_variate_is_damped() -> None:
+    damped = Model(np.zeros(2, np.float32), SGD(lr=1.0), control_rate=1.0, control_damping=0.25)
+    damped.apply(np.array([1, -2], np.float32), share=0.5)
+    assert damped.state["control"].tolist() == [0.125, -0.25]
