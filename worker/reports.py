@@ -22,6 +22,10 @@ class Reports:
         self._evaluated = -1  # the round that was evaluated last
         self.last: wire_pb2.Report | None = None
 
+    def evaluate_with(self, task: Task) -> None:
+        """Continue with another task: the process hosts other workers of the run."""
+        self._task = task
+
     def is_due(self, round_: int) -> bool:
         """Whether an evaluation is due at the parameters of this round."""
         return bool(self._every) and round_ // self._every > self._evaluated // self._every

@@ -93,6 +93,8 @@ class RunState:
             self.encoder = self._encoder(run, workers)
         elif self.encoder.workers != workers:
             self.task = self._task(run, workers)  # its own data are dealt to the workers of this process
+            self.layout = layout_of(self.task)
+            self.reports.evaluate_with(self.task)
             self.encoder = self._encoder(run, workers)
         self.run = run
 

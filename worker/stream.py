@@ -6,15 +6,13 @@ import asyncio
 from collections.abc import Callable, Collection
 
 from gradwire.common.errors import DivergenceError, InvalidArgument, LayoutError
-from gradwire.common.transport import limits, protocol
-from gradwire.common.transport.layouts import layout_from_message, layout_to_message
-from gradwire.common.transport.specs import codec_to_message
+from gradwire.common.transport.layouts import layout_from_message
 from gradwire.proto import wire_pb2
+from gradwire.worker import messages
 from gradwire.worker.inbox import Call, Inbox, Received, StreamClosed
 from gradwire.worker.outbox import Outbox, add_traffic
 from gradwire.worker.privacy import check_assignment
 from gradwire.worker.run_state import RunState
-from gradwire.worker.tasks.base import constants_of
 
 
 class Stream:
@@ -70,7 +68,7 @@ class Stream:
         welcome = (await self._inbox.expect("welcome")).welcome
         check_assignment(self._join, welcome.workers)
         await asyncio.to_thread(state.prepare, welcome)
-        self._inbox.set_limit(self._longest_message())
+        self._inbox.set_limit(messages.longest(state))
         self._progress(f"joined as {self._join.process} with workers {_ranges(welcome.workers)}")
         notice = state.privacy.notice(state.codec)
         if notice is not None:
@@ -94,42 +92,11 @@ class Stream:
         except StreamClosed:
             self._acknowledged = True
 
-    def _longest_message(self) -> int:
-        """Bytes of the longest message that this run's server sends: an entry or a snapshot."""
-        state = self._state
-        arrays = 1 + len(state.model.state)
-        return max(
-            limits.CONTROL_BYTES,
-            state.replica.longest_entry,
-            limits.snapshot_bytes(state.codec.dim, arrays),
-            limits.LAYOUT_BYTES,
-        )
-
     async def _ready(self, earlier: tuple[wire_pb2.StreamCount, ...] = ()) -> None:
-        state = self._state
-        assert state.run is not None
-        ready = wire_pb2.Ready(
-            codec=codec_to_message(state.codec),
-            run_id=state.run.run_id,
-            round=state.replica.round,
-            digest=await asyncio.to_thread(lambda: state.model.digest),
-            earlier=earlier,
-            layout=state.layout.fingerprint,
-            averaged=state.layout.averaged,
-        )
-        await self._send(wire_pb2.FromWorker(ready=ready))
+        await self._send(await asyncio.to_thread(messages.ready, self._state, earlier))
 
     async def _send(self, message: wire_pb2.FromWorker) -> None:
         await self._outbox.send(message)
-
-    def _initial_message(self) -> wire_pb2.FromWorker:
-        state = self._state
-        initial = wire_pb2.Snapshot(
-            state=state.model.snapshot()[: 4 * state.codec.dim],
-            layout=layout_to_message(state.layout),
-            constants=constants_of(state.task),
-        )
-        return wire_pb2.FromWorker(initial=initial)
 
     # ---- messages from the server --------------------------------------------------------------------------
 
@@ -143,12 +110,12 @@ class Stream:
         elif kind == "snapshot":
             await self._restore(message.snapshot)
         elif kind == "upload":
-            await self._send(await asyncio.to_thread(self._initial_message))
+            await self._send(await asyncio.to_thread(messages.initial, self._state))
         elif kind == "layout":
             difference = self._state.layout.difference(layout_from_message(message.layout))
             raise LayoutError(f"this site's model is not the run's: {difference}")
         elif kind == "late":
-            self._late(message.late.round)
+            await self._late(message.late.round)
         elif kind == "finish":
             await self._finish(message.finish.rounds)
             return True
@@ -181,8 +148,8 @@ class Stream:
             self._open = False
             await self._ready()
 
-    def _late(self, round_: int) -> None:
-        added_back = self._state.encoder.add_back(round_)
+    async def _late(self, round_: int) -> None:
+        added_back = await self._add_back(round_)
         # Before Open it is sent for the rounds of the last connections, most of which were never pushed.
         if self._open or added_back:
             self._progress(f"round {round_} was committed without this process")
@@ -211,29 +178,19 @@ class Stream:
         state = self._state
         self._due, round_ = None, state.replica.round
         if not pushed.issuperset(state.encoder.workers):
-            message = await asyncio.to_thread(self._push_message)
+            message = await asyncio.to_thread(messages.push, state)
             newest = self._inbox.newest_round()
             if newest is not None:  # the round was committed meanwhile, or the server sends its model first
                 if newest > round_:
-                    state.encoder.add_back(round_)
+                    await self._add_back(round_)
                 return
             await self._send(message)
         if 0 in state.encoder.workers and state.reports.is_due(round_):
             await self._report()
 
-    def _push_message(self) -> wire_pb2.FromWorker:
-        state = self._state
-        assert state.run is not None
-        round_ = state.replica.round
-        encoded = state.encoder.encode(state.model, round_)
-        return protocol.push_message(
-            state.codec,
-            round_,
-            encoded.payloads,
-            losses=encoded.losses if state.sends_metrics else (),
-            examples=state.weights(encoded),
-            digest=state.model.digest if round_ % state.run.digest_every == 0 else 0,
-        )
+    async def _add_back(self, round_: int) -> bool:
+        """Undo a round that was not counted; it waits for the disk."""
+        return await asyncio.to_thread(self._state.encoder.add_back, round_)
 
     async def _report(self) -> None:
         state = self._state

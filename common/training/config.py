@@ -121,8 +121,8 @@ class RunConfig:
             object.__setattr__(self, "optimizer", default)
         for name in ("task", "codec", "optimizer", "downlink"):
             parse_spec(getattr(self, name))
-        if self.local:
-            parse_local(self.local)
+        if self.local and parse_local(self.local).scaffold:
+            self._check_scaffold()
         if self.partition:
             parse_spec(self.partition)
         if self.keep_best:
@@ -142,6 +142,14 @@ class RunConfig:
             check_delta(self.delta)
             if not self.max_epsilon:
                 raise ConfigError("delta without max_epsilon limits nothing: set both")
+
+    def _check_scaffold(self) -> None:
+        """Refuse rounds in which the control variate would not be the workers' weighted mean, as whose it moves."""
+        if self.weighted and self.needed < self.workers:
+            raise ConfigError(
+                f"scaffold with weighting {self.weighting} needs all workers in every round, and the quorum is "
+                f"{self.quorum} of {self.workers}: leave out the quorum, or weigh equally"
+            )
 
     @property
     def weighted(self) -> bool:

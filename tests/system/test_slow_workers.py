@@ -76,7 +76,13 @@ def test_nothing_is_computed_after_the_end(tmp_path: Path, monkeypatch: pytest.M
 def test_skipped_push_returns_to_feedback_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     returned: list[int] = []
     add_back = Encoder.add_back
-    monkeypatch.setattr(Encoder, "add_back", lambda self, r: (returned.append(r), add_back(self, r))[1])
+
+    def noted(self: Encoder, round_: int) -> bool:
+        assert threading.current_thread() is not threading.main_thread(), "the stream waits for the disk"
+        returned.append(round_)
+        return add_back(self, round_)
+
+    monkeypatch.setattr(Encoder, "add_back", noted)
     config = replace(CONFIG, codec="top_k(k=3)", feedback="error")
     _, summary = computed_by_a_slow_worker(config, tmp_path, 10, monkeypatch)
     assert returned[0] == 0 and summary["replicas_agree"]

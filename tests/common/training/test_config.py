@@ -10,6 +10,8 @@ from gradwire.common.training.settings import read_toml
 
 TASK = {"task": "synthetic(dim=3)"}
 
+SCAFFOLD = {"local": "local(steps=2, optimizer=sgd(lr=0.1), scaffold=true)"}
+
 
 def written(folder: Path, text: str) -> Path:
     path = folder / "run.toml"
@@ -25,6 +27,13 @@ def test_flags_override_the_file_whichever_way_the_rate_is_spelt(tmp_path: Path)
 
 
 @pytest.mark.parametrize(
+    "flags", [{"weighting": "size"}, {"quorum": 2, "deadline": 1.0}, {"quorum": 3, "weighting": "examples"}]
+)
+def test_scaffold_goes_with_weights_or_with_missing_workers(flags: dict[str, object]) -> None:
+    load_config({**TASK, **SCAFFOLD, "workers": 3, **flags})
+
+
+@pytest.mark.parametrize(
     ("flags", "words"),
     [
         ({**TASK, "lr": 0.1, "optimizer": "sgd(momentum=0.9)"}, "lr and optimizer"),
@@ -34,6 +43,10 @@ def test_flags_override_the_file_whichever_way_the_rate_is_spelt(tmp_path: Path)
         ({"tsk": "synthetic(dim=3)"}, "did you mean task"),
         ({**TASK, "quorum": 2}, "set deadline"),
         ({**TASK, "seed": -1}, "seed is -1"),
+        (
+            {**TASK, **SCAFFOLD, "workers": 3, "quorum": 2, "deadline": 1.0, "weighting": "size"},
+            "scaffold with weighting size needs all workers in every round, and the quorum is 2 of 3",
+        ),
     ],
 )
 def test_what_cannot_be_meant_is_one_line(flags: dict[str, object], words: str) -> None:

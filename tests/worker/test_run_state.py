@@ -1,0 +1,66 @@
+"""What a process keeps of its run when the server assigns other workers to it."""
+
+from typing import Any
+
+import numpy as np
+
+from gradwire.common.training.config import RunConfig
+from gradwire.common.training.layout import Layout, LayoutArray
+from gradwire.common.transport.specs import run_to_message
+from gradwire.proto import wire_pb2
+from gradwire.worker.run_state import RunState
+from gradwire.worker.site import Site
+from tests.worker.toy_tasks import DIM, Logistic
+
+TARGET = f"{__name__}:make"
+CONFIG = RunConfig(task=f"custom({TARGET})", codec="float32", workers=3)
+
+
+class Own(Logistic):
+    """Its measure and its layout show which workers it was built for."""
+
+    def __init__(self, site: Site) -> None:
+        super().__init__()
+        self.site = site
+        self.layout = Layout((LayoutArray(f"of {site.workers[0]}", (DIM,)),))
+
+    def evaluate(self, params: np.ndarray) -> dict[str, float]:
+        return {"first": float(self.site.workers[0])}
+
+
+def make(site: Site) -> Own:
+    return Own(site)
+
+
+def prepared(*assignments: tuple[int, ...]) -> RunState:
+    state: Any = RunState(allow_import=[TARGET])
+    for workers in assignments:
+        state.prepare(wire_pb2.Welcome(run=run_to_message(CONFIG, b"run"), workers=workers))
+    return state
+
+
+def first_reported(state: RunState) -> float:
+    report = state.reports.evaluate(state.model)
+    assert report is not None
+    return report.metrics[0].value
+
+
+def test_other_workers_are_evaluated_and_laid_out_as_their_own() -> None:
+    state = prepared((2,), (0, 1))
+    assert state.encoder.workers == (0, 1) and state.layout.arrays[0].name == "of 0"
+    assert first_reported(state) == 0
+
+
+def test_other_workers_keep_the_replica_and_what_was_reported() -> None:
+    state = prepared((0, 1))
+    replica, _ = state.replica, first_reported(state)
+    last = state.reports.last
+    state.prepare(wire_pb2.Welcome(run=run_to_message(CONFIG, b"run"), workers=(1, 2)))
+    assert state.replica is replica and state.reports.last == last and not state.reports.is_due(0)
+
+
+def test_same_workers_keep_everything() -> None:
+    state = prepared((0, 1))
+    before = state.task, state.encoder, state.reports
+    state.prepare(wire_pb2.Welcome(run=run_to_message(CONFIG, b"run"), workers=(0, 1)))
+    assert (state.task, state.encoder, state.reports) == before
