@@ -151,20 +151,23 @@ class RunLog(LogSnapshots):
     def record_release(self, resolved: Resolved) -> None:
         """Store which release writes the next rounds.
 
-        Upgrades a log of version 1 of the format: it gets what version 2 stores with the initial model.
+        Upgrades a log of an earlier version of the format; one of version 1 gets what version 2 stores with the initial
+        model.
 
         Raises:
             LogError: the log is damaged, or the disk refused it.
         """
         with self._file.mutex:
             known, releases = self.resolved() is not None, self.releases()
-            if known and releases[-1][1] == this_release():
+            changed = not releases or releases[-1][1] != this_release()
+            if not changed and not self._file.outdated:
                 return
             with self._file.transaction() as db:
                 self._file.upgrade(db)
                 if not known:
                     insert(db, "resolved", *resolved)
-                insert(db, "releases", self.next_round, *this_release())
+                if changed:
+                    insert(db, "releases", self.next_round, *this_release())
 
     # ---- rounds --------------------------------------------------------------------------------------------
 

@@ -46,9 +46,18 @@ def record(round_: int) -> RoundRecord:
 
 def of_version_1(directory: Path) -> None:
     """A run that the release before version 2 of the format left after 7 of 12 rounds; its dump is golden."""
+    _restore("log_v1.sql", directory)
+
+
+def of_version_2(directory: Path) -> None:
+    """The same, left by the release before version 3."""
+    _restore("log_v2.sql", directory)
+
+
+def _restore(golden: str, directory: Path) -> None:
     directory.mkdir()
     with closing(sqlite3.connect(directory / "run.db")) as db:
-        db.executescript((Path(__file__).parent / "goldens" / "log_v1.sql").read_text(encoding="utf-8"))
+        db.executescript((Path(__file__).parent / "goldens" / golden).read_text(encoding="utf-8"))
 
 
 def filled(directory: Path) -> None:

@@ -19,7 +19,7 @@ from gradwire.server.log import provenance, rows
 from gradwire.server.log.provenance import Resolved, this_release
 from gradwire.server.log.run_log import RunLog
 from tests.common.downlinks.rounds import record_of
-from tests.server.log_victim import of_version_1
+from tests.server.log_victim import of_version_1, of_version_2
 from tests.system.harness import Run, cancel, run_script, simulate, whole_run
 
 CONFIG = RunConfig(
@@ -174,6 +174,29 @@ def test_log_of_version_1_without_a_model_begins(tmp_path: Path) -> None:
     summary = whole_run(CONFIG, tmp_path / "run", [(0, 1, 2)])
     assert summary["digest"] == f"{simulate(CONFIG).digest:016x}"
     assert execute(tmp_path / "run", "PRAGMA user_version") == [(3,)]
+
+
+# ---- a log of version 2 --------------------------------------------------------------------------------------
+
+
+def test_log_of_version_2_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    of_version_2(folder)
+    with RunLog.open(folder) as log:
+        before = log.resolved(), log.releases(), log.senders()
+        assert (log.config, log.next_round, log.layout(), log.constants()) == (CONFIG, 7, None, ())
+        assert log.best_round() is None
+    assert execute(folder, "PRAGMA user_version") == [(2,)], "reading changes nothing"
+    losses = execute(folder, "SELECT * FROM losses")
+    summary = whole_run(CONFIG, folder, [(0, 2), (1,)])
+    assert summary["digest"] == f"{simulate(CONFIG).digest:016x}" and summary["replicas_agree"]
+    assert execute(folder, "PRAGMA user_version") == [(3,)]
+    with RunLog.open(folder) as log:
+        resolved, releases, senders = before
+        assert log.resolved() == resolved == Fold(log).started.resolved
+        assert log.releases()[: len(releases)] == releases and log.senders()[: len(senders)] == senders
+        assert len(list(log.read(0, 12))) == 12
+    assert execute(folder, "SELECT * FROM losses")[:7] == losses and len(losses) == 7
 
 
 # ---- who sent what -------------------------------------------------------------------------------------------
