@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
@@ -125,7 +126,7 @@ class Layout:
             raise LayoutError("the model has no trained parameters, expected at least one")
         names = [name for array in self.arrays for name in (array.name, *array.aliases)]
         if len(set(names)) != len(names):
-            twice = next(name for name in names if names.count(name) > 1)
+            twice = Counter(names).most_common(1)[0][0]
             raise LayoutError(f"two arrays of the model are called {twice}")
 
     @classmethod
@@ -243,9 +244,7 @@ def _described(array: LayoutArray | None) -> str:
 def _schema_difference(here: str, there: str) -> str:
     """The first line that differs between two schemas."""
     if not here or not there:
-        return (
-            f"the data have {'no' if not here else 'a'} schema here, {'none' if not there else 'one'} there"
-        )
+        return f"the data have {'a' if here else 'no'} schema here, {'one' if there else 'none'} there"
     pairs = zip_longest(here.splitlines(), there.splitlines(), fillvalue="nothing more")
     mine, theirs = next((a, b) for a, b in pairs if a != b)
     return f"the schema has {mine.strip()!r} here, {theirs.strip()!r} there"

@@ -12,6 +12,21 @@ import numpy as np
 F32 = np.float32
 Values = list[float]
 
+# ---- control variate -------------------------------------------------------------------------------------------------
+
+
+def damping(omega: float, *, feedback: bool) -> float:
+    k = 0
+    while not feedback and 2.0**k < (1 - 2.0**-20) * (1 + omega):
+        k += 1
+    return 2.0**-k
+
+
+def control(c: np.ndarray, u: np.ndarray, steps: int, lr: float, share: float) -> np.ndarray:
+    """Share is alpha · workers in the round / workers of the run."""
+    return F32(c + F32(F32(share) * F32(F32(u * F32(1 / (steps * lr))) - c)))
+
+
 # ---- optimizers ------------------------------------------------------------------------------------------------------
 
 

@@ -9,7 +9,8 @@ from gradwire.common.arrays.update import Sparse
 from gradwire.common.codecs import parse
 from gradwire.common.downlinks import CommittedRound
 from gradwire.common.downlinks import parse as parse_downlink
-from gradwire.common.training.model import Model
+from gradwire.common.training.local import control_damping, parse_local
+from gradwire.common.training.model import CONTROL, Model
 from gradwire.common.training.optimizers import optimizers, parse_optimizer
 from gradwire.common.training.record import RoundRecord
 from gradwire.common.transport import protocol
@@ -49,6 +50,22 @@ def test_steps_follow_the_page(spec: str, dim: int) -> None:
         arithmetic.step(canonical(parsed(spec), dim), arrays, update, t)
     own = [arrays[name] for name in sorted(arrays.keys() - {"params"})]
     assert model.snapshot() == b"".join(array.astype("<f4").tobytes() for array in (arrays["params"], *own))
+
+
+@pytest.mark.parametrize("codec", ["float32", "rand_k(20)", "cross_polytope(repeats=9)", "qsgd", "top_k(3)"])
+@pytest.mark.parametrize(("steps", "lr"), [(1, 0.1), (50, 0.05), (7, 0.3)])
+def test_control_variate_follows_the_page(codec: str, steps: int, lr: float) -> None:
+    built, feedback = parse(codec, 37), codec.startswith("top_k")
+    local = parse_local(f"local(steps={steps}, optimizer=sgd(lr={lr}), scaffold=true)")
+    alpha = control_damping(local, built, feedback=feedback)
+    assert alpha == arithmetic.damping(built.variance(1.0), feedback=feedback)
+    rng, c = np.random.default_rng(steps), np.zeros(37, np.float32)
+    model = Model(c, parse_optimizer("sgd"), control_rate=local.control_rate, control_damping=alpha)
+    for share in (1.0, 2 / 3, 1 / 3):
+        update = rng.standard_normal(37).astype(np.float32)
+        model.apply(update, share)
+        c = arithmetic.control(c, update, steps, lr, alpha * share)
+        assert model.state[CONTROL].tobytes() == c.tobytes()
 
 
 # A message at the limit, one byte below and one above it, several pieces, and codecs of either kind of length.

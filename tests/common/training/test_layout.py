@@ -155,3 +155,10 @@ def test_the_largest_layout_fits_its_limit_on_the_wire() -> None:
     """Names as long as those of a large model."""
     arrays = [LayoutArray(f"model.layers.{i}.mlp.down_proj.weight", (4096, 14336)) for i in range(MAX_ARRAYS)]
     assert layout_to_message(Layout(tuple(arrays))).ByteSize() <= limits.LAYOUT_BYTES
+
+
+def test_name_that_is_there_twice_is_found_among_many() -> None:
+    """In one pass: a layout comes from a peer."""
+    arrays = tuple(LayoutArray(f"w{k}", (1,)) for k in range(MAX_ARRAYS - 1))
+    with pytest.raises(LayoutError, match="two arrays of the model are called w65534"):
+        Layout((*arrays, arrays[-1]))
