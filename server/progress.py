@@ -42,7 +42,7 @@ def reporter(form: ProgressFormat) -> Progress:
     return report
 
 
-_FINISHED = """finished: {rounds} rounds, loss {loss}
+_FINISHED = """finished: {rounds} rounds, loss {loss}{measures}
 up {uplink[payload_bits]} bits in {uplink[message_bytes]} bytes of messages
 down {downlink[payload_bits]} bits in {downlink[message_bytes]} bytes of messages
 predicted bytes were measured: {predicted_equals_measured}
@@ -61,7 +61,7 @@ def _plain_line(event: dict[str, Any]) -> None:
         "joined": "{process} joined: {live} of {expected} workers",
         "left": "{process} left: {live} of {expected} workers",
         "round": "round {round} of {rounds}: loss {loss}, {uplink_bits} bits up, {downlink_bits} bits down",
-        "metrics": "round {round}: {metrics}",
+        "metrics": "after {round} rounds: {metrics}",
         "resync": "{process} differed in round {round} and is sent the server's model",
         "warning": "warning: {message}",
         "waiting": "the run is finished; waiting {seconds:g} s to check the replicas of workers {workers}",
@@ -70,19 +70,27 @@ def _plain_line(event: dict[str, Any]) -> None:
     if kind == "finished":
         event = _in_words(event["summary"])
     elif kind == "metrics":
-        measures = ", ".join(f"{name} {value:.4g}" for name, value in event["metrics"].items())
-        event = {**event, "metrics": measures}
+        event = {**event, "metrics": ", ".join(_measures(event["metrics"]))}
     elif kind == "round":
-        event = {**event, "loss": "—" if event["loss"] is None else f"{event['loss']:.4g}"}
+        event = {**event, "round": event["round"] + 1, "loss": _number(event["loss"])}
     print(text.format(**event), flush=True)
 
 
 def _in_words(summary: dict[str, Any]) -> dict[str, Any]:
-    """A summary with yes and NO for its checks."""
+    """A summary with its metrics on the line of the loss, and yes and NO for its checks."""
     checks = {
         name: "yes" if summary[name] else "NO" for name in ("predicted_equals_measured", "replicas_agree")
     }
     best = summary.get("best")
     kept = f"\nbest {best['metric']} {best['value']:.4g} after round {best['round']}" if best else ""
-    loss = "—" if summary["loss"] is None else f"{summary['loss']:.4g}"
-    return {**summary, **checks, "loss": loss, "best_model": kept}
+    measures = "".join(f", {measure}" for measure in _measures(summary["metrics"]))
+    loss = _number(summary["loss"])
+    return {**summary, **checks, "loss": loss, "measures": measures, "best_model": kept}
+
+
+def _measures(metrics: dict[str, float]) -> list[str]:
+    return [f"{name} {value:.4g}" for name, value in metrics.items()]
+
+
+def _number(loss: float | None) -> str:
+    return "—" if loss is None else f"{loss:.4g}"

@@ -7,6 +7,8 @@ from typing import Any
 
 from gradwire.common.errors import ByteMismatchError, DivergenceError, GradwireError, NotFiniteError
 from gradwire.common.privacy.statement import privacy_statement
+from gradwire.common.training.layout import Layout, Role
+from gradwire.common.training.local import parse_local
 from gradwire.common.transport.traffic import Traffic
 from gradwire.server.coordinator import Coordinator
 from gradwire.server.interfaces import InterfaceCounters
@@ -31,6 +33,10 @@ def summarise(run: Coordinator) -> dict[str, Any]:
         "task": config.task,
         "codec": codec.spec,
         "optimizer": model.optimizer.spec,
+        "local": parse_local(config.local).spec if config.local else None,
+        "weighting": config.weighting,
+        "partition": config.partition or None,
+        "layout": _layout(run.fold.started.layout or Layout.flat(codec.dim)),
         "seed": config.seed,
         "downlink_mode": config.downlink,
         "payload_bits_per_push": codec.nbits,
@@ -63,6 +69,16 @@ def summarise(run: Coordinator) -> dict[str, Any]:
     }
     _add_tcp(summary, *run.tcp.read())
     return summary
+
+
+def _layout(layout: Layout) -> dict[str, Any]:
+    """How many arrays and numbers have each role; ``gradwire model info`` lists them."""
+    roles = {
+        role.value: {"arrays": len(sizes), "numbers": sum(sizes)}
+        for role in Role
+        if (sizes := [array.size for array in layout.arrays if array.role is role])
+    }
+    return {"fingerprint": layout.fingerprint.hex(), **roles}
 
 
 def _direction(traffic: Traffic, side: str) -> dict[str, Any]:

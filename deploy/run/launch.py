@@ -28,7 +28,7 @@ from gradwire.deploy.processes.supervisor import Supervisor
 from gradwire.deploy.run.folder import RunFolder, run_folder
 from gradwire.deploy.run.live import display_for
 from gradwire.deploy.run.placement import processes_for, worker_ranges
-from gradwire.deploy.run.report import print_report
+from gradwire.deploy.run.report import print_report, rounds_in_words
 from gradwire.deploy.run.sites import check_sites, processes_asked, shown_flags, site_flags
 from gradwire.deploy.run.view import View
 from gradwire.deploy.stored_run import resolve, stored_run
@@ -73,7 +73,7 @@ def launch(settings: Mapping[str, Any], options: RunOptions, program: Sequence[s
             with display_for(console, view, verbose=options.verbose) as display:
                 display.note(
                     f"{config.task}, {config.codec}: {counted(config.workers, 'worker')} in "
-                    f"{counted(processes, 'process')}, {counted(config.rounds, 'round')}"
+                    f"{counted(processes, 'process')}, {rounds_in_words(config.rounds, config.local)}"
                 )
                 outcome = Supervisor(plan, inbox, display).run()
         return _conclude(outcome, config, options, folder, view, console)

@@ -35,7 +35,8 @@ class Lines:
         self._clock = clock
         self._next_line = clock() + EVERY
         self._shown_rounds = 0  # in the last line
-        self._warned: set[str] = set()
+        self._warned: set[str] = set()  # names of processes
+        self._warnings: set[str] = set()
 
     def __enter__(self) -> Lines:
         return self
@@ -73,7 +74,13 @@ class Lines:
             self.note(f"{name}: {line}")
         elif WARNING in line and name not in self._warned:
             self._warned.add(name)
-            self.note(f"{name}: {line.partition(WARNING)[2]}; pass --verbose to see the rest")
+            self._warn(name, line.partition(WARNING)[2])
+
+    def _warn(self, name: str, text: str) -> None:
+        """Show a warning unless another process has written the same."""
+        if text not in self._warnings:
+            self._warnings.add(text)
+            self.note(f"{name}: {text}; pass --verbose to see the rest")
 
     def tick(self) -> None:
         """Draw a line when it is time."""
@@ -119,7 +126,7 @@ def status_line(view: View) -> str:
         f"round {view.round}/{view.rounds}",
         f"loss {number(view.loss)}",
         *_metrics(view)[:1],
-        f"up {human(up.payload_bits, 'bit')} per worker",
+        f"up {human(up.payload_bits, 'bit')} per worker and round",
         f"down {human(down.payload_bits, 'bit')} per process",
         f"total {human(up.message_bytes, 'B')} up, {human(down.message_bytes, 'B')} down",
     ]
@@ -155,6 +162,7 @@ def live_table(view: View) -> RenderableType:
 
 
 def _metrics(view: View) -> list[str]:
-    """The metrics, accuracy first: a line shows one."""
+    """The metrics, accuracy first: a line shows one. Of an earlier model they say after how many rounds."""
     ranked = sorted(view.metrics.items(), key=lambda item: item[0] != "accuracy")
-    return [f"{name} {number(value)}" for name, value in ranked]
+    when = "" if view.measured_at == view.round else f" (after {view.measured_at})"
+    return [f"{name} {number(value)}{when}" for name, value in ranked]

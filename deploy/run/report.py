@@ -8,6 +8,7 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from gradwire.common.training.local import parse_local
 from gradwire.deploy.units import counted, duration, human, number
 
 LAYERS = {
@@ -96,9 +97,20 @@ def _pace(summary: Mapping[str, Any]) -> str:
     """The rounds and their time; a restarted server has timed its own rounds only."""
     rounds, first = summary["rounds"], summary.get("first_round", 0)
     speed = f"{duration(summary['seconds'])} ({summary['rounds_per_second']:.3g} rounds/s)"
+    total = rounds_in_words(rounds, summary.get("local"))
     if not first:
-        return f"{counted(rounds, 'round')} in {speed}"
-    return f"{counted(rounds, 'round')}, the last {rounds - first:,} counted here in {speed}"
+        return f"{total} in {speed}"
+    return f"{total}, the last {rounds - first:,} counted here in {speed}"
+
+
+def rounds_in_words(rounds: int, local: str | None) -> str:
+    """How many rounds, and of how many local steps each.
+
+    >>> rounds_in_words(60, None), rounds_in_words(20, "local(steps=50)")
+    ('60 rounds', '20 rounds of 50 local steps')
+    """
+    steps = f" of {counted(parse_local(local).steps, 'local step')}" if local else ""
+    return f"{counted(rounds, 'round')}{steps}"
 
 
 def _count(value: int | None) -> str:

@@ -44,14 +44,16 @@ def text_of(renderable: Any) -> str:
     return out.getvalue()
 
 
-def test_the_first_warning_of_each_process_is_shown() -> None:
+def test_the_first_warning_of_each_process_is_shown_once() -> None:
     lines, out = plain()
     for name in ("worker-0", "worker-1"):
         lines.log(name, "gradwire worker: joined as worker-0")
         for round_ in range(3):
             lines.log(name, f"gradwire worker: WARNING: round {round_} is odd")
-    assert out.getvalue() == "".join(
-        f"worker-{i}: round 0 is odd; pass --verbose to see the rest\n" for i in range(2)
+    lines.log("worker-2", "gradwire worker: WARNING: the disk is full")
+    assert out.getvalue() == (
+        "worker-0: round 0 is odd; pass --verbose to see the rest\n"
+        "worker-2: the disk is full; pass --verbose to see the rest\n"
     )
 
 
@@ -65,7 +67,7 @@ def test_a_line_every_two_seconds() -> None:
         lines.tick()
         clock.now += 0.125
     assert out.getvalue() == (
-        "round 17/100  loss 0.5  up 2.13 kbit per worker  down 8.53 kbit per process  "
+        "round 17/100  loss 0.5  up 2.13 kbit per worker and round  down 8.53 kbit per process  "
         "total 18.7 kB up, 37.4 kB down  8 rounds/s\n"
     )
     clock.now += 2.0
@@ -99,6 +101,22 @@ def test_what_private_pushes_cost_is_told_at_the_end() -> None:
     pure = closing_lines({**summary(4), "restarts": {}, "privacy": privacy_statement(0.1, 50, 0.0, 0.0)})
     assert pure[1] == "privacy of a worker's inputs: epsilon 0.1 per push, 5 (pure) in 50 pushes"
     assert privacy_statement(math.inf, 50, 8.0, 0.0) is None
+
+
+def test_metrics_of_an_earlier_model_say_so() -> None:
+    view = View(100, 4)
+    view.apply(round_event(9))
+    view.apply({"event": "metrics", "round": 10, "metrics": {"accuracy": 0.91}})
+    assert "accuracy 0.91  up" in status_line(view)
+    view.apply(round_event(10))
+    assert "accuracy 0.91 (after 10)  up" in status_line(view)
+
+
+def test_local_steps_stand_with_the_rounds() -> None:
+    local = "local(steps=50, optimizer=sgd(lr=0.05))"
+    assert closing_lines({**summary(4), "restarts": {}, "local": local})[0].startswith(
+        "3 rounds of 50 local steps in 1.5 s"
+    )
 
 
 def test_missing_workers_are_told() -> None:
@@ -176,7 +194,7 @@ def test_the_live_table() -> None:
     for part in (
         "round 17/100",
         "0.5",
-        "accuracy 0.91",
+        "accuracy 0.91 (after 10)",
         "2.13 kbit per worker and round",
         "18.7 kB so far",
         "2 of 4 connected",

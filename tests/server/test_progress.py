@@ -10,7 +10,8 @@ import pytest
 from gradwire.server.progress import ProgressFormat, reporter
 
 SUMMARY = {
-    "rounds": 3, "loss": None, "uplink": {"payload_bits": 94, "message_bytes": 36}, "digest": "0" * 16,
+    "rounds": 3, "loss": None, "metrics": {"accuracy": 0.91234},
+    "uplink": {"payload_bits": 94, "message_bytes": 36}, "digest": "0" * 16,
     "downlink": {"payload_bits": 188, "message_bytes": 40}, "predicted_equals_measured": True, "replicas_agree": False,
     "replicas_checked": 1, "processes": 2,
 }  # fmt: skip
@@ -20,13 +21,13 @@ LINES = {
     },
     "w joined: 1 of 2 workers": {"event": "joined", "process": "w", "workers": [0], "live": 1, "expected": 2},
     "w left: 0 of 2 workers": {"event": "left", "process": "w", "workers": [0], "live": 0, "expected": 2},
-    "round 2 of 3: loss 0.1235, 94 bits up, 188 bits down": {
+    "round 3 of 3: loss 0.1235, 94 bits up, 188 bits down": {
         "event": "round", "round": 2, "rounds": 3, "loss": 0.123456, "uplink_bits": 94, "downlink_bits": 188,
     },
-    "round 2 of 3: loss —, 94 bits up, 188 bits down": {
+    "round 3 of 3: loss —, 94 bits up, 188 bits down": {
         "event": "round", "round": 2, "rounds": 3, "loss": None, "uplink_bits": 94, "downlink_bits": 188,
     },
-    "round 2: accuracy 0.9123, distance 1.5": {
+    "after 2 rounds: accuracy 0.9123, distance 1.5": {
         "event": "metrics", "round": 2, "metrics": {"accuracy": 0.91234, "distance": 1.5},
     },
     "w differed in round 4 and is sent the server's model": {"event": "resync", "process": "w", "round": 4},
@@ -59,7 +60,7 @@ def test_an_event_in_words(line: str, event: dict[str, Any], capsys: pytest.Capt
 def test_the_end_in_words(capsys: pytest.CaptureFixture[str]) -> None:
     reporter(ProgressFormat.LINES)({"event": "finished", "summary": SUMMARY})
     assert capsys.readouterr().out.splitlines() == [
-        "finished: 3 rounds, loss —",
+        "finished: 3 rounds, loss —, accuracy 0.9123",
         "up 94 bits in 36 bytes of messages",
         "down 188 bits in 40 bytes of messages",
         "predicted bytes were measured: yes",
@@ -88,7 +89,7 @@ def test_rounds_that_follow_closely_are_left_out_but_never_the_last(
         clock.append(time * every)
         report(round_event(round_))
     lines = capsys.readouterr().out.splitlines()
-    shown = [json.loads(x)["round"] if form is ProgressFormat.JSON else int(x.split()[1]) for x in lines]
+    shown = [json.loads(x)["round"] if form is ProgressFormat.JSON else int(x.split()[1]) - 1 for x in lines]
     assert shown == [0, 3, 5, 9]
 
 

@@ -38,6 +38,24 @@ def test_bits_do_not_depend_on_worker_placement(tmp_path: Path) -> None:
     assert digests == {f"{simulate(config).digest:016x}"}
 
 
+def test_the_summary_has_what_the_run_was_asked(tmp_path: Path) -> None:
+    plain = whole_run(replace(BASE, rounds=1), tmp_path / "plain", HOSTS)
+    assert (plain["local"], plain["weighting"], plain["partition"]) == (None, "equal", None)
+    assert plain["layout"]["trained"] == {"arrays": 1, "numbers": 24} and "averaged" not in plain["layout"]
+    config = RunConfig(
+        task="softmax(digits)",
+        workers=4,
+        rounds=1,
+        local="local(steps=2)",
+        weighting="size",
+        partition="shards(2)",
+    )
+    asked = whole_run(config, tmp_path / "asked", [(0, 1, 2, 3)])
+    assert asked["local"].startswith("local(steps=2, ")
+    assert (asked["weighting"], asked["partition"]) == ("size", "shards(2)")
+    assert asked["layout"]["trained"] == {"arrays": 2, "numbers": 650}
+
+
 def test_messages_of_several_pieces(tmp_path: Path) -> None:
     config = RunConfig(task="synthetic(dim=300_001)".replace("_", ""), codec="float32", workers=2, rounds=2)
     for downlink in ("model", "sum", "log"):
