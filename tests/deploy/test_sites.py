@@ -140,7 +140,9 @@ def test_a_first_schema_is_to_be_reviewed_and_is_not_overwritten(tmp_path: Path)
     words = ["data", "schema", str(tmp_path / "t.csv"), "--out", str(tmp_path / "s.toml")]
     result = runner.invoke(cli.app, words)
     assert result.exit_code == 0 and "2 features, 2 classes; review it" in result.output
+    assert "Left out, not numbers: id\n" in result.output
     text = (tmp_path / "s.toml").read_text()
+    assert "separator" not in text  # each site's file may have another
     assert "use this same file at every site" in text and "# Left out, not numbers: id\n" in text
     assert read_schema(tmp_path / "s.toml").names == ("a", "b")
     refused = runner.invoke(cli.app, [*words, "--label", "a"])

@@ -45,7 +45,7 @@ def write(path: Path, x: np.ndarray, y: np.ndarray) -> None:
 def folder(tmp_path: Path) -> Path:
     for number, rows in enumerate(ROWS):
         write(tmp_path / f"site-{number}" / "train.csv", *problem(rows, seed=number))
-    schema, _ = first_schema(tmp_path / "site-1" / "train.csv")
+    schema = first_schema(tmp_path / "site-1" / "train.csv").schema
     schema = replace(schema, offsets=(0.0,) * 3, scales=(1.0,) * 3)
     (tmp_path / "schema.toml").write_text(to_toml(schema))
     return tmp_path

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from gradwire.common.errors import ConfigError
-from gradwire.worker.data.own import Schema, first_schema, to_toml
+from gradwire.worker.data.own import FirstSchema, first_schema, to_toml
 
 NOTE = """\
 # The columns, classes and scaling of {name}. Review them, then use this same file at every site.
@@ -35,12 +35,14 @@ def schema(
 ) -> None:
     """Write a first schema of a file: columns in order, label, classes, and scaling by mean and standard deviation.
 
-    It describes one site's file. Review it, then use the same schema at every site: nothing is inferred there.
+    LIBSVM files are not scaled, pixels are divided by 255. It describes one site's file. Review it, then use the same
+    schema at every site: nothing is inferred there.
     """
     if str(out) != "-" and out.exists() and not force:
         raise ConfigError(f"{out} exists: pass --force to overwrite it, or another --out")
-    found, left_out = first_schema(file, label or "")
-    text = _text(file, found, left_out)
+    found = first_schema(file, label or "")
+    remarks = _remarks(found)
+    text = NOTE.format(name=file.name) + "".join(f"# {line}\n" for line in remarks) + to_toml(found.schema)
     if str(out) == "-":
         sys.stdout.write(text)
         return
@@ -48,9 +50,17 @@ def schema(
         out.write_text(text, encoding="utf-8")
     except OSError as error:
         raise ConfigError(f"cannot write {out}: {error.strerror}") from error
-    print(f"{out}: {len(found.names)} features, {len(found.classes)} classes; review it before you use it")
+    features, classes = len(found.schema.names), len(found.schema.classes)
+    print(
+        "\n".join([f"{out}: {features} features, {classes} classes; review it before you use it", *remarks])
+    )
 
 
-def _text(file: Path, schema: Schema, left_out: tuple[str, ...]) -> str:
-    without = f"# Left out, not numbers: {', '.join(left_out)}\n" if left_out else ""
-    return NOTE.format(name=file.name) + without + to_toml(schema)
+def _remarks(found: FirstSchema) -> list[str]:
+    """What a reviewer should see at once."""
+    reasons: dict[str, list[str]] = {}
+    for name, reason in found.left_out.items():
+        reasons.setdefault(reason, []).append(name)
+    lines = [f"Left out, {reason}: {', '.join(names)}" for reason, names in reasons.items()]
+    ids = ", ".join(found.like_ids)
+    return [*lines, f"Another whole number in each row, as an id has: {ids}"] if ids else lines

@@ -27,7 +27,7 @@ def table(path: Path, rows: int, seed: int = 0, classes: tuple[str, ...] = ("no"
 @pytest.fixture
 def site(tmp_path: Path) -> Site:
     data = table(tmp_path / "train.csv", 100)
-    (tmp_path / "schema.toml").write_text(to_toml(first_schema(data)[0]))
+    (tmp_path / "schema.toml").write_text(to_toml(first_schema(data).schema))
     return Site(data=data, schema=tmp_path / "schema.toml", workers=(4,))
 
 
@@ -43,7 +43,7 @@ def test_a_site_trains_on_all_that_it_has(site: Site, text: str) -> None:
     answer = task.gradient(task.initial(), round=0, worker=4)
     assert answer.examples == task.size(4) == 100 and answer.value.shape == (task.dim,)
     assert task.evaluate(task.initial()) == {}  # no test data
-    assert task.layout.schema == first_schema(site.data)[0].text  # type: ignore[arg-type]
+    assert task.layout.schema == first_schema(site.data).schema.text  # type: ignore[arg-type]
     with pytest.raises(TaskError, match="worker 0 is outside 4 … 4"):
         task.gradient(task.initial(), round=0, worker=0)
 

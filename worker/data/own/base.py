@@ -86,6 +86,10 @@ class Format(ABC):
         """Names of all columns of a file; none where features are numbered."""
         return ()
 
+    def remark(self, path: Path, name: str) -> str:
+        """Why a column is no feature of a first schema, in words."""
+        return "not numbers"
+
     def described(self) -> tuple[str, ...]:
         """Lines for the canonical text of a schema: options that change what is trained."""
         return ()

@@ -20,6 +20,7 @@ from gradwire.common.spec import did_you_mean
 from gradwire.worker.data.own.base import Format, Table
 
 SEPARATORS = (",", ";", "\t")
+DECIMAL_COMMA = "numbers with a decimal comma, to be saved with a point"
 LOOK_AT = 1_000  # rows that decide which columns hold numbers
 _LARGEST = float(np.finfo(np.float32).max)
 _ENCODING = "utf-8-sig"  # without the mark that some programs put first
@@ -30,10 +31,10 @@ class CsvFormat(Format):
     """A table with named columns.
 
     Attributes:
-        separator: a comma, a semicolon or a tab.
+        separator: a comma, a semicolon or a tab; empty: the one that separates the columns in a file's header line.
     """
 
-    separator: str = ","
+    separator: str = ""
 
     name = "csv"
     suffixes = (".csv", ".tsv")
@@ -41,19 +42,26 @@ class CsvFormat(Format):
     numbered = False
 
     def __post_init__(self) -> None:
-        if self.separator not in SEPARATORS:
+        if self.separator not in ("", *SEPARATORS):
             raise DataError(f"the separator is {self.separator!r}, expected a comma, a semicolon or a tab")
 
-    @classmethod
-    def of(cls, path: Path) -> CsvFormat:
-        """With the separator that gives the header line the most columns."""
-        return max(
-            (cls(separator) for separator in SEPARATORS), key=lambda found: len(found._header(path)[0])
-        )
+    def _fitting(self, path: Path, wanted: set[str]) -> CsvFormat:
+        """With the separator by which the header line has the most of the wanted columns, then the most columns."""
+        if self.separator:
+            return self
+
+        def found(format: CsvFormat) -> tuple[int, int]:
+            header = {name.strip() for name in format._first_line(path)[1]}
+            return len(header & wanted), len(header)
+
+        return max(map(CsvFormat, SEPARATORS), key=found)
 
     # ---- columns ---------------------------------------------------------------------------------------------
 
     def columns(self, path: Path, label: str) -> tuple[tuple[str, ...], str]:
+        return self._fitting(path, {label})._columns(path, label)
+
+    def _columns(self, path: Path, label: str) -> tuple[tuple[str, ...], str]:
         header, _ = self._header(path)
         label = label or header[-1]
         self._place(path, header, label)
@@ -64,12 +72,22 @@ class CsvFormat(Format):
         return tuple(name for name in names if _holds_numbers(cells.get(name, ()))), label
 
     def all_columns(self, path: Path) -> tuple[str, ...]:
-        return tuple(self._header(path)[0])
+        return tuple(self._fitting(path, set())._header(path)[0])
+
+    def remark(self, path: Path, name: str) -> str:
+        format = self._fitting(path, {name})
+        place = format._header(path)[0].index(name)
+        with _rows(path, format.separator) as rows:
+            cells = [row[place] for _, row in islice(rows, 1, LOOK_AT) if place < len(row)]
+        return DECIMAL_COMMA if _holds_numbers([cell.replace(",", ".") for cell in cells]) else "not numbers"
+
+    def _first_line(self, path: Path) -> tuple[int, list[str]]:
+        with _rows(path, self.separator) as rows:
+            return next(rows, (0, []))
 
     def _header(self, path: Path) -> tuple[list[str], int]:
         """Names of the columns, and the number of lines that they take."""
-        with _rows(path, self.separator) as rows:
-            line, header = next(rows, (0, []))
+        line, header = self._first_line(path)
         header = [name.strip() for name in header]
         if not header or not all(header):
             raise DataError(f"{path}, line 1: expected a header line with the name of each column")
@@ -80,12 +98,21 @@ class CsvFormat(Format):
 
     def _place(self, path: Path, header: list[str], name: str) -> int:
         if name not in header:
+            fitting = CsvFormat()._fitting(path, {name})
+            if name in (found.strip() for found in fitting._first_line(path)[1]):
+                raise DataError(
+                    f"{path} is separated by {fitting.separator!r}, the schema says {self.separator!r}: "
+                    "leave separator out of the schema"
+                )
             raise DataError(f"{path} has no column {name!r}{did_you_mean(name, header)}")
         return header.index(name)
 
     # ---- reading ---------------------------------------------------------------------------------------------
 
     def read(self, path: Path, names: tuple[str, ...], label: str) -> Table:
+        return self._fitting(path, {*names, label})._read(path, names, label)
+
+    def _read(self, path: Path, names: tuple[str, ...], label: str) -> Table:
         header, lines = self._header(path)
         places = [self._place(path, header, name) for name in names]
         of_label = self._place(path, header, label)
@@ -163,7 +190,8 @@ def _fault(cell: str) -> str:
         return "empty, expected a number"
     number = _number(cell)
     if number is None:
-        return f"{cell[:40]!r}, expected a number"
+        comma = _number(cell.replace(",", ".")) is not None
+        return f"{cell[:40]!r}, expected a number{' with a decimal point' * comma}"
     return "" if abs(number) <= _LARGEST else f"{cell.strip()[:40]}, expected a finite number"
 
 

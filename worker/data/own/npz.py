@@ -39,11 +39,20 @@ class NpzFormat(Format):
     suffixes = (".npz",)
     content = "a ZIP archive"
 
+    @classmethod
+    def of(cls, path: Path) -> NpzFormat:
+        """With the array ``x``, or where there is none the only one with more than one axis."""
+        with _opened(path) as file:
+            wide = [] if cls.x in file else [name for name in file if file[name].ndim > 1]
+        return cls(wide[0]) if len(wide) == 1 else cls()
+
     def columns(self, path: Path, label: str) -> tuple[tuple[str, ...], str]:
         with _opened(path) as file:
             features = self._array(path, file, self.x)
-            self._array(path, file, label or "y")
-        return numbers(int(np.prod(features.shape[1:]))), label or "y"
+            others = [name for name in file if name != self.x]
+            label = label or (others[0] if len(others) == 1 else "y")
+            self._array(path, file, label)
+        return numbers(int(np.prod(features.shape[1:]))), label
 
     def read(self, path: Path, names: tuple[str, ...], label: str) -> Table:
         with _opened(path) as file:

@@ -1,7 +1,6 @@
 """Schemas as TOML files.
 
     format = "csv"
-    separator = ","
     label = "diagnosis"
     classes = ["B", "M"]
     features = [
@@ -137,7 +136,8 @@ def to_toml(schema: Schema) -> str:
     """The text of a file that ``read_schema`` reads back to an equal schema."""
     format = schema.format
     lines = [f"format = {_text(format.name)}"]
-    lines += [f"{key} = {_text(value)}" for key, value in asdict(format).items()]  # type: ignore[call-overload]
+    options = asdict(format).items()  # type: ignore[call-overload]
+    lines += [f"{key} = {_text(value)}" for key, value in options if value != ""]
     lines += [f"label = {_text(schema.label)}"] if format.labelled else []
     lines += [f"classes = [{', '.join(map(_text, schema.classes))}]"]
     return "\n".join([*lines, *(_scalings(schema) if format.numbered else _rows(schema)), ""])

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -15,6 +17,8 @@ from gradwire.worker.data.own.labels import classes_of, in_order
 from gradwire.worker.data.own.schema import Schema, schema_of
 
 MOST_CLASSES = 1_000  # of a first schema: a label with more values is more likely the wrong column
+FEWEST_ROWS = 20  # by which a column without a repetition looks like an id
+WHOLE_NUMBERS = 2.0**24  # from here on float32 does not hold each of them
 _WHITE = 255.0  # of a pixel
 
 
@@ -33,8 +37,23 @@ def read_table(path: Path, schema: Schema) -> tuple[Features, Labels]:
     return features, classes
 
 
-def first_schema(path: Path, label: str = "") -> tuple[Schema, tuple[str, ...]]:
-    """A schema with this file's columns, classes and scaling, and the columns that it leaves out.
+@dataclass(frozen=True)
+class FirstSchema:
+    """A schema of one file, and what a reviewer should know of it.
+
+    Attributes:
+        schema: of the file.
+        left_out: columns that are no features, each with the reason.
+        like_ids: features with another whole number in each row.
+    """
+
+    schema: Schema
+    left_out: Mapping[str, str]
+    like_ids: tuple[str, ...]
+
+
+def first_schema(path: Path, label: str = "") -> FirstSchema:
+    """A schema with this file's columns, classes and scaling.
 
     Offset and scale are mean and standard deviation of the file, in six digits.
 
@@ -59,8 +78,21 @@ def first_schema(path: Path, label: str = "") -> tuple[Schema, tuple[str, ...]]:
     if isinstance(format, ImagesFormat):
         scales = (_WHITE,)
     classes = in_order(table.values)
-    left_out = tuple(name for name in format.all_columns(path) if name not in (*names, label))
-    return schema_of(format, names, label, classes, offsets=offsets, scales=scales), left_out
+    schema = schema_of(format, names, label, classes, offsets=offsets, scales=scales)
+    others = (name for name in format.all_columns(path) if name not in (*names, label))
+    left_out = {name: format.remark(path, name) for name in others}
+    return FirstSchema(schema, left_out, () if format.numbered else _like_ids(table.features, names))
+
+
+def _like_ids(features: Features, names: tuple[str, ...]) -> tuple[str, ...]:
+    """Columns of whole numbers without a repetition: neighbours beyond float32's whole numbers count as different."""
+    return tuple(name for name, column in zip(names, features.T, strict=True) if _like_id(column))
+
+
+def _like_id(column: Features) -> bool:
+    if len(column) < FEWEST_ROWS or (column != np.trunc(column)).any():
+        return False
+    return len(np.unique(column)) == len(column) or float(np.abs(column).min()) >= WHOLE_NUMBERS
 
 
 def _standard(features: Features) -> tuple[tuple[float, ...], tuple[float, ...]]:

@@ -1,6 +1,7 @@
 """CSV of a site: read as it stands, and refused with file, line, column and value."""
 
 import csv
+import re
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from gradwire.common.errors import DataError
 from gradwire.worker.data.own import first_schema, format_of, read_table, schema_of
-from gradwire.worker.data.own.csv import CsvFormat
+from gradwire.worker.data.own.csv import DECIMAL_COMMA, CsvFormat
 
 PLAIN = "age,size,kind\n1,2.5,a\n-3,4e1,b\n5,6,a\n"
 SCHEMA = schema_of(CsvFormat(), ("age", "size"), "kind", ("a", "b"))
@@ -46,11 +47,19 @@ def test_other_ways_to_write_it(tmp_path: Path, text: str) -> None:
 @pytest.mark.parametrize("separator", [";", "\t"])
 def test_other_separators(tmp_path: Path, separator: str) -> None:
     path = file(tmp_path, PLAIN.replace(",", separator))
-    assert format_of(path) == CsvFormat(separator)
-    schema = schema_of(CsvFormat(separator), ("age", "size"), "kind", ("a", "b"))
-    assert read_table(path, schema)[0].tolist() == [[1, 2.5], [-3, 40], [5, 6]]
-    with pytest.raises(DataError, match="has no column 'age'"):
-        read_table(path, SCHEMA)
+    for format in (CsvFormat(), CsvFormat(separator)):
+        schema = schema_of(format, ("age", "size"), "kind", ("a", "b"))
+        assert read_table(path, schema)[0].tolist() == [[1, 2.5], [-3, 40], [5, 6]]
+    assert first_schema(path).schema.names == ("age", "size")
+    comma = schema_of(CsvFormat(","), ("age", "size"), "kind", ("a", "b"))
+    with pytest.raises(DataError, match=re.escape(f"is separated by {separator!r}, the schema says ','")):
+        read_table(path, comma)
+
+
+def test_separators_inside_cells_and_names(tmp_path: Path) -> None:
+    """The header line is separated by what gives the schema's columns, not by what is most frequent."""
+    path = file(tmp_path, 'a,b,c,d,e;age;size;kind\n"x;y";1;2.5;a\n')
+    assert read_table(path, SCHEMA)[0].tolist() == [[1, 2.5]]
 
 
 cells = st.floats(-(2.0**99), 2.0**99, width=32)
@@ -127,16 +136,33 @@ def test_numeric_labels_in_any_spelling(tmp_path: Path) -> None:
 
 def test_first_schema_of_a_file(tmp_path: Path) -> None:
     text = "id,age,size,kind,same\np1,1,2,b,7\np2,3,2.5,10,7\np3,5,6,9,7\n"
-    schema, left_out = first_schema(file(tmp_path, text), "kind")
-    assert schema.names == ("age", "size", "same") and schema.label == "kind" and left_out == ("id",)
+    found = first_schema(file(tmp_path, text), "kind")
+    schema, left_out = found.schema, found.left_out
+    assert schema.names == ("age", "size", "same") and schema.label == "kind"
+    assert left_out == {"id": "not numbers"} and found.like_ids == ()
     assert schema.classes == ("9", "10", "b")  # numbers by value, then texts
     assert schema.offsets == (3, 3.5, 7) and schema.scales == pytest.approx((1.63299, 1.77951, 1))
     x, _ = read_table(tmp_path / "t.csv", schema)
     np.testing.assert_allclose(x.mean(axis=0), 0, atol=1e-6)
 
 
+def test_a_first_schema_names_what_looks_like_an_id(tmp_path: Path) -> None:
+    rows = "".join(f"{7 * k},{3_000_000_000 + k},{k % 9},{k / 4},{'ab'[k % 2]}\n" for k in range(20))
+    found = first_schema(file(tmp_path, f"id,insurance,age,size,kind\n{rows}"))
+    assert found.like_ids == ("id", "insurance") and found.schema.names == ("id", "insurance", "age", "size")
+
+
+def test_a_decimal_comma_is_named(tmp_path: Path) -> None:
+    path = file(tmp_path, "age;size;ward;kind\n1;2,5;x;a\n3;4,5;y;b\n")
+    assert first_schema(path).left_out == {"size": DECIMAL_COMMA, "ward": "not numbers"}
+    with pytest.raises(
+        DataError, match="line 2: size is '2,5', expected a number with a decimal point; correct"
+    ):
+        read_table(path, SCHEMA)
+
+
 def test_first_schema_takes_the_last_column_for_the_label(tmp_path: Path) -> None:
-    schema, _ = first_schema(file(tmp_path, PLAIN))
+    schema = first_schema(file(tmp_path, PLAIN)).schema
     assert schema.label == "kind" and schema.classes == ("a", "b")
 
 

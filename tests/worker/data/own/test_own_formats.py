@@ -35,11 +35,19 @@ NPZ = schema_of(NpzFormat(), ("1", "2"), "y", ("0", "1"))
 
 def test_npz(tmp_path: Path) -> None:
     path = npz(tmp_path, x=np.arange(12, dtype=np.uint8).reshape(3, 2, 2), y=[1.0, 0.0, 1.0])
-    schema, _ = first_schema(path)
+    schema = first_schema(path).schema
     assert schema.names == ("1", "2", "3", "4") and schema.classes == ("0", "1") and schema.label == "y"
     x, y = read_table(path, schema)
     assert x.dtype == np.float32 and x.shape == (3, 4) and y.tolist() == [1, 0, 1]
     np.testing.assert_allclose(x.std(axis=0), 1, rtol=1e-5)
+
+
+@pytest.mark.parametrize("label", ["", "digit"])
+def test_npz_without_the_usual_names(tmp_path: Path, label: str) -> None:
+    schema = first_schema(npz(tmp_path, digit=[1, 0], pixels=[[1.0, 2.0], [3.0, 4.0]]), label).schema
+    assert schema.format == NpzFormat("pixels") and schema.label == "digit"
+    with pytest.raises(DataError, match="has no array 'x'"):
+        first_schema(npz(tmp_path, digit=[1, 0], pixels=[[1.0], [3.0]], masks=[[1.0], [3.0]]), "digit")
 
 
 def test_npz_with_other_names_and_texts(tmp_path: Path) -> None:
@@ -84,7 +92,7 @@ def svm(folder: Path, text: str) -> Path:
 
 def test_libsvm_with_any_numeric_labels(tmp_path: Path) -> None:
     path = svm(tmp_path, "3 1:0.5 4:-2\n-1.5\n3.0 2:1e2 # a comment\n7 1:1\n")
-    schema, _ = first_schema(path)
+    schema = first_schema(path).schema
     assert schema.names == ("1", "2", "3", "4") and schema.classes == ("-1.5", "3", "7")
     assert set(schema.offsets) == {0.0} and set(schema.scales) == {1.0}
     x, y = read_table(path, schema_of(LibsvmFormat(), tuple("12345"), "", schema.classes))
@@ -130,8 +138,11 @@ PARQUET = schema_of(ParquetFormat(), ("age", "size"), "kind", ("a", "b"))
 
 def test_parquet(parquet: Writer) -> None:
     path = parquet({"id": ["p", "q"], "size": [2.5, 4.0], "age": [1, 2], "kind": ["b", "a"]})
-    schema, left_out = first_schema(path)
-    assert schema.names == ("size", "age") and schema.classes == ("a", "b") and left_out == ("id",)
+    found = first_schema(path)
+    schema, left_out = found.schema, found.left_out
+    assert (
+        schema.names == ("size", "age") and schema.classes == ("a", "b") and left_out == {"id": "not numbers"}
+    )
     x, y = read_table(path, PARQUET)
     assert x.dtype == np.float32 and x.tolist() == [[1, 2.5], [2, 4]] and y.tolist() == [1, 0]
 
@@ -178,7 +189,7 @@ def folder(tmp_path: Path) -> Path:
 
 
 def test_images(folder: Path) -> None:
-    schema, _ = first_schema(folder)
+    schema = first_schema(folder).schema
     assert schema.format == ImagesFormat(3, 2, "L") and schema.classes == ("cat", "dog")
     x, y = read_table(folder, schema)
     assert x.dtype == np.float32 and x.shape == (3, 6) and y.tolist() == [0, 0, 1]
