@@ -62,5 +62,6 @@ def _remarks(found: FirstSchema) -> list[str]:
     for name, reason in found.left_out.items():
         reasons.setdefault(reason, []).append(name)
     lines = [f"Left out, {reason}: {', '.join(names)}" for reason, names in reasons.items()]
-    ids = ", ".join(found.like_ids)
-    return [*lines, f"Another whole number in each row, as an id has: {ids}"] if ids else lines
+    notes = {"Another whole number in each row, as an id has": found.like_ids}
+    notes["Missing in some rows, where the mean takes its place"] = tuple(sorted(found.schema.gaps))
+    return lines + [f"{note}: {', '.join(names)}" for note, names in notes.items() if names]

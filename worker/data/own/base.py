@@ -15,6 +15,9 @@ from gradwire.common.errors import DataError
 from gradwire.worker.data.dataset import Features
 
 MAX_FEATURES = 100_000
+Gaps = frozenset[str]
+NONE: Gaps = frozenset()
+AMEND = "correct or remove the {}, or give the feature a value `missing` in the schema"
 
 
 @dataclass(frozen=True, eq=False)
@@ -22,7 +25,7 @@ class Table:
     """What a file holds, before labels are classes and features are scaled.
 
     Attributes:
-        features: float32 [rows, features], finite.
+        features: float32 [rows, features], finite, or NaN where a row may lack one.
         codes: place of each row's label in ``values``, int64 [rows].
         values: the different labels: texts or numbers.
         where: from a row's place to words that find it in the file, such as "line 7".
@@ -75,8 +78,14 @@ class Format(ABC):
         """
 
     @abstractmethod
-    def read(self, path: Path, names: tuple[str, ...], label: str) -> Table:
+    def read(self, path: Path, names: tuple[str, ...], label: str, gaps: Gaps = NONE) -> Table:
         """Read the features with these names, in this order, and the labels.
+
+        Args:
+            path: of the file.
+            names: of the features.
+            label: name of the label; empty where the format has none.
+            gaps: features that may be missing in a row: then they are NaN. Only formats with named columns have any.
 
         Raises:
             DataError: the file is not of this kind, lacks one of them, or holds something else than finite numbers.
@@ -112,14 +121,24 @@ def row_number(row: int) -> str:
 
 
 def require_finite(
-    features: NDArray[Any], names: Sequence[str], path: Path, where: Callable[[int], str]
+    features: NDArray[Any], names: Sequence[str], path: Path, where: Callable[[int], str], gaps: Gaps = NONE
 ) -> None:
-    """Refuse features [rows, columns] that are not finite.
+    """Refuse features that are not finite.
+
+    Args:
+        features: [rows, columns].
+        names: of the columns.
+        path: of the file, for errors.
+        where: from a row to words that find it in the file.
+        gaps: columns that may hold NaN.
 
     Raises:
         DataError: with file, row and column of the first.
     """
     bad = ~np.isfinite(features)
+    for column, name in enumerate(names):
+        if name in gaps:
+            bad[:, column] &= ~np.isnan(features[:, column])
     if bad.any():
         row, column = divmod(int(bad.argmax()), bad.shape[1])
         value = features[row, column]

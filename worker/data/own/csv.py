@@ -7,6 +7,7 @@ the line. Blank lines are skipped. Lines are counted from 1, the header's includ
 from __future__ import annotations
 
 import csv
+import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,10 +18,11 @@ import numpy as np
 
 from gradwire.common.errors import DataError
 from gradwire.common.spec import did_you_mean
-from gradwire.worker.data.own.base import Format, Table
+from gradwire.worker.data.own.base import AMEND, NONE, Format, Gaps, Table
 
 SEPARATORS = (",", ";", "\t")
 DECIMAL_COMMA = "numbers with a decimal comma, to be saved with a point"
+MISSING = ("", "na", "nan")  # in lower case: cells without a value
 LOOK_AT = 1_000  # rows that decide which columns hold numbers
 _LARGEST = float(np.finfo(np.float32).max)
 _ENCODING = "utf-8-sig"  # without the mark that some programs put first
@@ -109,10 +111,10 @@ class CsvFormat(Format):
 
     # ---- reading ---------------------------------------------------------------------------------------------
 
-    def read(self, path: Path, names: tuple[str, ...], label: str) -> Table:
-        return self._fitting(path, {*names, label})._read(path, names, label)
+    def read(self, path: Path, names: tuple[str, ...], label: str, gaps: Gaps = NONE) -> Table:
+        return self._fitting(path, {*names, label})._read(path, names, label, gaps)
 
-    def _read(self, path: Path, names: tuple[str, ...], label: str) -> Table:
+    def _read(self, path: Path, names: tuple[str, ...], label: str, gaps: Gaps) -> Table:
         header, lines = self._header(path)
         places = [self._place(path, header, name) for name in names]
         of_label = self._place(path, header, label)
@@ -120,6 +122,7 @@ class CsvFormat(Format):
         converters: dict[int | str, Callable[[str], float]] = {
             place: _ignored for place in range(len(header)) if place not in {*places, of_label}
         }
+        converters |= {place: _or_nan for place in places if header[place] in gaps}
         converters[of_label] = lambda text: codes.setdefault(text.strip(), len(codes))
         self._require_rows(path)
         try:
@@ -130,10 +133,13 @@ class CsvFormat(Format):
         except UnicodeDecodeError as error:
             raise DataError(f"{path} is not UTF-8 text: save it as UTF-8") from error
         except ValueError as error:
-            self._explain(path, header, {*names}, label)
+            self._explain(path, header, {*names}, label, gaps)
             raise DataError(f"{path}: {' '.join(str(error).split())}") from error
-        if cells.shape[1] != len(header) or not np.isfinite(cells).all() or "" in codes:
-            self._explain(path, header, {*names}, label)
+        sound = np.isfinite(cells)
+        for place in (place for place in places if header[place] in gaps and cells.shape[1] == len(header)):
+            sound[:, place] |= np.isnan(cells[:, place])
+        if cells.shape[1] != len(header) or not sound.all() or "" in codes:
+            self._explain(path, header, {*names}, label, gaps)
             raise DataError(f"{path} cannot be read as CSV: a quoted cell may span lines")
         labels = cells[:, of_label].astype(np.int64)
         in_order = places == list(range(len(places))) and len(places) == len(header) - 1
@@ -149,7 +155,7 @@ class CsvFormat(Format):
         with _rows(path, self.separator) as rows:
             return next(islice(rows, row + 1, None))[0]
 
-    def _explain(self, path: Path, header: list[str], numbers: set[str], label: str) -> None:
+    def _explain(self, path: Path, header: list[str], numbers: set[str], label: str, gaps: Gaps) -> None:
         """Raise what is wrong with the first line that cannot be used, if there is one."""
         with _rows(path, self.separator) as rows:
             for line, row in islice(rows, 1, None):
@@ -158,11 +164,12 @@ class CsvFormat(Format):
                         f"{path}, line {line}: {len(row)} columns, expected {len(header)} as in the header line"
                     )
                 for name, cell in zip(header, row, strict=True):
-                    fault = (
-                        _fault(cell) if name in numbers else "empty" * (name == label and not cell.strip())
-                    )
+                    if name in numbers and not (name in gaps and _is_missing(cell)):
+                        fault = _fault(cell)
+                    else:
+                        fault = "empty; correct or remove the line" * (name == label and not cell.strip())
                     if fault:
-                        raise DataError(f"{path}, line {line}: {name} is {fault}; correct or remove the line")
+                        raise DataError(f"{path}, line {line}: {name} is {fault}")
 
 
 @contextmanager
@@ -185,14 +192,30 @@ def _ignored(_cell: str) -> float:
 
 
 def _fault(cell: str) -> str:
-    """Why a cell is no finite float32; empty where it is one."""
-    if not cell.strip():
-        return "empty, expected a number"
+    """Why a cell is no finite float32, and how to correct it; empty where it is one."""
+    if _is_missing(cell):
+        return f"{cell.strip() or 'empty'}, expected a number; {AMEND.format('line')}"
     number = _number(cell)
     if number is None:
         comma = _number(cell.replace(",", ".")) is not None
-        return f"{cell[:40]!r}, expected a number{' with a decimal point' * comma}"
-    return "" if abs(number) <= _LARGEST else f"{cell.strip()[:40]}, expected a finite number"
+        point = " with a decimal point" * comma
+        return f"{cell[:40]!r}, expected a number{point}; correct or remove the line"
+    if abs(number) <= _LARGEST:
+        return ""
+    return f"{cell.strip()[:40]}, expected a finite number; correct or remove the line"
+
+
+def _is_missing(cell: str) -> bool:
+    return cell.strip().lower() in MISSING
+
+
+def _or_nan(cell: str) -> float:
+    if _is_missing(cell):
+        return math.nan
+    number = _number(cell)
+    if number is None:
+        raise ValueError(f"{cell[:40]!r} is no number")
+    return number
 
 
 def _number(cell: str) -> float | None:
@@ -203,5 +226,6 @@ def _number(cell: str) -> float | None:
 
 
 def _holds_numbers(cells: Sequence[str]) -> bool:
-    """Whether more than half of the cells are numbers: one that is not is then a fault, not a text."""
-    return 2 * sum(_number(cell) is not None for cell in cells) > len(cells)
+    """Whether more than half of the cells that are there are numbers: one that is not is then a fault, not a text."""
+    there = [cell for cell in cells if not _is_missing(cell)]
+    return 2 * sum(_number(cell) is not None for cell in there) > len(there)

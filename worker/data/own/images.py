@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gradwire.common.errors import DataError
 from gradwire.common.system.memory import require_memory
-from gradwire.worker.data.own.base import Format, Table, numbers
+from gradwire.worker.data.own.base import NONE, Format, Gaps, Table, numbers
 
 MODES = {"L": 1, "RGB": 3}
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
@@ -58,7 +58,7 @@ class ImagesFormat(Format):
             raise DataError(f"the labels of {path} are the names of its subfolders: leave --label out")
         return numbers(self.size), ""
 
-    def read(self, path: Path, names: tuple[str, ...], label: str) -> Table:
+    def read(self, path: Path, names: tuple[str, ...], label: str, gaps: Gaps = NONE) -> Table:
         images = _images(path)
         require_memory(4 * len(images) * self.size, f"the images of {path}")
         features = np.empty((len(images), self.size), np.float32)

@@ -14,7 +14,7 @@ import numpy as np
 from gradwire.common.errors import DataError
 from gradwire.common.system.memory import require_memory
 from gradwire.worker.data.libsvm import check_order
-from gradwire.worker.data.own.base import Format, Table, coded, numbers, require_finite
+from gradwire.worker.data.own.base import NONE, Format, Gaps, Table, coded, numbers, require_finite
 
 _NUMBER = rb"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,2})?"
 _LINE = re.compile(rb"%b(?:[ \t]+[1-9]\d{0,8}:%b)*[ \t]*(?:#.*)?" % (_NUMBER, _NUMBER))
@@ -36,7 +36,7 @@ class LibsvmFormat(Format):
         largest = (int(pairs[-1].split(b":")[0]) for line in _lines(path) if (pairs := line.split()[1:]))
         return numbers(max(largest, default=0)), ""
 
-    def read(self, path: Path, names: tuple[str, ...], label: str) -> Table:
+    def read(self, path: Path, names: tuple[str, ...], label: str, gaps: Gaps = NONE) -> Table:
         from sklearn.datasets import load_svmlight_file  # slow to import
 
         lines = _lines(path)

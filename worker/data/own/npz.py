@@ -15,7 +15,9 @@ from numpy.typing import NDArray
 from gradwire.common.errors import DataError
 from gradwire.common.spec import did_you_mean
 from gradwire.worker.data.own.base import (
+    NONE,
     Format,
+    Gaps,
     Table,
     coded,
     numbers,
@@ -54,7 +56,7 @@ class NpzFormat(Format):
             self._array(path, file, label)
         return numbers(int(np.prod(features.shape[1:]))), label
 
-    def read(self, path: Path, names: tuple[str, ...], label: str) -> Table:
+    def read(self, path: Path, names: tuple[str, ...], label: str, gaps: Gaps = NONE) -> Table:
         with _opened(path) as file:
             features, labels = self._array(path, file, self.x), self._array(path, file, label)
         if len(features) != len(labels) or not len(features) or labels.ndim != 1:

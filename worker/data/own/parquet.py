@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from gradwire.common.errors import DataError
 from gradwire.common.spec import did_you_mean
-from gradwire.worker.data.own.base import Format, Table, coded, require_finite, row_number
+from gradwire.worker.data.own.base import AMEND, NONE, Format, Gaps, Table, coded, require_finite, row_number
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class ParquetFormat(Format):
     def all_columns(self, path: Path) -> tuple[str, ...]:
         return tuple(_opened(path).schema_arrow.names)
 
-    def read(self, path: Path, names: tuple[str, ...], label: str) -> Table:
+    def read(self, path: Path, names: tuple[str, ...], label: str, gaps: Gaps = NONE) -> Table:
         file = _opened(path)
         for name in (*names, label):
             _require_column(path, file.schema_arrow.names, name)
@@ -49,12 +49,12 @@ class ParquetFormat(Format):
             raise DataError(f"{path} has no rows: expected at least one")
         features = np.empty((file.metadata.num_rows, len(names)), np.float32)
         for place, name in enumerate(names):
-            column = _column(path, file, name)
+            column = _column(path, file, name, name in gaps)
             if column.dtype.kind not in "biuf":
                 raise DataError(f"{path}: {name} is {column.dtype}, expected a column of numbers")
             with np.errstate(over="ignore"):  # reported as not finite
                 features[:, place] = column
-        require_finite(features, names, path, row_number)
+        require_finite(features, names, path, row_number, gaps)
         return Table(features, *coded(_column(path, file, label)), row_number)
 
 
@@ -75,12 +75,12 @@ def _require_column(path: Path, names: list[str], name: str) -> None:
         raise DataError(f"{path} has no column {name!r}{did_you_mean(name, names)}")
 
 
-def _column(path: Path, file: Any, name: str) -> NDArray[Any]:
+def _column(path: Path, file: Any, name: str, gaps: bool | None = None) -> NDArray[Any]:
+    """A column as an array; ``gaps`` says whether a feature may be missing in a row, and is None for the label."""
     column = file.read(columns=[name]).column(0)
-    if column.null_count:
+    if column.null_count and not gaps:
         row = column.is_null().index(True).as_py()
-        raise DataError(
-            f"{path}, {row_number(row)}: {name} is empty, expected a value; correct or remove the row"
-        )
+        amend = "correct or remove the row" if gaps is None else AMEND.format("row")
+        raise DataError(f"{path}, {row_number(row)}: {name} is empty, expected a value; {amend}")
     array: NDArray[Any] = column.to_numpy()
     return array.astype(str) if array.dtype.kind == "O" else array

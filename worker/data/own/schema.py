@@ -15,7 +15,7 @@ import numpy as np
 
 from gradwire.common.errors import DataError
 from gradwire.worker.data.dataset import Features
-from gradwire.worker.data.own.base import MAX_FEATURES, Format
+from gradwire.worker.data.own.base import MAX_FEATURES, Format, Gaps
 from gradwire.worker.data.own.labels import MAX_CLASSES, label_text
 
 
@@ -29,6 +29,7 @@ class Schema:
         label: name of the label; empty where the format has none.
         classes: labels of class 0, 1, …, as ``label_text`` spells them.
         offsets, scales: a feature x becomes (x - offset) / scale [features].
+        missing: what a feature is where a row lacks it, before scaling [features]; None: that is refused.
 
     Raises:
         DataError: a name twice, no class, or a scale that is 0.
@@ -40,6 +41,7 @@ class Schema:
     classes: tuple[str, ...]
     offsets: tuple[float, ...]
     scales: tuple[float, ...]
+    missing: tuple[float | None, ...] = ()
 
     def __post_init__(self) -> None:
         for what, texts, most in (
@@ -61,6 +63,16 @@ class Schema:
                     f"the schema has offset {offset} and scale {scale} for {name}, expected finite numbers, scale not 0"
                 )
 
+        if not all(value is None or math.isfinite(value) for value in self.missing):
+            raise DataError("the schema has a value `missing` that is not a finite number")
+
+    @property
+    def gaps(self) -> Gaps:
+        """Features that a row may lack."""
+        return frozenset(
+            name for name, value in zip(self.names, self.missing, strict=False) if value is not None
+        )
+
     @property
     def text(self) -> str:
         """Canonical text, one line per item: equal for equal models, whatever the format of each site's file."""
@@ -72,13 +84,20 @@ class Schema:
         """Features with their scaling; numbered ones that are scaled alike share a line."""
         scaling = [f"offset {o!r} scale {s!r}" for o, s in zip(self.offsets, self.scales, strict=True)]
         if not self.format.numbered:
-            pairs = zip(self.names, scaling, strict=True)
-            return [f"feature {json.dumps(name)} {how}" for name, how in pairs]
+            missing = [f" missing {value!r}" * (value is not None) for value in self.missing] or [""] * len(
+                scaling
+            )
+            triples = zip(self.names, scaling, missing, strict=True)
+            return [f"feature {json.dumps(name)} {how}{value}" for name, how, value in triples]
         runs = [[*run] for _, run in groupby(range(len(scaling)), key=lambda k: scaling[k])]
         return [f"features {run[0] + 1}-{run[-1] + 1} {scaling[run[0]]}" for run in runs]
 
     def scale(self, features: Features) -> None:
-        """Scale float32 [rows, features] in place."""
+        """Fill in what is missing, and scale, float32 [rows, features] in place."""
+        for place, value in enumerate(self.missing):
+            if value is not None:
+                column = features[:, place]
+                column[np.isnan(column)] = value
         features -= np.array(self.offsets, features.dtype)
         features /= np.array(self.scales, features.dtype)
 
@@ -91,6 +110,7 @@ def schema_of(
     *,
     offsets: tuple[float, ...] = (),
     scales: tuple[float, ...] = (),
+    missing: tuple[float | None, ...] = (),
 ) -> Schema:
     """A schema whose scaling may be left out, or be one number for all features.
 
@@ -101,6 +121,7 @@ def schema_of(
         classes: labels in any spelling.
         offsets: one, one per feature, or none.
         scales: likewise.
+        missing: one per feature, or none.
 
     Raises:
         DataError: as ``Schema``, or another number of offsets or scales.
@@ -113,4 +134,7 @@ def schema_of(
         return tuple(map(float, values if len(values) == len(names) else values * len(names)))
 
     texts = tuple(map(label_text, classes))
-    return Schema(format, names, label, texts, each(offsets, 0.0, "offsets"), each(scales, 1.0, "scales"))
+    if not any(value is not None for value in missing):
+        missing = ()
+    scaling = each(offsets, 0.0, "offsets"), each(scales, 1.0, "scales")
+    return Schema(format, names, label, texts, *scaling, missing)

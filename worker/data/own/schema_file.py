@@ -5,7 +5,7 @@
     classes = ["B", "M"]
     features = [
       { name = "mean radius", offset = 14.1, scale = 3.52 },
-      { name = "mean texture" },
+      { name = "mean texture", missing = 19.3 },
     ]
 
 Formats that number their features have ``features = 64`` instead, with ``offset`` and ``scale`` as one number for all
@@ -29,6 +29,7 @@ from gradwire.worker.data.own.images import ImagesFormat
 from gradwire.worker.data.own.schema import Schema, schema_of
 
 _SCALING = {"offset": (int, float), "scale": (int, float)}
+_OF_FEATURES = ("name", *_SCALING, "missing")
 
 
 def read_schema(path: Path) -> Schema:
@@ -57,11 +58,11 @@ def _parsed(values: Mapping[str, Any]) -> Schema:
         if key not in known:
             raise DataError(f"unknown key {key!r}{did_you_mean(key, known)}")
     label = _value(values, "label", str) if kind.labelled else ""
-    names, offsets, scales = _numbered(format, values) if kind.numbered else _named(values)
+    names, offsets, scales, missing = _numbered(format, values) if kind.numbered else _named(values)
     classes = tuple(_value(values, "classes", list))
     for value in classes:
         _checked(value, "a class", (str, int, float, bool))
-    return schema_of(format, names, label, classes, offsets=offsets, scales=scales)
+    return schema_of(format, names, label, classes, offsets=offsets, scales=scales, missing=missing)
 
 
 def _known_keys(kind: type[Format]) -> set[str]:
@@ -81,22 +82,21 @@ def _format(kind: type[Format], values: Mapping[str, Any]) -> Format:
     return kind(**options)
 
 
-Columns = tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...]]
+Columns = tuple[tuple[str, ...], tuple[float, ...], tuple[float, ...], tuple[float | None, ...]]
 
 
 def _named(values: Mapping[str, Any]) -> Columns:
-    """Names, offsets and scales from a list of tables."""
+    """Names, offsets, scales and what takes the place of missing values, from a list of tables."""
     rows = _value(values, "features", list)
     for row in rows:
         for key in _checked(row, "a feature", (dict,)):
-            if key not in ("name", *_SCALING):
-                raise DataError(
-                    f"a feature has the unknown key {key!r}{did_you_mean(key, ['name', *_SCALING])}"
-                )
+            if key not in _OF_FEATURES:
+                raise DataError(f"a feature has the unknown key {key!r}{did_you_mean(key, _OF_FEATURES)}")
     return (
         tuple(_value(row, "name", str) for row in rows),
         tuple(_checked(row.get("offset", 0.0), "offset", (int, float)) for row in rows),
         tuple(_checked(row.get("scale", 1.0), "scale", (int, float)) for row in rows),
+        tuple(float(_value(row, "missing", int, float)) if "missing" in row else None for row in rows),
     )
 
 
@@ -108,13 +108,13 @@ def _numbered(format: Format, values: Mapping[str, Any]) -> Columns:
         listed = found if isinstance(found, list) else [found]
         return tuple(_checked(value, key, (int, float)) for value in listed)
 
-    return numbers(count), given("offset"), given("scale")
+    return numbers(count), given("offset"), given("scale"), ()
 
 
-def _value(values: Mapping[str, Any], key: str, kind: type) -> Any:
+def _value(values: Mapping[str, Any], key: str, *kinds: type) -> Any:
     if key not in values:
         raise DataError(f"{key} is missing")
-    return _checked(values[key], key, (kind,))
+    return _checked(values[key], key, kinds)
 
 
 def _checked(value: Any, what: str, kinds: Sequence[type]) -> Any:
@@ -144,8 +144,9 @@ def to_toml(schema: Schema) -> str:
 
 
 def _rows(schema: Schema) -> list[str]:
-    triples = zip(schema.names, schema.offsets, schema.scales, strict=True)
-    rows = (f"  {{ name = {_text(n)}, offset = {o!r}, scale = {s!r} }}," for n, o, s in triples)
+    missing = [f", missing = {v!r}" * (v is not None) for v in schema.missing] or [""] * len(schema.names)
+    columns = zip(schema.names, schema.offsets, schema.scales, missing, strict=True)
+    rows = (f"  {{ name = {_text(n)}, offset = {o!r}, scale = {s!r}{m} }}," for n, o, s, m in columns)
     return ["features = [", *rows, "]"]
 
 

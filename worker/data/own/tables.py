@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
 
 from gradwire.common.errors import DataError
 from gradwire.worker.data.dataset import Features, Labels
-from gradwire.worker.data.own.base import require_finite
+from gradwire.worker.data.own.base import NONE, Format, require_finite
 from gradwire.worker.data.own.formats import format_of, require_content
 from gradwire.worker.data.own.images import ImagesFormat
 from gradwire.worker.data.own.labels import classes_of, in_order
@@ -29,7 +30,7 @@ def read_table(path: Path, schema: Schema) -> tuple[Features, Labels]:
         DataError: the file is missing or of another kind, lacks a column, or has a cell or label that cannot be used.
     """
     require_content(path, schema.format)
-    table = schema.format.read(path, schema.names, schema.label)
+    table = schema.format.read(path, schema.names, schema.label, schema.gaps)
     classes = classes_of(table, schema.classes, str(path), schema.label)
     features = np.ascontiguousarray(table.features)
     schema.scale(features)
@@ -55,7 +56,8 @@ class FirstSchema:
 def first_schema(path: Path, label: str = "") -> FirstSchema:
     """A schema with this file's columns, classes and scaling.
 
-    Offset and scale are mean and standard deviation of the file, in six digits.
+    Offset and scale are mean and standard deviation of the file, in six digits. Where a row lacks a feature, the mean
+    takes its place.
 
     Args:
         path: of the file.
@@ -66,22 +68,33 @@ def first_schema(path: Path, label: str = "") -> FirstSchema:
     """
     format = format_of(path)
     names, label = format.columns(path, label)
+    table = format.read(path, names, label, NONE if format.numbered else frozenset(names))
+    there = np.atleast_1d(~np.isnan(table.features).all(axis=0))
+    names = tuple(compress(names, there))
     if not names:
         raise DataError(f"{path} has no column of numbers besides {label}: expected at least one feature")
-    table = format.read(path, names, label)
     if len(table.values) > MOST_CLASSES:
         raise DataError(
             f"{path}: {label or 'the label'} has {len(table.values)} different values, expected at most {MOST_CLASSES} "
             "classes: name the label's column with --label"
         )
-    offsets, scales = _standard(table.features) if format.standardised else ((), ())
-    if isinstance(format, ImagesFormat):
-        scales = (_WHITE,)
-    classes = in_order(table.values)
-    schema = schema_of(format, names, label, classes, offsets=offsets, scales=scales)
     others = (name for name in format.all_columns(path) if name not in (*names, label))
     left_out = {name: format.remark(path, name) for name in others}
-    return FirstSchema(schema, left_out, () if format.numbered else _like_ids(table.features, names))
+    features = table.features[:, there]
+    like_ids = () if format.numbered else _like_ids(features, names)
+    return FirstSchema(_described(format, names, label, in_order(table.values), features), left_out, like_ids)
+
+
+def _described(
+    format: Format, names: tuple[str, ...], label: str, classes: tuple[str, ...], features: Features
+) -> Schema:
+    """The schema of these columns, scaled by what they hold."""
+    offsets, scales = _standard(features) if format.standardised else ((), ())
+    if isinstance(format, ImagesFormat):
+        scales = (_WHITE,)
+    lacking = np.flatnonzero(np.isnan(features).any(axis=0)).tolist()
+    missing = tuple(offset if place in lacking else None for place, offset in enumerate(offsets))
+    return schema_of(format, names, label, classes, offsets=offsets, scales=scales, missing=missing)
 
 
 def _like_ids(features: Features, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -97,6 +110,7 @@ def _like_id(column: Features) -> bool:
 
 def _standard(features: Features) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each column; 1 where that is 0."""
-    mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    mean = np.asarray(np.nanmean(features, axis=0, dtype=np.float64))
+    deviation = np.asarray(np.nanstd(features, axis=0, dtype=np.float64))
     deviation[deviation == 0] = 1
     return tuple(float(f"{m:.6g}") for m in mean), tuple(float(f"{d:.6g}") for d in deviation)

@@ -86,9 +86,10 @@ def test_what_the_csv_module_writes_is_read(tmp_path_factory: pytest.TempPathFac
         ("age,sise,kind\n1,2,a\n", "t.csv has no column 'size': did you mean sise?"),
         ("age,age,kind\n1,2,a\n", "line 1: two columns are called age; rename one"),
         ("age,,kind\n1,2,a\n", "line 1: expected a header line with the name of each column"),
-        ("age,size,kind\n1,2,a\n3,,b\n", "t.csv, line 3: size is empty, expected a number; correct or remove the line"),
+        ("age,size,kind\n1,2,a\n3,,b\n", "t.csv, line 3: size is empty, expected a number; correct or remove the line, "
+         "or give the feature a value `missing` in the schema"),
         ("age,size,kind\n\n1,2,a\n3,x7,b\n", "t.csv, line 4: size is 'x7', expected a number"),
-        ("age,size,kind\n1,2,a\n3,nan,b\n", "t.csv, line 3: size is nan, expected a finite number"),
+        ("age,size,kind\n1,2,a\n3,nan,b\n", "t.csv, line 3: size is nan, expected a number; correct or"),
         ("age,size,kind\n1,-inf,a\n", "line 2: size is -inf, expected a finite"),
         ("age,size,kind\n1,1e39,a\n", "line 2: size is 1e39, expected a finite"),
         ("age,size,kind\n1,1_0,a\n", "line 2: size is '1_0', expected a number"),
@@ -131,6 +132,22 @@ def test_numeric_labels_in_any_spelling(tmp_path: Path) -> None:
     assert y.tolist() == [0, 0, 1, 2]
 
 
+def test_missing_values_where_the_schema_has_one_for_them(tmp_path: Path) -> None:
+    schema = schema_of(
+        CsvFormat(), ("age", "size"), "kind", ("a", "b"), offsets=(1.0,), scales=(2.0,), missing=(None, 7.0)
+    )
+    x, y = read_table(file(tmp_path, "size,kind,age\n,a,1\nNA,b,2\n NaN ,a,3\n5,b,5\n"), schema)
+    assert x.tolist() == [[0, 3], [0.5, 3], [1, 3], [2, 2]] and y.tolist() == [0, 1, 0, 1]
+    for row, says in {
+        ",a,1\n5,b,\n": "line 3: age is empty, expected a number",
+        ",a,1\n1_0,b,2\n": "line 3: size is '1_0', expected a number",
+        ",a,1\n1e39,b,2\n": "line 3: size is 1e39, expected a finite number",
+        ",,1\n": "line 2: kind is empty",
+    }.items():
+        with pytest.raises(DataError, match=says):
+            read_table(file(tmp_path, f"size,kind,age\n{row}"), schema)
+
+
 # ---- a first schema ----------------------------------------------------------------------------------------
 
 
@@ -152,6 +169,14 @@ def test_a_first_schema_names_what_looks_like_an_id(tmp_path: Path) -> None:
     assert found.like_ids == ("id", "insurance") and found.schema.names == ("id", "insurance", "age", "size")
 
 
+def test_a_first_schema_puts_the_mean_where_a_value_is_missing(tmp_path: Path) -> None:
+    path = file(tmp_path, "age,size,kind\n1,,a\n2,4,b\n3,8,a\n,6,b\n")
+    schema = first_schema(path).schema
+    assert schema.missing == (2.0, 6.0) and schema.gaps == {"age", "size"}
+    x, _ = read_table(path, schema)
+    assert x[0, 1] == x[3, 0] == 0 and x.mean(axis=0).tolist() == [0, 0]
+
+
 def test_a_decimal_comma_is_named(tmp_path: Path) -> None:
     path = file(tmp_path, "age;size;ward;kind\n1;2,5;x;a\n3;4,5;y;b\n")
     assert first_schema(path).left_out == {"size": DECIMAL_COMMA, "ward": "not numbers"}
@@ -171,7 +196,9 @@ def test_first_schema_takes_the_last_column_for_the_label(tmp_path: Path) -> Non
     [
         ("x,y\na,b\nc,d\n", "", "has no column of numbers besides y"),
         (PLAIN, "kinds", "has no column 'kinds': did you mean kind?"),
-        ("x,y\n1,2\n,3\n4,5\n", "", "line 3: x is empty"),
+        ("x,y\n1,2\n?,3\n4,5\n", "", r"line 3: x is '\?', expected a number; correct"),
+        ("x,y\n1,2\n3,\n4,5\n", "", "line 3: y is empty; correct or remove the line"),
+        ("x,y\n,2\nNA,3\n", "", "no column of numbers besides y"),
         ("x,y\n1,2\n", "", "the schema has 1 classes, expected at least 2"),
         ("x,y\n" + "".join(f"1,{k}\n" for k in range(1001)), "",
          "y has 1001 different values, expected at most 1000 classes: name the label's column with --label"),

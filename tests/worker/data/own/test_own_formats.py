@@ -147,14 +147,31 @@ def test_parquet(parquet: Writer) -> None:
     assert x.dtype == np.float32 and x.tolist() == [[1, 2.5], [2, 4]] and y.tolist() == [1, 0]
 
 
+def test_parquet_with_missing_values(parquet: Writer) -> None:
+    nothing = [None] * 3
+    path = parquet(
+        {"gone": nothing, "age": [1, None, 3], "size": [np.nan, 2.0, None], "kind": ["b", "a", "b"]}
+    )
+    schema = first_schema(path).schema
+    assert schema.names == ("age", "size")
+    assert schema.missing == (2.0, 2.0) and schema.offsets == (2.0, 2.0) and schema.scales == (1.0, 1.0)
+    assert read_table(path, schema)[0].tolist() == [[-1, 0], [0, 0], [1, 0]]
+
+
 @pytest.mark.parametrize(
     ("columns", "says"),
     [
         ({"age": [1], "kind": ["a"]}, "has no column 'size'"),
-        ({"age": [1, 2], "size": [1.0, None], "kind": ["a", "b"]}, "t.parquet, row 2: size is empty"),
+        (
+            {"age": [1, 2], "size": [1.0, None], "kind": ["a", "b"]},
+            "t.parquet, row 2: size is empty, expected a value; correct or remove the row, or give the feature",
+        ),
         ({"age": [1, 2], "size": [1.0, np.inf], "kind": ["a", "b"]}, "row 2: size is inf"),
         ({"age": [1], "size": ["x"], "kind": ["a"]}, "size is <U1, expected a column of numbers"),
-        ({"age": [1, 2], "size": [1, 2], "kind": ["a", None]}, "row 2: kind is empty"),
+        (
+            {"age": [1, 2], "size": [1, 2], "kind": ["a", None]},
+            "row 2: kind is empty, expected a value; correct or remove the row",
+        ),
         ({"age": [1, 2], "size": [1, 2], "kind": ["a", "c"]}, "row 2: the label kind is 'c'"),
     ],
 )

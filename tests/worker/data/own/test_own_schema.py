@@ -24,7 +24,7 @@ NAMED = schema_of(
 )
 EXAMPLES = [
     NAMED,
-    replace(NAMED, format=ParquetFormat()),
+    replace(NAMED, format=ParquetFormat(), missing=(0.25, None)),
     schema_of(NpzFormat("pixels"), tuple("1234"), "target", (0, 1, 2), offsets=(0.0, 0.0, 1.0, 1.0), scales=(16.0,)),
     schema_of(LibsvmFormat(), tuple("123"), "", (-1, 1)),
     schema_of(ImagesFormat(2, 2, "L"), tuple("1234"), "", ("cat", "dog"), scales=(255.0,)),
@@ -51,7 +51,7 @@ def test_canonical_text() -> None:
 
 
 def test_sites_may_keep_their_tables_in_different_formats() -> None:
-    assert NAMED.text == EXAMPLES[1].text
+    assert NAMED.text == replace(NAMED, format=ParquetFormat()).text
     assert replace(NAMED, format=CsvFormat(",")).text == NAMED.text
 
 
@@ -62,6 +62,10 @@ def test_sites_may_keep_their_tables_in_different_formats() -> None:
         (
             replace(NAMED, classes=("B", "1.5")),
             """the schema has 'class 2 "x y"' here, 'nothing more' there""",
+        ),
+        (
+            EXAMPLES[1],
+            "offset 0.5 scale 2.0' here, 'feature \"mean radius\" offset 0.5 scale 2.0 missing 0.25'",
         ),
         (replace(NAMED, names=("mean", NAMED.names[1])), 'feature "mean radius" offset 0.5 scale 2.0\' here'),
         (replace(NAMED, classes=("1.5", "B", "x y")), """'class 0 "B"' here, 'class 0 "1.5"' there"""),
