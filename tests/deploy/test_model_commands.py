@@ -10,6 +10,7 @@ import pytest
 
 from gradwire.common.training.config import RunConfig
 from gradwire.deploy.cli import call
+from gradwire.deploy.commands.model.evaluate import NOTHING
 from gradwire.server.log.run_log import RunLog
 from tests.system.harness import run_hosts
 from tests.system.laid_out import ALLOWED, TASK, LinearModel
@@ -87,6 +88,15 @@ def test_evaluation_for_people(trained: tuple[Path, dict[str, Any]], lines: Line
     assert f"accuracy {summary['metrics']['accuracy']:.4g}" in lines(
         "model", "evaluate", "--state-dir", folder
     )
+
+
+def test_a_model_without_test_data_has_no_measures(lines: Lines, tmp_path: Path) -> None:
+    np.savez(tmp_path / "m.npz", weight=np.zeros((2, 1), np.float32), bias=np.zeros(2, np.float32))
+    (tmp_path / "t.csv").write_text("x,y\n1,0\n2,1\n")
+    words = ["model", "evaluate", "--model", tmp_path / "m.npz", "--task", "softmax(file, features=1, classes=2)",
+             "--data", tmp_path / "t.csv"]  # fmt: skip
+    assert lines(*words) == [NOTHING]
+    assert lines(*words, "--option", f"test={tmp_path / 't.csv'}")[0] == "test_loss 0.6931"
 
 
 def test_last_iterate_is_another(trained: tuple[Path, dict[str, Any]], lines: Lines, tmp_path: Path) -> None:

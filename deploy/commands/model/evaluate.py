@@ -26,6 +26,8 @@ from gradwire.deploy.site import site_from
 from gradwire.deploy.units import number
 from gradwire.worker.site import Site
 
+NOTHING = "no measures: the task has no test data here; pass --option test=PATH for a task on file"
+
 
 def evaluate(
     state_dir: Annotated[Path | None, typer.Option(help="Folder of a run; nothing in it is changed.")] = None,
@@ -69,6 +71,8 @@ def evaluate(
         return
     for name, value in found.metrics.items():
         print(f"{name} {number(value)}")
+    if not found.metrics:
+        print(NOTHING)
 
 
 def _of_file(path: Path, settings: dict[str, Any], site: Site, allowed: list[str]) -> Evaluation:

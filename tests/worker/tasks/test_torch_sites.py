@@ -107,7 +107,9 @@ def test_partitions_by_label_need_labels(data: Any) -> None:
 
 def test_a_loader_cannot_be_partitioned() -> None:
     loader = torch.utils.data.DataLoader(Rows(20), batch_size=2)
-    with pytest.raises(TaskError, match="partition iid deals samples by number, and train has no length"):
+    with pytest.raises(
+        TaskError, match="partition iid deals samples by number, and train, a DataLoader, is read"
+    ):
         built(of(loader), partition="iid")
 
 

@@ -91,7 +91,8 @@ def _train_feed(
         return RowFeed(samples, shards, chunk)
     if partition is not None:
         raise TaskError(
-            f"partition {partition} deals samples by number, and train has no length: give it as a Dataset"
+            f"partition {partition} deals samples by number, and train, a {type(problem.train).__name__}, is read in "
+            "order: give its Dataset, and collate_fn"
         )
     if batching.chunk:
         raise TaskError(
