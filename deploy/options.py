@@ -52,13 +52,15 @@ class RunOptions(ExternalOptions):
     schema: str | None = field(
         default=None,
         metadata=described(
-            "TOML file of `gradwire data schema`: columns, label, classes, scaling", metavar="FILE"
+            "TOML file of `gradwire data schema`: columns, label, classes, scaling; may hold {process} too",
+            metavar="FILE",
         ),
     )
     option: tuple[str, ...] = field(
         default=(),
         metadata=described(
-            "Option of the sites, as test=PATH or holdout=0.2; may be repeated", metavar="KEY=VALUE"
+            "Option of the sites, as test=PATH or holdout=0.2; may be repeated, and hold {process}",
+            metavar="KEY=VALUE",
         ),
     )
     devices: str | None = field(

@@ -170,7 +170,7 @@ class Stream:
         if state.encoder.records is not None and state.encoder.records.bytes_written:
             each = state.encoder.records.bytes_per_round
             self._progress(f"wrote {each:,.0f} bytes of records per round")
-        self._progress(f"all {rounds} rounds are folded: leaving once every worker has sent Done")
+        self._progress(f"all {rounds} rounds are done; waiting until every worker has reported its replica")
 
     # ---- pushes and reports --------------------------------------------------------------------------------
 

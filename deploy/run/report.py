@@ -68,7 +68,7 @@ def closing_lines(summary: Mapping[str, Any]) -> list[str]:
         lines.append(f"workers' records: {human(summary['record_bytes_per_round'], 'B')} written per round")
     faults = [f"{name} restarted {counted(count, 'time')}" for name, count in summary["restarts"].items()]
     faults += [counted(summary[name], noun) for name, noun in _FAULTS.items() if summary.get(name)]
-    return [*lines, f"faults survived: {', '.join(faults)}"] if faults else lines
+    return [*lines, f"interruptions survived: {', '.join(faults)}"] if faults else lines
 
 
 _FAULTS = {"reconnects": "reconnect", "resyncs": "resync", "late": "late push"}

@@ -243,7 +243,7 @@ def test_the_closing_lines() -> None:
         "3 rounds in 1.5 s (2 rounds/s), loss 0.25, accuracy 0.9",
         "predicted bytes were measured: yes",
         "replicas agree: yes (digest 00ff, 2 of 2 checked)",
-        "faults survived: worker-1 restarted 2 times, 1 resync",
+        "interruptions survived: worker-1 restarted 2 times, 1 resync",
     ]
     local = closing_lines({**summary(4), "restarts": {}, "record_bytes_per_round": 24_800})
     assert local[-1] == "workers' records: 24.8 kB written per round"

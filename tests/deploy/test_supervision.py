@@ -92,7 +92,7 @@ def test_a_killed_worker_is_started_again(tmp_path: Path) -> None:
         run.assert_nobody_left()
     text = "".join(run.lines)
     assert "worker-0 was killed by SIGKILL: restarting it (1 of 3)" in text
-    assert "faults survived: worker-0 restarted 1 time" in text
+    assert "interruptions survived: worker-0 restarted 1 time" in text
     assert len(run.children["worker-0"]) == 2
     assert json.loads((tmp_path / "out.json").read_text())["restarts"] == {"worker-0": 1}
 
