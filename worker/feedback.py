@@ -17,6 +17,8 @@ from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import LogError, SpecError
 from gradwire.common.randomness import Coins
 
+ARRAYS_KEPT = 2  # [dim] for each worker: the memory, and the one before the last round
+
 
 class ErrorFeedback:
     """The memory of one logical worker.

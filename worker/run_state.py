@@ -9,7 +9,7 @@ from pathlib import Path
 
 from gradwire.common.codecs import AnyCodec, parse
 from gradwire.common.errors import PrivacyError
-from gradwire.common.system.memory import require_fits
+from gradwire.common.system.memory import ARRAYS, require_fits, require_memory
 from gradwire.common.training.layout import Layout, Role
 from gradwire.common.training.local import parse_local
 from gradwire.common.training.model import Model
@@ -17,6 +17,7 @@ from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.common.transport.specs import spec_from_message
 from gradwire.proto import wire_pb2
 from gradwire.worker.encoder import EncodedRound, Encoder
+from gradwire.worker.feedback import ARRAYS_KEPT
 from gradwire.worker.privacy import Limits, Privacy
 from gradwire.worker.records import Records, owner_of
 from gradwire.worker.replica import Replica
@@ -143,6 +144,7 @@ class RunState:
             if local is not None
             else TaskGradient(self.task)
         )
+        self._require_memory(source.arrays_kept + feedback * ARRAYS_KEPT, workers)
         records = None
         if self._state_dir is not None and (feedback or local is not None or source.remembers):
             owner = owner_of(run.run_id, self.codec, local, feedback=feedback)
@@ -151,6 +153,20 @@ class RunState:
         return Encoder(
             source, self.codec, run.seed, workers, feedback=feedback, records=records, ledger=ledger
         )
+
+    def _require_memory(self, kept: int, workers: tuple[int, ...]) -> None:
+        """Refuse workers that remember more than this machine holds: each has so many arrays [dim].
+
+        Raises:
+            ConfigError: they do.
+        """
+        dim = self.task.dim
+        if kept:
+            require_memory(
+                4 * dim * (ARRAYS + kept * len(workers)),
+                f"what {len(workers)} workers remember, {kept} arrays of {dim:,} numbers each,",
+                "host fewer workers in one process",
+            )
 
     @property
     def sends_metrics(self) -> bool:

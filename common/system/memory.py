@@ -40,18 +40,18 @@ def require_fits(dim: int, what: str) -> None:
     require_memory(4 * ARRAYS * dim, f"{what} has {dim:,} coordinates, which")
 
 
-def require_memory(needed: int, what: str) -> None:
+def require_memory(needed: int, what: str, remedy: str = "choose a smaller one") -> None:
     """Refuse what takes more memory than this machine has.
 
     Args:
         needed: bytes.
         what: names it in the error.
+        remedy: ends the error.
 
     Raises:
         ConfigError: it takes more.
     """
     if needed > memory_bytes():
         raise ConfigError(
-            f"{what} takes {1e-9 * needed:,.1f} GB: this machine has {1e-9 * memory_bytes():.1f} GB, "
-            "choose a smaller one"
+            f"{what} takes {1e-9 * needed:,.1f} GB: this machine has {1e-9 * memory_bytes():.1f} GB, {remedy}"
         )

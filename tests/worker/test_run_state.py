@@ -1,9 +1,14 @@
 """What a process keeps of its run when the server assigns other workers to it."""
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
+import pytest
 
+from gradwire.common.errors import ConfigError
+from gradwire.common.system import memory
+from gradwire.common.system.memory import ARRAYS
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.layout import Layout, LayoutArray
 from gradwire.common.transport.specs import run_to_message
@@ -37,6 +42,48 @@ def prepared(*assignments: tuple[int, ...]) -> RunState:
     for workers in assignments:
         state.prepare(wire_pb2.Welcome(run=run_to_message(CONFIG, b"run"), workers=workers))
     return state
+
+
+@pytest.mark.parametrize(
+    ("changes", "kept"),
+    [
+        ({"local": "local(steps=2, optimizer=sgd(lr=0.1), scaffold=true)"}, 3),
+        ({"local": "local(steps=2, optimizer=adamw, inner=kept)"}, 4),
+        ({"local": "local(steps=2, optimizer=adamw)"}, 0),
+        ({"codec": "top_k(2)", "feedback": "error"}, 2),
+    ],
+)
+def test_memories_that_do_not_fit_are_refused(
+    changes: dict[str, Any], kept: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = run_to_message(replace(CONFIG, **changes), b"run")
+    welcome = wire_pb2.Welcome(run=run, workers=(0, 1))
+    needed = 4 * DIM * (ARRAYS + 2 * kept)
+    monkeypatch.setattr(memory, "memory_bytes", lambda: needed)
+    state = RunState(allow_import=[TARGET])
+    state.prepare(welcome)
+    for round_ in range(3):
+        state.model.round = round_
+        state.encoder.encode(state.model, round_)
+    assert arrays_in(state) == 2 * kept
+    monkeypatch.setattr(memory, "memory_bytes", lambda: needed - 1)
+    with pytest.raises(
+        ConfigError, match="takes" if not kept else f"what 2 workers remember, {kept} arrays of 6"
+    ):
+        RunState(allow_import=[TARGET]).prepare(welcome)
+
+
+def arrays_in(state: RunState) -> int:
+    """Different arrays [dim] that the workers' memories consist of."""
+    source: Any = state.encoder._source
+    controls = getattr(source, "_controls", None)
+    found: dict[int, np.ndarray] = {}
+    for each in state.encoder._memories:
+        held = [*each._state().values(), *(each._before or {}).values()]
+        if controls is not None:
+            held += [change.before for change in controls._changes[each.worker]]
+        found |= {id(array): array for array in held if array.shape == (DIM,)}
+    return len(found)
 
 
 def first_reported(state: RunState) -> float:

@@ -45,6 +45,11 @@ class UpdateSource(ABC):
     def remembers(self) -> bool:
         """Whether a worker may have a state, now or later."""
 
+    @property
+    def arrays_kept(self) -> int:
+        """Float32 arrays [dim] that this process holds for each worker, those from before the last round included."""
+        return 0
+
     @abstractmethod
     def update(self, model: Model, *, round: int, worker: int) -> Gradient:
         """The update at ``model`` [dim]: what the server subtracts from it, scaled by its optimizer.
