@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -53,9 +54,14 @@ def has_float64(device: torch.device) -> bool:
     return device.type != "mps"
 
 
+_GENERATORS = threading.RLock()
+
+
 @contextmanager
 def seeded(device: torch.device, seed: int, purpose: str, *key: int) -> Iterator[None]:
     """Seed torch's, NumPy's and Python's global generators inside the block, and restore them after it.
+
+    The generators are the process's: another thread that wants to seed them waits.
 
     Args:
         device: whose generator is seeded besides the CPU's.
@@ -63,7 +69,12 @@ def seeded(device: torch.device, seed: int, purpose: str, *key: int) -> Iterator
         purpose: what the numbers are for.
         key: further numbers that select the stream, such as round and worker.
     """
-    drawn = stream_key(seed, purpose, *key) % 2**32
+    with _GENERATORS:
+        drawn = stream_key(seed, purpose, *key) % 2**32
+        yield from _seeded(device, drawn)
+
+
+def _seeded(device: torch.device, drawn: int) -> Iterator[None]:
     python, restore = random.getstate(), _torch_state(device)
     numpy = np.random.get_state()  # noqa: NPY002 - what Datasets draw from
     try:
