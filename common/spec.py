@@ -27,6 +27,9 @@ from gradwire.common.errors import SpecError
 
 MAX_TEXT = 4096  # characters; a spec arrives from the network, so its size is bounded before it is read
 MAX_DEPTH = 8
+MOST_LISTED = 100  # names in a hint
+MOST_COMPARED = 2_000  # names that a hint looks at: those of a file may be many and long
+_COMPARED = 64  # characters of them
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -268,7 +271,20 @@ def fingerprint(text: str) -> bytes:
 
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """A hint to append to an unknown-name error: the nearest known name, else all of them."""
+    """A hint to append to an unknown-name error: the nearest known name, else all of them, or the first of many."""
     known = sorted(known)
-    near = difflib.get_close_matches(word, known, n=1)
-    return f": did you mean {near[0]}?" if near else f"; known: {', '.join(known)}"
+    near = difflib.get_close_matches(
+        word[:_COMPARED], [name for name in known[:MOST_COMPARED] if len(name) <= _COMPARED], n=1
+    )
+    some = [*known[:MOST_LISTED], *["…"] * (len(known) > MOST_LISTED)]
+    return f": did you mean {near[0]}?" if near else f"; known: {', '.join(some) or 'none'}"
+
+
+def first_twice(names: Iterable[str]) -> str | None:
+    """The first name that is there a second time; None where all are different."""
+    seen: set[str] = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None

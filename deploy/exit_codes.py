@@ -43,8 +43,9 @@ class CommandFailed(Exception):
 
 
 def print_message(message: str) -> None:
-    """Print one line on standard error, after the program's name."""
-    print(f"gradwire: {' '.join(message.split())}", file=sys.stderr, flush=True)
+    """Print one line on standard error, after the program's name; what a terminal would obey is escaped."""
+    line = "".join(c if c.isprintable() else repr(c)[1:-1] for c in " ".join(message.split()))
+    print(f"gradwire: {line}", file=sys.stderr, flush=True)
 
 
 def run_command(command: Callable[[], Any]) -> int:

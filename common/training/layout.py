@@ -10,7 +10,6 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from enum import Enum
@@ -21,7 +20,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from gradwire.common.errors import LayoutError
-from gradwire.common.spec import fingerprint
+from gradwire.common.spec import fingerprint, first_twice
 
 MAX_ARRAYS = 65_536
 MAX_LAYOUT_BYTES = 4 << 20  # of a layout on the wire
@@ -74,7 +73,7 @@ class LayoutArray:
                     f"an array is called {name[:40]!r}, expected 1 to {MAX_NAME} printable characters"
                 )
         if self.dtype not in DTYPES:
-            raise LayoutError(f"{self.name} is {self.dtype}, expected one of {', '.join(DTYPES)}")
+            raise LayoutError(f"{self.name} is {self.dtype[:40]!r}, expected one of {', '.join(DTYPES)}")
         if self.role is not Role.CONSTANT and self.dtype not in FLOATS:
             raise LayoutError(f"{self.name} is {self.role.value} and {self.dtype}, expected a floating dtype")
         if len(self.shape) > MAX_RANK or min(self.shape, default=0) < 0:
@@ -125,8 +124,7 @@ class Layout:
         if not self.trained:
             raise LayoutError("the model has no trained parameters, expected at least one")
         names = [name for array in self.arrays for name in (array.name, *array.aliases)]
-        if len(set(names)) != len(names):
-            twice = Counter(names).most_common(1)[0][0]
+        if (twice := first_twice(names)) is not None:
             raise LayoutError(f"two arrays of the model are called {twice}")
 
     @classmethod

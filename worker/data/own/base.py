@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -11,7 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from gradwire.common.errors import DataError
+from gradwire.common.errors import DataError, GradwireError
 from gradwire.worker.data.dataset import Features
 
 MAX_FEATURES = 100_000
@@ -161,6 +162,28 @@ def coded(labels: NDArray[Any]) -> tuple[NDArray[np.int64], list[Any]]:
     """Labels as places among the different ones, and those."""
     values, codes = np.unique(labels, return_inverse=True)
     return codes.reshape(-1).astype(np.int64), values.tolist()
+
+
+@contextmanager
+def parsing(path: Path, kind: str) -> Iterator[None]:
+    """Around another library's parser, whose exceptions for a damaged file are of every type.
+
+    Args:
+        path: of the file.
+        kind: what it is read as, in words.
+
+    Raises:
+        DataError: it raised one that is not gradwire's.
+    """
+    try:
+        yield
+    except GradwireError:
+        raise
+    except MemoryError as error:
+        raise DataError(f"{path} takes more memory as {kind} than there is: is it damaged?") from error
+    except Exception as error:
+        words = " ".join(str(error).split())[:200].rstrip(".") or type(error).__name__
+        raise DataError(f"cannot read {path} as {kind}: {words}; replace it") from error
 
 
 _MAGIC = ((b"PK\x03\x04", "a ZIP archive"), (b"PAR1", "a Parquet file"), (b"\x1f\x8b", "a gzip file"))

@@ -11,19 +11,22 @@ import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from itertools import islice
+from functools import partial
+from itertools import count, islice
 from pathlib import Path
+from typing import TextIO
 
 import numpy as np
 
 from gradwire.common.errors import DataError
-from gradwire.common.spec import did_you_mean
+from gradwire.common.spec import did_you_mean, first_twice
 from gradwire.worker.data.own.base import AMEND, NONE, Format, Gaps, Table
 
 SEPARATORS = (",", ";", "\t")
 DECIMAL_COMMA = "numbers with a decimal comma, to be saved with a point"
 MISSING = ("", "na", "nan")  # in lower case: cells without a value
 LOOK_AT = 1_000  # rows that decide which columns hold numbers
+MAX_LINE = 1 << 24  # characters: a longer line is no row of 100,000 numbers
 _LARGEST = float(np.finfo(np.float32).max)
 _ENCODING = "utf-8-sig"  # without the mark that some programs put first
 
@@ -93,8 +96,7 @@ class CsvFormat(Format):
         header = [name.strip() for name in header]
         if not header or not all(header):
             raise DataError(f"{path}, line 1: expected a header line with the name of each column")
-        if len(set(header)) < len(header):
-            twice = next(name for name in header if header.count(name) > 1)
+        if (twice := first_twice(header)) is not None:
             raise DataError(f"{path}, line 1: two columns are called {twice}; rename one")
         return header, line
 
@@ -125,6 +127,8 @@ class CsvFormat(Format):
         converters |= {place: _or_nan for place in places if header[place] in gaps}
         converters[of_label] = lambda text: codes.setdefault(text.strip(), len(codes))
         self._require_rows(path)
+        if _has_long_line(path):  # NumPy would take many times its size
+            self._explain(path, header, {*names}, label)
         try:
             cells = np.loadtxt(
                 path, np.float32, comments=None, delimiter=self.separator, converters=converters, skiprows=lines,
@@ -177,7 +181,7 @@ def _rows(path: Path, separator: str) -> Iterator[Iterator[tuple[int, list[str]]
     """Every row that is not blank, the header first, with the number of its last line."""
     try:
         with path.open(encoding=_ENCODING, newline="") as file:
-            reader = csv.reader(file, delimiter=separator)
+            reader = csv.reader(_lines(path, file), delimiter=separator)
             yield ((reader.line_num, row) for row in reader if row)
     except OSError as error:
         raise DataError(f"cannot read {path}: {error.strerror}") from error
@@ -185,6 +189,28 @@ def _rows(path: Path, separator: str) -> Iterator[Iterator[tuple[int, list[str]]
         raise DataError(f"{path} is not UTF-8 text: save it as UTF-8") from error
     except csv.Error as error:
         raise DataError(f"{path} cannot be read as CSV: {error}") from error
+
+
+def _lines(path: Path, file: TextIO) -> Iterator[str]:
+    """The file's lines; one that is too long is refused before it is read to its end."""
+    for number in count(1):
+        line = file.readline(MAX_LINE + 1)
+        if len(line) > MAX_LINE:
+            raise DataError(
+                f"{path}, line {number}: more than {MAX_LINE:,} characters: is it the right file?"
+            )
+        if not line:
+            return
+        yield line
+
+
+def _has_long_line(path: Path) -> bool:
+    """Whether a line has so many bytes that a part of the file of ``MAX_LINE`` bytes lies within it."""
+    with path.open("rb") as file:
+        return any(
+            len(part) == MAX_LINE and b"\n" not in part and b"\r" not in part
+            for part in iter(partial(file.read, MAX_LINE), b"")
+        )
 
 
 def _ignored(_cell: str) -> float:

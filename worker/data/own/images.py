@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
@@ -12,9 +13,10 @@ from numpy.typing import NDArray
 
 from gradwire.common.errors import DataError
 from gradwire.common.system.memory import require_memory
-from gradwire.worker.data.own.base import NONE, Format, Gaps, Table, numbers
+from gradwire.worker.data.own.base import NONE, Format, Gaps, Table, numbers, parsing
 
 MODES = {"L": 1, "RGB": 3}
+MAX_PIXELS = 1 << 26  # of a file, before it is resized
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 
 
@@ -71,12 +73,9 @@ class ImagesFormat(Format):
 
     def _pixels(self, path: Path) -> NDArray[np.uint8]:
         with _opened(path) as image:
-            try:
+            _require_size(path, image.width, image.height)
+            with parsing(path, "an image"):
                 fitted = image.convert(self.mode)
-            except (OSError, SyntaxError, ValueError) as error:
-                raise DataError(
-                    f"cannot read {path} as an image: it is damaged; replace or remove it"
-                ) from error
             if fitted.size != (self.width, self.height):
                 fitted = fitted.resize((self.width, self.height))
             return np.asarray(fitted, np.uint8).reshape(-1)
@@ -99,9 +98,16 @@ def _images(path: Path) -> list[Path]:
 def _opened(path: Path) -> Any:
     if find_spec("PIL") is None:
         raise DataError("images need Pillow: install it with pip install 'gradwire[images]'")
-    from PIL import Image, UnidentifiedImageError
+    from PIL import Image
 
-    try:
+    with parsing(path, "an image"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # MAX_PIXELS is lower
         return Image.open(path)
-    except (OSError, UnidentifiedImageError) as error:
-        raise DataError(f"cannot read {path} as an image: replace or remove it") from error
+
+
+def _require_size(path: Path, width: int, height: int) -> None:
+    """Refuse an image whose pixels would fill the memory, before they are unpacked."""
+    if width * height > MAX_PIXELS:
+        raise DataError(
+            f"{path} has {width} by {height} pixels, expected at most {MAX_PIXELS:,}: scale it down"
+        )

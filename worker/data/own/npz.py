@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,6 +13,7 @@ from numpy.typing import NDArray
 
 from gradwire.common.errors import DataError
 from gradwire.common.spec import did_you_mean
+from gradwire.common.system.memory import require_memory
 from gradwire.worker.data.own.base import (
     NONE,
     Format,
@@ -21,6 +21,7 @@ from gradwire.worker.data.own.base import (
     Table,
     coded,
     numbers,
+    parsing,
     require_columns,
     require_finite,
     row_number,
@@ -73,7 +74,10 @@ class NpzFormat(Format):
     def _array(self, path: Path, file: Any, name: str) -> NDArray[Any]:
         if name not in file:
             raise DataError(f"{path} has no array {name!r}{did_you_mean(name, file)}")
+        self._require_memory(path, file, name)
         array: NDArray[Any] = file[name]
+        if not isinstance(array, np.ndarray):  # NumPy gives the bytes of what has no header
+            raise DataError(f"{path}: {name} is no array, expected what numpy.savez writes")
         kinds = "biuf" if name == self.x else "biufU"
         if array.dtype.kind not in kinds or array.ndim < 1:
             raise DataError(
@@ -81,12 +85,14 @@ class NpzFormat(Format):
             )
         return array
 
+    def _require_memory(self, path: Path, file: Any, name: str) -> None:
+        """Refuse an array that is larger unpacked than this machine's memory, before it is unpacked."""
+        sizes = {entry.filename: entry.file_size for entry in file.zip.infolist()}
+        require_memory(2 * sizes.get(f"{name}.npy", 0), f"the array {name} of {path}")
+
 
 @contextmanager
 def _opened(path: Path) -> Iterator[Any]:
-    try:
-        # NumPy leaves a file open that it opened and cannot read.
-        with path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
-            yield file
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"cannot read {path} as NPZ: {' '.join(str(error).split())}") from error
+    # NumPy leaves a file open that it opened and cannot read.
+    with parsing(path, "NPZ"), path.open("rb") as raw, np.load(raw, allow_pickle=False) as file:
+        yield file

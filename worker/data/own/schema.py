@@ -7,16 +7,19 @@ itself would train different models.
 from __future__ import annotations
 
 import json
-import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import groupby
 
 import numpy as np
 
 from gradwire.common.errors import DataError
+from gradwire.common.spec import first_twice
 from gradwire.worker.data.dataset import Features
 from gradwire.worker.data.own.base import MAX_FEATURES, Format, Gaps
 from gradwire.worker.data.own.labels import MAX_CLASSES, label_text
+
+LARGEST, SMALLEST = float(np.finfo(np.float32).max), float(np.finfo(np.float32).tiny)
 
 
 @dataclass(frozen=True)
@@ -44,23 +47,23 @@ class Schema:
     missing: tuple[float | None, ...] = ()
 
     def __post_init__(self) -> None:
-        for what, texts, most in (
-            ("feature", self.names, MAX_FEATURES), ("class", self.classes, MAX_CLASSES),
-        ):  # fmt: skip
-            if len(texts) > most or len(set(texts)) < len(texts) or not all(map(str.isprintable, texts)):
-                raise DataError(
-                    f"the schema must name each {what} once, in printable characters, at most {most}"
-                )
+        _require_distinct("feature", self.names, MAX_FEATURES)
+        _require_distinct("class", self.classes, MAX_CLASSES)
         if not self.names:
             raise DataError("the schema has no features, expected at least one")
         if len(self.classes) < 2:
             raise DataError(f"the schema has {len(self.classes)} classes, expected at least 2")
+        if self.format.labelled and not (self.label and self.label.isprintable()):
+            raise DataError(
+                f"the schema has the label {self.label[:40]!r}, expected the name of a column or array"
+            )
         if self.label in self.names:
             raise DataError(f"the schema names {self.label} as a feature and as the label: leave one out")
         for name, offset, scale in zip(self.names, self.offsets, self.scales, strict=True):
-            if not (math.isfinite(offset) and math.isfinite(scale) and scale != 0):
+            if not (abs(offset) <= LARGEST and SMALLEST <= abs(scale) <= LARGEST):
                 raise DataError(
-                    f"the schema has offset {offset} and scale {scale} for {name}, expected finite numbers, scale not 0"
+                    f"the schema has offset {offset} and scale {scale} for {name}, expected finite numbers, scale not "
+                    "0, also in float32"
                 )
 
         if not all(value is None or math.isfinite(value) for value in self.missing):
@@ -138,3 +141,14 @@ def schema_of(
         missing = ()
     scaling = each(offsets, 0.0, "offsets"), each(scales, 1.0, "scales")
     return Schema(format, names, label, texts, *scaling, missing)
+
+
+def _require_distinct(what: str, texts: Sequence[str], most: int) -> None:
+    """Refuse too many names, an empty or unprintable one, or one that is there twice."""
+    if len(texts) > most:
+        raise DataError(f"the schema has {len(texts)} times a {what}, at most {most} are taken")
+    for text in texts:
+        if not text or not text.isprintable():
+            raise DataError(f"the schema names the {what} {text[:40]!r}, expected printable characters")
+    if (twice := first_twice(texts)) is not None:
+        raise DataError(f"the schema names the {what} {twice[:40]} twice: leave one out")

@@ -15,6 +15,7 @@ or a list.
 from __future__ import annotations
 
 import json
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
@@ -26,7 +27,7 @@ from gradwire.common.spec import did_you_mean
 from gradwire.worker.data.own.base import Format, numbers
 from gradwire.worker.data.own.formats import format_named
 from gradwire.worker.data.own.images import ImagesFormat
-from gradwire.worker.data.own.schema import Schema, schema_of
+from gradwire.worker.data.own.schema import LARGEST, Schema, schema_of
 
 _SCALING = {"offset": (int, float), "scale": (int, float)}
 _OF_FEATURES = ("name", *_SCALING, "missing")
@@ -42,7 +43,7 @@ def read_schema(path: Path) -> Schema:
         values = tomllib.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"cannot read the schema {path}: {error.strerror}") from error
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # not UTF-8, too many digits, too deep
         raise DataError(f"the schema {path} is not TOML: {error}") from error
     try:
         return _parsed(values)
@@ -62,6 +63,8 @@ def _parsed(values: Mapping[str, Any]) -> Schema:
     classes = tuple(_value(values, "classes", list))
     for value in classes:
         _checked(value, "a class", (str, int, float, bool))
+        if isinstance(value, float) and not math.isfinite(value):
+            raise DataError(f"a class is {value}, expected texts or finite numbers")
     return schema_of(format, names, label, classes, offsets=offsets, scales=scales, missing=missing)
 
 
@@ -129,6 +132,8 @@ def _checked(value: Any, what: str, kinds: Sequence[type]) -> Any:
         }
         expected = " or ".join(dict.fromkeys(words[kind] for kind in kinds))
         raise DataError(f"{what} is {str(value)[:40]!r}, expected {expected}")
+    if type(value) is int and abs(value) > LARGEST:  # no float: Python would not convert it
+        raise DataError(f"{what} is {str(value)[:40]}, expected a number that fits into float32")
     return value
 
 

@@ -78,11 +78,25 @@ def first_schema(path: Path, label: str = "") -> FirstSchema:
             f"{path}: {label or 'the label'} has {len(table.values)} different values, expected at most {MOST_CLASSES} "
             "classes: name the label's column with --label"
         )
+    if len(table.values) < 2:
+        raise DataError(
+            f"{path}: {label or 'the label'} has the same value in all rows, expected at least 2 classes: "
+            "take a file that has them, or name the label's column with --label"
+        )
+    if (nan := next((k for k, value in enumerate(table.values) if value != value), None)) is not None:
+        row = int((table.codes == nan).argmax())
+        raise DataError(
+            f"{path}, {table.where(row)}: the label {label} is nan, expected a value; correct or remove the row"
+        )
     others = (name for name in format.all_columns(path) if name not in (*names, label))
     left_out = {name: format.remark(path, name) for name in others}
     features = table.features[:, there]
     like_ids = () if format.numbered else _like_ids(features, names)
-    return FirstSchema(_described(format, names, label, in_order(table.values), features), left_out, like_ids)
+    try:
+        schema = _described(format, names, label, in_order(table.values), features)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    return FirstSchema(schema, left_out, like_ids)
 
 
 def _described(

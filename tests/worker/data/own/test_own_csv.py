@@ -199,7 +199,7 @@ def test_first_schema_takes_the_last_column_for_the_label(tmp_path: Path) -> Non
         ("x,y\n1,2\n?,3\n4,5\n", "", r"line 3: x is '\?', expected a number; correct"),
         ("x,y\n1,2\n3,\n4,5\n", "", "line 3: y is empty; correct or remove the line"),
         ("x,y\n,2\nNA,3\n", "", "no column of numbers besides y"),
-        ("x,y\n1,2\n", "", "the schema has 1 classes, expected at least 2"),
+        ("x,y\n1,2\n", "", "the same value in all rows, expected at least 2 classes"),
         ("x,y\n" + "".join(f"1,{k}\n" for k in range(1001)), "",
          "y has 1001 different values, expected at most 1000 classes: name the label's column with --label"),
     ],

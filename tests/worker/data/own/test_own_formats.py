@@ -226,7 +226,7 @@ def test_images_that_are_refused(folder: Path) -> None:
     (folder / "cat" / "2.png").write_bytes(b"no image")
     assert "cannot read" in refused(folder, schema) and "2.png as an image" in refused(folder, schema)
     (folder / "cat" / "2.png").write_bytes((folder / "cat" / "1.png").read_bytes()[:-30])
-    assert "2.png as an image: it is damaged" in refused(folder, schema)
+    assert "2.png as an image: image file is truncated; replace it" in refused(folder, schema)
 
 
 def test_a_folder_without_images(tmp_path: Path) -> None:
