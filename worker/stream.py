@@ -113,6 +113,10 @@ class Stream:
             await self._send(await asyncio.to_thread(messages.initial, self._state))
         elif kind == "layout":
             difference = self._state.layout.difference(layout_from_message(message.layout))
+            if difference is None:
+                raise InvalidArgument(
+                    "layout came, and it is this worker's: the peer speaks another protocol"
+                )
             raise LayoutError(f"this site's model is not the run's: {difference}")
         elif kind == "late":
             await self._late(message.late.round)

@@ -26,6 +26,8 @@ MAX_ARRAYS = 65_536
 MAX_LAYOUT_BYTES = 4 << 20  # of a layout on the wire
 MAX_NAME = 512  # characters
 MAX_RANK = 64  # axes
+_MOST_SHOWN = 160  # characters of a line of a schema, in errors
+DIGEST_BYTES = 16  # of a constant array
 
 DTYPES = {
     "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "int16": 2, "int8": 1,
@@ -84,6 +86,10 @@ class LayoutArray:
             raise LayoutError(
                 f"{self.name} is {self.role.value}: a digest belongs to constant arrays, to all of them"
             )
+        if self.digest and len(self.digest) != DIGEST_BYTES:
+            raise LayoutError(
+                f"{self.name} has a digest of {len(self.digest)} bytes, expected {DIGEST_BYTES}"
+            )
 
     @property
     def size(self) -> int:
@@ -125,7 +131,7 @@ class Layout:
             raise LayoutError("the model has no trained parameters, expected at least one")
         names = [name for array in self.arrays for name in (array.name, *array.aliases)]
         if (twice := first_twice(names)) is not None:
-            raise LayoutError(f"two arrays of the model are called {twice}")
+            raise LayoutError(f"two arrays of the model are called {twice[:40]}")
 
     @classmethod
     def flat(cls, dim: int) -> Layout:
@@ -215,7 +221,7 @@ class Layout:
 
 def constant_digest(data: bytes | memoryview) -> bytes:
     """16 bytes that identify the values of a constant array: BLAKE2b of its little-endian bytes, in C order."""
-    return hashlib.blake2b(data, digest_size=16, person=b"gradwire-array").digest()
+    return hashlib.blake2b(data, digest_size=DIGEST_BYTES, person=b"gradwire-array").digest()
 
 
 def _row(array: LayoutArray) -> dict[str, Any]:
@@ -245,4 +251,10 @@ def _schema_difference(here: str, there: str) -> str:
         return f"the data have {'a' if here else 'no'} schema here, {'one' if there else 'none'} there"
     pairs = zip_longest(here.splitlines(), there.splitlines(), fillvalue="nothing more")
     mine, theirs = next((a, b) for a, b in pairs if a != b)
-    return f"the schema has {mine.strip()!r} here, {theirs.strip()!r} there"
+    return f"the schema has {_cut(mine)} here, {_cut(theirs)} there"
+
+
+def _cut(line: str) -> str:
+    """A line of a schema, which a peer may have sent: quoted, not longer than a line of an error."""
+    text = line.strip()
+    return repr(text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}…")

@@ -46,7 +46,9 @@ def layout_from_message(message: wire_pb2.Layout) -> Layout:
 
 def _array(message: wire_pb2.Array) -> LayoutArray:
     if message.role not in _ROLES:
-        raise LayoutError(f"{message.name} has the role {message.role}: the peer speaks another version")
+        raise LayoutError(
+            f"{message.name[:40]!r} has the role {message.role}: the peer speaks another version"
+        )
     return LayoutArray(
         message.name,
         tuple(message.shape),

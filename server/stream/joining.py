@@ -215,6 +215,11 @@ def _layout_of(initial: wire_pb2.Snapshot, ready: wire_pb2.Ready) -> Layout | No
         InvalidArgument: it is not the one announced in Ready, or does not fit the model.
     """
     if not ready.layout and not initial.HasField("layout"):
+        if ready.averaged or initial.constants:
+            raise InvalidArgument(
+                f"{ready.averaged} averaged coordinates and {len(initial.constants)} constant arrays came without a "
+                "layout: expected one, or none of both"
+            )
         return None
     if initial.layout.ByteSize() > limits.LAYOUT_BYTES:
         raise InvalidArgument(

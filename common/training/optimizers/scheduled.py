@@ -6,12 +6,15 @@ import math
 from dataclasses import dataclass, field
 from functools import cached_property
 
+import numpy as np
+
 from gradwire.common.errors import SpecError
 from gradwire.common.spec import Spec, parse_spec, spec_of
 from gradwire.common.training.optimizers.base import Optimizer
 from gradwire.common.training.optimizers.schedules import Schedule, Step, parse_schedule
 
 STEP = Spec("step")
+SMALLEST, LARGEST = float(np.finfo(np.float32).smallest_normal), float(np.finfo(np.float32).max)
 
 
 def check_fraction(name: str, parameter: str, value: float) -> None:
@@ -35,13 +38,14 @@ def check_at_least_zero(name: str, parameter: str, value: float) -> None:
 
 
 def check_positive(name: str, parameter: str, value: float) -> None:
-    """Check a size that may not be zero.
+    """Check a size that may not be zero, nor become zero or infinite in float32, in which steps are taken.
 
     Raises:
         SpecError: it is not a positive finite number.
     """
-    if not 0 < value < math.inf:
-        raise SpecError(f"{name}: {parameter} is {value}, expected a positive finite number")
+    if not SMALLEST <= value <= LARGEST:
+        within = f", {SMALLEST:.2g} to {LARGEST:.2g}" if 0 < value < math.inf else ""
+        raise SpecError(f"{name}: {parameter} is {value}, expected a positive finite number{within}")
 
 
 @dataclass(frozen=True, kw_only=True)

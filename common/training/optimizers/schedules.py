@@ -91,7 +91,9 @@ class Step(Schedule):
 
     def rate(self, lr: float, round_: int) -> float:
         for _ in range(round_ // self.every):
-            lr *= self.factor
+            before, lr = lr, lr * self.factor
+            if lr == before:  # 0, or a factor of 1: further products are the same
+                break
         return lr
 
 

@@ -120,7 +120,7 @@ def test_the_first_difference_is_named(other: Layout, words: str) -> None:
         (lambda: Layout((WEIGHT,) * (MAX_ARRAYS + 1)), "at most 65536 are taken"),
         (lambda: LayoutArray("", (1,)), "expected 1 to 512 printable"),
         (lambda: LayoutArray("a\n", (1,)), "expected 1 to 512 printable"),
-        (lambda: LayoutArray("w", (1,), "complex64"), "w is complex64, expected one of"),
+        (lambda: LayoutArray("w", (1,), "complex64"), "w is 'complex64', expected one of"),
         (lambda: LayoutArray("w", (1,), "int64"), "w is trained and int64"),
         (lambda: LayoutArray("w", (-1,)), "expected lengths of at least 0"),
         (lambda: LayoutArray("w", (1,), role=Role.CONSTANT), "a digest belongs to constant arrays"),
@@ -139,7 +139,7 @@ def test_what_is_no_layout_is_refused_in_one_line(make: object, words: str) -> N
 def test_a_message_that_is_no_layout_is_refused() -> None:
     message = layout_to_message(LAYOUT)
     message.arrays[0].dtype = "complex64"
-    with pytest.raises(InvalidArgument, match=r"the model's layout: fc\.weight is complex64"):
+    with pytest.raises(InvalidArgument, match=r"the model's layout: fc\.weight is 'complex64'"):
         layout_from_message(message)
 
 

@@ -121,3 +121,23 @@ def test_bad_schedules(spec: str, says: str) -> None:
     with pytest.raises(SpecError, match=r"^[^\n]+$") as caught:
         parse_optimizer(f"nesterov(schedule={spec})")
     assert says in str(caught.value)
+
+
+def test_step_ends_where_further_products_change_nothing() -> None:
+    """Local steps count to 2^60: not as many products."""
+    for factor, expected in ((0.5, 0.0), (1.0, 0.3)):
+        schedule = parse_schedule(f"step(every=1, factor={factor})")
+        assert schedule.rate(0.3, 1 << 60) == expected
+    schedule = parse_schedule("step(every=1, factor=0.9)")
+    rate = 0.3
+    for t in range(9_000):  # down to the smallest numbers
+        assert schedule.rate(0.3, t) == rate if t % 1_000 == 0 else True
+        rate *= 0.9
+
+
+@pytest.mark.parametrize(
+    "spec", ["sgd(lr=1e-300)", "sgd(lr=1e300)", "adam(eps=1e-320)", "clipped(norm=1e-50, inner=sgd)", "nesterov(lr=1e39)"]
+)  # fmt: skip
+def test_sizes_that_float32_does_not_have_are_refused(spec: str) -> None:
+    with pytest.raises(SpecError, match=r"expected a positive finite number, 1.2e-38 to 3.4e\+38"):
+        parse_optimizer(spec)
