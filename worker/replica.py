@@ -9,6 +9,7 @@ from gradwire.common.arrays.compat import all_finite
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.downlinks import entry_readers
 from gradwire.common.errors import DivergenceError, InvalidArgument, NotFiniteError
+from gradwire.common.training.config import MAX_ROUNDS
 from gradwire.common.training.local import control_damping, parse_local
 from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers import Optimizer
@@ -85,9 +86,12 @@ class Replica:
         """Become the server's model.
 
         Raises:
+            InvalidArgument: a round that no run has.
             LogError: a snapshot of another model.
             NotFiniteError: it holds numbers that are not finite.
         """
+        if snapshot.round > MAX_ROUNDS:
+            raise InvalidArgument(f"a model after round {snapshot.round}, a run has at most {MAX_ROUNDS}")
         self.model.restore(snapshot.state, snapshot.round)
         if not all_finite(self.model.params):
             raise NotFiniteError("the server's model holds numbers that are not finite: its run is over")

@@ -8,12 +8,15 @@ from dataclasses import replace
 from pathlib import Path
 
 from gradwire.common.codecs import AnyCodec, parse
-from gradwire.common.errors import PrivacyError
+from gradwire.common.errors import InvalidArgument, PrivacyError, TaskError
+from gradwire.common.spec import fingerprint
 from gradwire.common.system.memory import ARRAYS, require_fits, require_memory
+from gradwire.common.training.config import MAX_ROUNDS, MAX_WORKERS
 from gradwire.common.training.layout import Layout, Role
 from gradwire.common.training.local import parse_local
 from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers import parse_optimizer
+from gradwire.common.transport.limits import MAX_EXAMPLES
 from gradwire.common.transport.specs import spec_from_message
 from gradwire.proto import wire_pb2
 from gradwire.worker.encoder import EncodedRound, Encoder
@@ -82,12 +85,19 @@ class RunState:
         """
         run = welcome.run
         workers = tuple(welcome.workers)
+        if run.rounds > MAX_ROUNDS or run.workers > MAX_WORKERS:
+            raise InvalidArgument(
+                f"a run of {run.rounds} rounds and {run.workers} workers, expected at most {MAX_ROUNDS} and "
+                f"{MAX_WORKERS}"
+            )
         if self.run is None or not _is_continued(self.run, run):
             self.task = self._task(run, workers)
             self.layout = layout_of(self.task)
             averaged = self.layout.averaged
             self.codec = parse(spec_from_message(run.codec), self.task.dim, averaged=averaged)
             self._refuse_private_averages(run)
+            if self.codec.private:
+                self.layout = _without_schema(self.layout)
             optimizer = parse_optimizer(spec_from_message(run.optimizer))
             self.replica = Replica(self.task.initial(), self.codec, optimizer, run, averaged)
             self.reports = Reports(self.task, run.evaluate_every)
@@ -128,12 +138,19 @@ class RunState:
         """The workers' weights in a push; none where the run weighs equally.
 
         Raises:
-            TaskError: the run weighs by size, and the task does not say it.
+            TaskError: the run weighs by size, and the task does not say it; or more than can be sent.
         """
         assert self.run is not None
         if self.run.weigh_by_size:
-            return [training_size(self.task, worker) for worker in self.encoder.workers]
-        return encoded.examples if self.run.weigh_by_examples else ()
+            counts: Sequence[int] = [training_size(self.task, worker) for worker in self.encoder.workers]
+        else:
+            counts = encoded.examples if self.run.weigh_by_examples else ()
+        if max(counts, default=1) > MAX_EXAMPLES:
+            raise TaskError(
+                f"a worker weighs {max(counts)} examples in round {encoded.round}, at most {MAX_EXAMPLES} are taken: "
+                "use --weighting equal, or fewer local steps"
+            )
+        return counts
 
     def _encoder(self, run: wire_pb2.Run, workers: tuple[int, ...]) -> Encoder:
         local = parse_local(spec_from_message(run.local)) if run.HasField("local") else None
@@ -149,6 +166,11 @@ class RunState:
         if self._state_dir is not None and (feedback or local is not None or source.remembers):
             owner = owner_of(run.run_id, self.codec, local, feedback=feedback)
             records = Records(self._state_dir, owner, always=feedback or local is not None)
+        if self.codec.private and len(workers) > 1 and getattr(self.task, "shares_samples", False):
+            raise PrivacyError(
+                f"the site's loader gives the same samples to all {len(workers)} workers of this process, and the "
+                "ledger counts workers as holding disjoint data: host one (--count 1), or give train as a Dataset"
+            )
         ledger = self.privacy.admit(run, self.codec, workers)
         return Encoder(
             source, self.codec, run.seed, workers, feedback=feedback, records=records, ledger=ledger
@@ -198,3 +220,10 @@ def _is_continued(run: wire_pb2.Run, later: wire_pb2.Run) -> bool:
     grown.CopyFrom(run)
     grown.rounds = later.rounds
     return grown == later
+
+
+def _without_schema(layout: Layout) -> Layout:
+    """The layout with a fingerprint in place of the schema, whose offsets and scales may be a site's statistics."""
+    if not layout.schema:
+        return layout
+    return layout.with_schema(f"fingerprint {fingerprint(layout.schema).hex()}")

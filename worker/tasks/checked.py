@@ -27,6 +27,7 @@ class CheckedTask:
         self.task, self.target = task, target
         self.dim = int(task.dim)
         self.takes_tensors = bool(getattr(task, "takes_tensors", False))
+        self.shares_samples = bool(getattr(task, "shares_samples", False))
         with user_code(f"{self.target}: layout"):
             self.layout = layout_of(task)
 

@@ -13,8 +13,8 @@ from collections.abc import Mapping
 import numpy as np
 from numpy.typing import NDArray
 
-from gradwire.common.arrays.compat import Array, is_tensor, like, to_host
-from gradwire.common.errors import SpecError
+from gradwire.common.arrays.compat import Array, all_finite, is_tensor, like, to_host
+from gradwire.common.errors import NotFiniteError, SpecError
 from gradwire.common.training.local import LocalSteps
 from gradwire.common.training.model import CONTROL, Model
 from gradwire.common.training.optimizers import Optimizer
@@ -74,6 +74,7 @@ class LocalUpdate(UpdateSource):
         with np.errstate(over="ignore", invalid="ignore"):  # the codec refuses an update that is not finite
             walk.step(gradient.value, inner)
             for step in range(first + 1, first + steps):
+                self._require_finite(walk.x, round, worker, step - first)
                 gradient = self._task.gradient(self._given(walk.x), round=step, worker=worker)
                 walk.step(gradient.value, inner)
                 losses.append(gradient.loss)
@@ -96,6 +97,18 @@ class LocalUpdate(UpdateSource):
         )
 
         return TorchInner(self._optimizer, x, before)
+
+    def _require_finite(self, x: Array, round_: int, worker: int, step: int) -> None:
+        """Before a task, which may be the user's code, gets parameters that no server would send.
+
+        Raises:
+            NotFiniteError: one is infinite or not a number.
+        """
+        if not all_finite(x):
+            raise NotFiniteError(
+                f"worker {worker}, round {round_}: the parameters are not finite after {step} local steps; "
+                "lower the rate of --local's optimizer"
+            )
 
     def _given(self, x: Array) -> Array:
         """The parameters as the task takes them."""

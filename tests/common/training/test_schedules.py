@@ -136,8 +136,9 @@ def test_step_ends_where_further_products_change_nothing() -> None:
 
 
 @pytest.mark.parametrize(
-    "spec", ["sgd(lr=1e-300)", "sgd(lr=1e300)", "adam(eps=1e-320)", "clipped(norm=1e-50, inner=sgd)", "nesterov(lr=1e39)"]
-)  # fmt: skip
+    "spec",
+    ["sgd(lr=1e-300)", "sgd(lr=1e300)", "adam(eps=1e-320)", "clipped(1e-50, sgd)", "nesterov(lr=1e39)"],
+)
 def test_sizes_that_float32_does_not_have_are_refused(spec: str) -> None:
     with pytest.raises(SpecError, match=r"expected a positive finite number, 1.2e-38 to 3.4e\+38"):
         parse_optimizer(spec)

@@ -229,7 +229,7 @@ def complex_module() -> Any:
         (torch.nn.ReLU, TaskError, "the module has no trainable parameters, expected at least one"),
         (lambda: torch.nn.Linear(4, 1).requires_grad_(False), TaskError, "no trainable parameters"),
         (lambda: torch.nn.LazyLinear(1), TaskError, "weight has no shape yet: call the module once"),
-        (complex_module, LayoutError, "phase is complex64, expected one of float64"),
+        (complex_module, LayoutError, "phase is 'complex64', expected one of float64"),
     ],
 )
 def test_modules_that_have_no_layout(make: Callable[[], Any], error: type[Exception], says: str) -> None:

@@ -66,8 +66,8 @@ class Schema:
                     "0, also in float32"
                 )
 
-        if not all(value is None or math.isfinite(value) for value in self.missing):
-            raise DataError("the schema has a value `missing` that is not a finite number")
+        if not all(value is None or abs(value) <= LARGEST for value in self.missing):
+            raise DataError("the schema has a value `missing` that is not a finite number, also in float32")
 
     @property
     def gaps(self) -> Gaps:

@@ -85,6 +85,11 @@ class TorchTask:
         """Values of the layout's constant arrays, little-endian bytes in layout order."""
         return self._arrays.constants()
 
+    @property
+    def shares_samples(self) -> bool:
+        """Whether a sample may be in the gradients of several workers of this process: a loader's are not dealt."""
+        return self._train.position is not None
+
     def size(self, worker: int) -> int:
         """Samples that a worker trains on.
 
