@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from gradwire.common.codecs import AnyCodec, find_codec, parse
-from gradwire.common.downlinks import check_downlink, resolve_downlink
+from gradwire.common.downlinks import check_downlink, check_replicas, resolve_downlink
 from gradwire.common.errors import BudgetError, ConfigError, PrivacyError, TaskError
 from gradwire.common.privacy.accounting import affordable, require_accountant
 from gradwire.common.spec import bind_arguments, parse_spec
@@ -70,6 +70,7 @@ def check_names(config: RunConfig) -> int | None:
     if config.delta:
         require_accountant()
     check_downlink(config.downlink)
+    check_replicas(config)
     dim = parse_task(config.task).known_dim
     _check_codec(config, dim)
     if dim is not None:

@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from gradwire.common.codecs import AnyCodec
-from gradwire.common.errors import LayoutError, Unavailable
+from gradwire.common.errors import LayoutError, SpecError, Unavailable
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.layout import Layout
 from gradwire.common.weights.start import Start
@@ -107,6 +107,9 @@ class Coordinator:
         except LayoutError as error:
             self.fail(error)
             raise Unavailable("the server stops: its --init does not fit the run's model") from error
+        except SpecError as error:  # of the run, whichever worker brings the model
+            self.fail(error)
+            raise Unavailable("the server stops: its downlink cannot send this model") from error
 
     def warn_of_pruning(self) -> None:
         """Report, once the model is known, that the log will not keep all rounds."""

@@ -1,7 +1,7 @@
 """How committed rounds reach the replicas: one object for each form, built from its spec, e.g. ``log``."""
 
 from gradwire.common.downlinks.base import CommittedRound, Downlink, PayloadSize
-from gradwire.common.downlinks.choice import AUTO, check_downlink, resolve_downlink
+from gradwire.common.downlinks.choice import AUTO, check_downlink, check_replicas, resolve_downlink
 from gradwire.common.downlinks.registry import announced, downlinks, entry_readers, parse, register
 from gradwire.common.registry import import_submodules
 from gradwire.common.training.optimizers.base import State
@@ -16,6 +16,7 @@ __all__ = [
     "State",
     "announced",
     "check_downlink",
+    "check_replicas",
     "downlinks",
     "entry_readers",
     "parse",

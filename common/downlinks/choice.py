@@ -31,6 +31,27 @@ def check_downlink(text: str) -> None:
     bind_arguments(spec, known[spec.name])
 
 
+def check_replicas(config: RunConfig) -> None:
+    """Check that replicas can follow a run with control variates, before its dimension is known.
+
+    Raises:
+        SpecError: a downlink or an optimizer with which they cannot.
+    """
+    if not _needs_update(config):
+        return
+    name = parse_spec(config.downlink).name
+    if name != AUTO and not downlinks()[name].replays_optimizer:
+        raise SpecError(
+            f"downlink {name} with scaffold: a replica needs the mean update for the control variate, "
+            "use log or sum, and an optimizer that replicas can replay"
+        )
+    if not parse_optimizer(config.optimizer).portable:
+        raise SpecError(
+            f"{config.optimizer} with scaffold: its bits differ between machines, so replicas cannot replay it: "
+            "use sgd or another portable optimizer"
+        )
+
+
 def resolve_downlink(config: RunConfig, codec: AnyCodec) -> Downlink[Any]:
     """The run's downlink.
 
@@ -38,24 +59,13 @@ def resolve_downlink(config: RunConfig, codec: AnyCodec) -> Downlink[Any]:
     workers, and whose replicas step as the server does: where the optimizer is not portable, they must not step at all.
 
     Raises:
-        SpecError: an unknown downlink or argument.
+        SpecError: an unknown downlink or argument, or one that does not go with the run.
     """
+    check_downlink(config.downlink)
+    check_replicas(config)
     if parse_spec(config.downlink) != Spec(AUTO):
-        check_downlink(config.downlink)
-        downlink = parse(config.downlink, codec=codec, seed=config.seed, workers=config.workers)
-        if _needs_update(config) and not downlink.replays_optimizer:
-            raise SpecError(
-                f"downlink {downlink.name} with scaffold: a replica needs the mean update for the control variate, "
-                "use log or sum, and an optimizer that replicas can replay"
-            )
-        return downlink
-    candidates = list(_candidates(config, codec))
-    if not candidates:
-        raise SpecError(
-            f"{config.optimizer} with scaffold: its bits differ between machines, so replicas cannot replay it: "
-            "use sgd or another portable optimizer"
-        )
-    return min(candidates, key=lambda each: (each.bytes_per_round, each.tie_rank))
+        return parse(config.downlink, codec=codec, seed=config.seed, workers=config.workers)
+    return min(_candidates(config, codec), key=lambda each: (each.bytes_per_round, each.tie_rank))
 
 
 def _needs_update(config: RunConfig) -> bool:

@@ -5,11 +5,19 @@ from dataclasses import replace
 import pytest
 
 from gradwire.common.codecs import parse
-from gradwire.common.downlinks import announced, check_downlink, downlinks, entry_readers, resolve_downlink
+from gradwire.common.downlinks import (
+    announced,
+    check_downlink,
+    check_replicas,
+    downlinks,
+    entry_readers,
+    resolve_downlink,
+)
 from gradwire.common.downlinks import parse as parse_downlink
 from gradwire.common.errors import SpecError
 from gradwire.common.spec import Spec
 from gradwire.common.training.config import RunConfig
+from gradwire.deploy.preflight import check_names
 from gradwire.proto import wire_pb2
 from tests.common.downlinks.toy import registered
 
@@ -122,3 +130,29 @@ def test_scaffold_needs_a_downlink_with_the_mean_update() -> None:
         resolve_downlink(replace(CONFIG, codec="float32", local=local, downlink="model"), codec)
     with pytest.raises(SpecError, match="mirror_descent with scaffold: its bits differ between machines"):
         resolve_downlink(replace(CONFIG, codec="float32", local=local, optimizer="mirror_descent"), codec)
+
+
+@pytest.mark.parametrize(
+    ("downlink", "optimizer", "words"),
+    [
+        ("model", "sgd", "downlink model with scaffold: a replica needs the mean update"),
+        ("auto", "mirror_descent", "mirror_descent with scaffold: its bits differ between machines"),
+        ("log", "averaged(projected_sgd)", "with scaffold: its bits differ between machines"),
+    ],
+)
+def test_scaffold_needs_replicas_that_step(downlink: str, optimizer: str, words: str) -> None:
+    """Checked before the run begins, whether its dimension is known or not."""
+    scaffold = "local(steps=2, scaffold=true)"
+    config = replace(CONFIG, codec="float32", local=scaffold, downlink=downlink, optimizer=optimizer)
+    with pytest.raises(SpecError, match=words):
+        resolve_downlink(config, parse("float32", 9))
+    with pytest.raises(SpecError, match=words):
+        check_names(replace(config, task="custom(package.module:factory)"))
+    check_replicas(replace(config, local=None))
+    check_replicas(replace(config, downlink="auto", optimizer="adam"))
+
+
+def test_scaffold_finds_a_downlink_with_every_portable_optimizer() -> None:
+    for codec, workers in (("float32", 1), ("float32", 9), ("eden", 5), ("top_k(3)", 40)):
+        config = replace(CONFIG, codec=codec, workers=workers, local="local(steps=2, scaffold=true)")
+        assert resolve_downlink(config, parse(codec, 4000)).spec in ("log", "sum")
