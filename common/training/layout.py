@@ -214,7 +214,7 @@ class Layout:
             parsed = json.loads(text)
             arrays = tuple(_array(row) for row in parsed["arrays"])
             schema = str(parsed["schema"])
-        except (ValueError, TypeError, KeyError) as error:
+        except (ValueError, TypeError, KeyError, RecursionError) as error:
             raise LayoutError("the text is not a layout: it is damaged, or of another release") from error
         return cls(arrays, schema=schema)
 

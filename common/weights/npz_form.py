@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from gradwire.common.errors import GradwireError
+from gradwire.common.system.memory import require_memory
 from gradwire.common.training.layout import DTYPES
 from gradwire.common.weights.arrays import Array, Weights
 from gradwire.common.weights.files import WeightFile
@@ -37,10 +39,16 @@ class NpzFile(WeightFile):
         data = self.read_bytes()
         try:
             with np.load(io.BytesIO(data), allow_pickle=False) as archive:
+                unpacked = sum(entry.file_size for entry in archive.zip.infolist())
+                require_memory(unpacked, f"what {self.path} unpacks to")
                 found = {name: archive[name] for name in archive.files}
-        except (ValueError, OSError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+        except GradwireError:
+            raise
+        except Exception as error:  # zlib's, zipfile's, tokenize's and NumPy's own, of many kinds
             raise self.malformed("NumPy cannot read it") from error
         for name, values in found.items():
+            if not isinstance(values, np.ndarray):  # NumPy gives the bytes of what has no header
+                raise self.malformed(f"{name} is no array")
             if values.dtype.name not in DTYPES:
                 raise self.malformed(f"{name} is {values.dtype}")
         return {name: Array(values.dtype.name, values) for name, values in found.items()}

@@ -64,7 +64,7 @@ class SafetensorsFile(WeightFile):
             raise self.malformed("its header is longer than the file")
         try:
             header = json.loads(data[8 : 8 + length])
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             raise self.malformed("its header is not JSON") from error
         if not isinstance(header, dict) or not all(isinstance(row, dict) for row in header.values()):
             raise self.malformed("its header is not a table")
@@ -80,5 +80,5 @@ class SafetensorsFile(WeightFile):
             if not 0 <= start <= end <= len(body):
                 raise ValueError("outside the file")
             return Array.of_bytes(_DTYPES[row["dtype"]], [int(n) for n in row["shape"]], body[start:end])
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             raise self.malformed(f"{name} does not fit its shape, or the file") from error

@@ -59,6 +59,8 @@ class TorchFile(WeightFile):
 
         if not isinstance(value, torch.Tensor):
             raise self.malformed(f"{name} is a {type(value).__name__}, expected tensors only")
+        if value.layout is not torch.strided or value.is_meta or value.is_quantized:
+            raise self.malformed(f"{name} is sparse, quantized or without values")
         dtype = str(value.dtype).removeprefix("torch.")
         if dtype not in DTYPES:
             raise self.malformed(f"{name} is {dtype}")
