@@ -92,19 +92,17 @@ class RunState:
             )
         if self.run is None or not _is_continued(self.run, run):
             self.task = self._task(run, workers)
-            self.layout = layout_of(self.task)
-            averaged = self.layout.averaged
+            averaged = layout_of(self.task).averaged
             self.codec = parse(spec_from_message(run.codec), self.task.dim, averaged=averaged)
+            self.layout = self._sent_layout()
             self._refuse_private_averages(run)
-            if self.codec.private:
-                self.layout = _without_schema(self.layout)
             optimizer = parse_optimizer(spec_from_message(run.optimizer))
             self.replica = Replica(self.task.initial(), self.codec, optimizer, run, averaged)
             self.reports = Reports(self.task, run.evaluate_every)
             self.encoder = self._encoder(run, workers)
         elif self.encoder.workers != workers:
             self.task = self._task(run, workers)  # its own data are dealt to the workers of this process
-            self.layout = layout_of(self.task)
+            self.layout = self._sent_layout()
             self.reports.evaluate_with(self.task)
             self.encoder = self._encoder(run, workers)
         self.run = run
@@ -122,6 +120,11 @@ class RunState:
         )
         require_fits(task.dim, str(spec))
         return task
+
+    def _sent_layout(self) -> Layout:
+        """The task's layout as the server receives it."""
+        layout = layout_of(self.task)
+        return _without_schema(layout) if self.codec.private else layout
 
     def _refuse_private_averages(self, run: wire_pb2.Run) -> None:
         """Refuse to send running statistics, which travel as they are, beside private payloads."""

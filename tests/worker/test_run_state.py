@@ -27,7 +27,7 @@ class Own(Logistic):
     def __init__(self, site: Site) -> None:
         super().__init__()
         self.site = site
-        self.layout = Layout((LayoutArray(f"of {site.workers[0]}", (DIM,)),))
+        self.layout = Layout((LayoutArray(f"of {site.workers[0]}", (DIM,)),), schema="offset 63.7")
 
     def evaluate(self, params: np.ndarray) -> dict[str, float]:
         return {"first": float(self.site.workers[0])}
@@ -37,11 +37,19 @@ def make(site: Site) -> Own:
     return Own(site)
 
 
-def prepared(*assignments: tuple[int, ...]) -> RunState:
+def prepared(*assignments: tuple[int, ...], config: RunConfig = CONFIG) -> RunState:
     state: Any = RunState(allow_import=[TARGET])
     for workers in assignments:
-        state.prepare(wire_pb2.Welcome(run=run_to_message(CONFIG, b"run"), workers=workers))
+        state.prepare(wire_pb2.Welcome(run=run_to_message(config, b"run"), workers=workers))
     return state
+
+
+@pytest.mark.parametrize("assignments", [[(0,)], [(0,), (1,)]])
+def test_private_run_sends_no_schema_whichever_workers_it_has(assignments: list[tuple[int, ...]]) -> None:
+    """Offsets and scales may be statistics of one site's rows."""
+    assert prepared(*assignments).layout.schema == "offset 63.7"
+    private = prepared(*assignments, config=replace(CONFIG, codec="private_top(epsilon=1.0)"))
+    assert private.layout.schema.startswith("fingerprint ") and "63.7" not in private.layout.schema
 
 
 @pytest.mark.parametrize(

@@ -128,7 +128,7 @@ class CsvFormat(Format):
         converters[of_label] = lambda text: codes.setdefault(text.strip(), len(codes))
         self._require_rows(path)
         if _has_long_line(path):  # NumPy would take many times its size
-            self._explain(path, header, {*names}, label)
+            self._explain(path, header, {*names}, label, gaps)
         try:
             cells = np.loadtxt(
                 path, np.float32, comments=None, delimiter=self.separator, converters=converters, skiprows=lines,
