@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import compress
@@ -83,11 +84,12 @@ def first_schema(path: Path, label: str = "") -> FirstSchema:
             f"{path}: {label or 'the label'} has the same value in all rows, expected at least 2 classes: "
             "take a file that has them, or name the label's column with --label"
         )
-    if (nan := next((k for k, value in enumerate(table.values) if value != value), None)) is not None:
-        row = int((table.codes == nan).argmax())
-        raise DataError(
-            f"{path}, {table.where(row)}: the label {label} is nan, expected a value; correct or remove the row"
-        )
+    for code, value in enumerate(table.values):
+        if isinstance(value, float) and not math.isfinite(value):
+            row = int((table.codes == code).argmax())
+            raise DataError(
+                f"{path}, {table.where(row)}: the label {label} is {value}, expected a value; correct or remove the row"
+            )
     others = (name for name in format.all_columns(path) if name not in (*names, label))
     left_out = {name: format.remark(path, name) for name in others}
     features = table.features[:, there]

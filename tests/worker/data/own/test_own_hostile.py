@@ -99,6 +99,7 @@ def test_npz_that_unpacks_to_more_than_the_memory(tmp_path: Path, monkeypatch: p
         ([b"\xff", b"x"], "y is binary, expected"),
         ([date(2020, 1, 1), date(2020, 1, 2)], "y is date32"),
         ([1.0, float("nan")], "row 2: the label y is nan, expected a value"),
+        ([1.0, float("-inf")], "row 2: the label y is -inf, expected a value"),
     ],
 )  # fmt: skip
 def test_parquet_columns_of_other_kinds(tmp_path: Path, label: object, says: str) -> None:
