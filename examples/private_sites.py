@@ -45,6 +45,7 @@ with tempfile.TemporaryDirectory() as parent:
     # The sites report neither losses nor metrics: whoever has the log evaluates the model, here on public rows.
     own = ("--data", "public.csv", "--option", "test=public.csv", "--schema", "schema.toml", "--json")
     measured = gradwire("model", "evaluate", "--state-dir", "runs", *own)
+    assert measured.returncode == 0, measured.stderr
     accuracy = json.loads(measured.stdout)["metrics"]["accuracy"]
     print(f"epsilon {spent:g} of {BUDGET:g} spent per site, accuracy {accuracy:.3f}")
     longer = gradwire(*run, "--rounds", str(ROUNDS + 1), "--state-dir", "longer")

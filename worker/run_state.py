@@ -9,7 +9,6 @@ from pathlib import Path
 
 from gradwire.common.codecs import AnyCodec, parse
 from gradwire.common.errors import InvalidArgument, PrivacyError, TaskError
-from gradwire.common.spec import fingerprint
 from gradwire.common.system.memory import ARRAYS, require_fits, require_memory
 from gradwire.common.training.config import MAX_ROUNDS, MAX_WORKERS
 from gradwire.common.training.layout import Layout, Role
@@ -124,7 +123,7 @@ class RunState:
     def _sent_layout(self) -> Layout:
         """The task's layout as the server receives it."""
         layout = layout_of(self.task)
-        return _without_schema(layout) if self.codec.private else layout
+        return layout.with_hidden_schema() if self.codec.private else layout
 
     def _refuse_private_averages(self, run: wire_pb2.Run) -> None:
         """Refuse to send running statistics, which travel as they are, beside private payloads."""
@@ -223,10 +222,3 @@ def _is_continued(run: wire_pb2.Run, later: wire_pb2.Run) -> bool:
     grown.CopyFrom(run)
     grown.rounds = later.rounds
     return grown == later
-
-
-def _without_schema(layout: Layout) -> Layout:
-    """The layout with a fingerprint in place of the schema, whose offsets and scales may be a site's statistics."""
-    if not layout.schema:
-        return layout
-    return layout.with_schema(f"fingerprint {fingerprint(layout.schema).hex()}")

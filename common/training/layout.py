@@ -29,6 +29,8 @@ MAX_RANK = 64  # axes
 _MOST_SHOWN = 160  # characters of a line of a schema, in errors
 DIGEST_BYTES = 16  # of a constant array
 
+_HIDDEN = "fingerprint "  # begins what stands in place of a schema
+
 DTYPES = {
     "float64": 8, "float32": 4, "float16": 2, "bfloat16": 2, "int64": 8, "int32": 4, "int16": 2, "int8": 1,
     "uint8": 1, "bool": 1,
@@ -178,6 +180,17 @@ class Layout:
     def with_schema(self, schema: str) -> Layout:
         """The same arrays with the schema of the data."""
         return replace(self, schema=schema)
+
+    def with_hidden_schema(self) -> Layout:
+        """The same arrays with a fingerprint for a schema: its scaling may be statistics of one site's rows."""
+        if not self.schema or self.hides_schema:
+            return self
+        return self.with_schema(f"{_HIDDEN}{fingerprint(self.schema).hex()}")
+
+    @property
+    def hides_schema(self) -> bool:
+        """Whether the schema is only a fingerprint."""
+        return self.schema.startswith(_HIDDEN)
 
     @cached_property
     def fingerprint(self) -> bytes:

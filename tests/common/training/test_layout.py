@@ -162,3 +162,11 @@ def test_name_that_is_there_twice_is_found_among_many() -> None:
     arrays = tuple(LayoutArray(f"w{k}", (1,)) for k in range(MAX_ARRAYS - 1))
     with pytest.raises(LayoutError, match="two arrays of the model are called w65534"):
         Layout((*arrays, arrays[-1]))
+
+
+def test_a_hidden_schema_still_tells_layouts_apart() -> None:
+    hidden, other = LAYOUT.with_hidden_schema(), LAYOUT.with_schema("columns 3").with_hidden_schema()
+    assert hidden.hides_schema and not LAYOUT.hides_schema and "classes" not in hidden.schema
+    assert hidden == hidden.with_hidden_schema() == LAYOUT.with_hidden_schema()
+    assert "the schema has 'fingerprint " in str(hidden.difference(other))
+    assert Layout.flat(3).with_hidden_schema() == Layout.flat(3)
