@@ -86,21 +86,34 @@ class ResultFile:
 
     def _check_replaceable(self) -> None:
         target = self._target()
-        if not target.parent.is_dir():
-            raise ConfigError(f"cannot write {self.path}: its folder does not exist, make it first")
         if target.exists() and any(_is(target, descriptor) for descriptor in (1, 2)):
             raise ConfigError(f"{self.path} is where this program's own output goes: name another file")
-        try:
-            atomic.require_replaceable(target)
-        except OSError as error:
-            raise ConfigError(
-                f"cannot write {self.path}: no file can be made in {target.parent} ({error.strerror})"
-            ) from error
+        require_place(target, self.path)
 
     def _replace(self, text: str) -> None:
         target = self._target()
         mode = stat.S_IMODE(target.stat().st_mode) if target.exists() else None
         atomic.write(target, [text.encode()], mode=mode)
+
+
+def require_place(target: Path, named: str) -> None:
+    """Check that a file can be made, or replaced, at a place; nothing is changed.
+
+    Args:
+        target: the file.
+        named: as the user wrote it, for the error.
+
+    Raises:
+        ConfigError: its folder does not exist, or cannot be written.
+    """
+    if not target.parent.is_dir():
+        raise ConfigError(f"cannot write {named}: its folder does not exist, make it first")
+    try:
+        atomic.require_replaceable(target)
+    except OSError as error:
+        raise ConfigError(
+            f"cannot write {named}: no file can be made in {target.parent} ({error.strerror})"
+        ) from error
 
 
 def _is(target: Path, descriptor: int) -> bool:

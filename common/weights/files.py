@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import ClassVar
 
 from gradwire.common.errors import ConfigError
-from gradwire.common.system import atomic
+from gradwire.common.system import atomic, results
 from gradwire.common.weights.arrays import Weights
 
 
@@ -97,14 +97,7 @@ def require_place(path: Path) -> None:
     """
     if path.is_dir():
         raise ConfigError(f"cannot write {path}: it is a folder, name a file in it")
-    if not path.parent.is_dir():
-        raise ConfigError(f"cannot write {path}: its folder does not exist, make it first")
-    try:
-        atomic.require_replaceable(path)
-    except OSError as error:
-        raise ConfigError(
-            f"cannot write {path}: no file can be made in {path.parent} ({error.strerror})"
-        ) from error
+    results.require_place(path, str(path))
 
 
 def write_whole(path: Path, parts: Sequence[bytes]) -> None:
