@@ -32,7 +32,7 @@ class Records:
         """
         make_folder(folder)
         self._folder, self._owner, self._always = folder, owner, always
-        self._rounds: set[int] = set()
+        self._rounds, self._newest = 0, -1
         self.bytes_written = 0
 
     def load(self, worker: int) -> Record | None:
@@ -71,12 +71,13 @@ class Records:
         on_host = {name: to_host(array) for name, array in arrays.items()}
         record = Record(self._owned_by(worker), round_, last, on_host)
         self.bytes_written += write_record(self._path(worker), record)
-        self._rounds.add(round_)
+        self._rounds += round_ != self._newest
+        self._newest = round_
 
     @property
     def bytes_per_round(self) -> float:
         """Mean bytes that this process wrote in a round, for all of its workers."""
-        return self.bytes_written / max(len(self._rounds), 1)
+        return self.bytes_written / max(self._rounds, 1)
 
     def _path(self, worker: int) -> Path:
         return self._folder / f"{PREFIX}{worker}"
