@@ -64,8 +64,6 @@ def task_of(model: ExportedModel, site: Site, allow_task: Collection[str]) -> Ta
     """
     task = _built(model.config, site, allow_task)
     here = layout_of(task)
-    if model.layout is not None and model.layout.hides_schema:  # of a private run
-        here = here.with_hidden_schema()
     if model.layout is not None and (difference := here.difference(model.layout)):
         raise LayoutError(f"the task's model is not the run's: {difference}")
     if here.dim != model.params.size:

@@ -198,7 +198,12 @@ class Layout:
         return fingerprint(f"layout {self.to_json()}")
 
     def difference(self, other: Layout) -> str | None:
-        """The first difference to another layout, in words: "here … there …"; None where they are equal."""
+        """The first difference to another layout, in words: "here … there …"; None where they are equal.
+
+        A schema that one of them hides is compared by its fingerprint.
+        """
+        if self.schema and other.schema and self.hides_schema != other.hides_schema:
+            return self.with_hidden_schema().difference(other.with_hidden_schema())
         if self.schema != other.schema:
             return _schema_difference(self.schema, other.schema)
         for mine, theirs in zip_longest(self.arrays, other.arrays):

@@ -169,4 +169,11 @@ def test_a_hidden_schema_still_tells_layouts_apart() -> None:
     assert hidden.hides_schema and not LAYOUT.hides_schema and "classes" not in hidden.schema
     assert hidden == hidden.with_hidden_schema() == LAYOUT.with_hidden_schema()
     assert "the schema has 'fingerprint " in str(hidden.difference(other))
+    assert LAYOUT.difference(hidden) is hidden.difference(LAYOUT) is None
+    assert "the schema has 'fingerprint " in str(LAYOUT.difference(other))
     assert Layout.flat(3).with_hidden_schema() == Layout.flat(3)
+    bare = LAYOUT.with_schema("")
+    assert (
+        bare.with_hidden_schema() == bare
+        and bare.difference(hidden) == "the data have no schema here, one there"
+    )
