@@ -44,7 +44,7 @@ class CodecSpec(_message.Message):
     def __init__(self, spec: _Optional[_Union[Spec, _Mapping]] = ..., dim: _Optional[int] = ..., fingerprint: _Optional[bytes] = ...) -> None: ...
 
 class Run(_message.Message):
-    __slots__ = ("run_id", "task", "codec", "optimizer", "workers", "rounds", "seed", "digest_every", "evaluate_every", "weigh_by_examples", "error_feedback", "downlink", "local", "partition", "weigh_by_size")
+    __slots__ = ("run_id", "task", "codec", "optimizer", "workers", "rounds", "seed", "digest_every", "evaluate_every", "weigh_by_examples", "error_feedback", "downlink", "local", "partition", "weigh_by_size", "cohort")
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     TASK_FIELD_NUMBER: _ClassVar[int]
     CODEC_FIELD_NUMBER: _ClassVar[int]
@@ -60,6 +60,7 @@ class Run(_message.Message):
     LOCAL_FIELD_NUMBER: _ClassVar[int]
     PARTITION_FIELD_NUMBER: _ClassVar[int]
     WEIGH_BY_SIZE_FIELD_NUMBER: _ClassVar[int]
+    COHORT_FIELD_NUMBER: _ClassVar[int]
     run_id: bytes
     task: Spec
     codec: Spec
@@ -75,7 +76,8 @@ class Run(_message.Message):
     local: Spec
     partition: Spec
     weigh_by_size: bool
-    def __init__(self, run_id: _Optional[bytes] = ..., task: _Optional[_Union[Spec, _Mapping]] = ..., codec: _Optional[_Union[Spec, _Mapping]] = ..., optimizer: _Optional[_Union[Spec, _Mapping]] = ..., workers: _Optional[int] = ..., rounds: _Optional[int] = ..., seed: _Optional[int] = ..., digest_every: _Optional[int] = ..., evaluate_every: _Optional[int] = ..., weigh_by_examples: bool = ..., error_feedback: bool = ..., downlink: _Optional[_Union[Spec, _Mapping]] = ..., local: _Optional[_Union[Spec, _Mapping]] = ..., partition: _Optional[_Union[Spec, _Mapping]] = ..., weigh_by_size: bool = ...) -> None: ...
+    cohort: int
+    def __init__(self, run_id: _Optional[bytes] = ..., task: _Optional[_Union[Spec, _Mapping]] = ..., codec: _Optional[_Union[Spec, _Mapping]] = ..., optimizer: _Optional[_Union[Spec, _Mapping]] = ..., workers: _Optional[int] = ..., rounds: _Optional[int] = ..., seed: _Optional[int] = ..., digest_every: _Optional[int] = ..., evaluate_every: _Optional[int] = ..., weigh_by_examples: bool = ..., error_feedback: bool = ..., downlink: _Optional[_Union[Spec, _Mapping]] = ..., local: _Optional[_Union[Spec, _Mapping]] = ..., partition: _Optional[_Union[Spec, _Mapping]] = ..., weigh_by_size: bool = ..., cohort: _Optional[int] = ...) -> None: ...
 
 class Layout(_message.Message):
     __slots__ = ("arrays", "schema")
@@ -118,7 +120,7 @@ class Piece(_message.Message):
     def __init__(self, data: _Optional[bytes] = ..., total: _Optional[int] = ...) -> None: ...
 
 class FromWorker(_message.Message):
-    __slots__ = ("join", "ready", "initial", "push", "done", "report", "piece")
+    __slots__ = ("join", "ready", "initial", "push", "done", "report", "piece", "leave")
     JOIN_FIELD_NUMBER: _ClassVar[int]
     READY_FIELD_NUMBER: _ClassVar[int]
     INITIAL_FIELD_NUMBER: _ClassVar[int]
@@ -126,6 +128,7 @@ class FromWorker(_message.Message):
     DONE_FIELD_NUMBER: _ClassVar[int]
     REPORT_FIELD_NUMBER: _ClassVar[int]
     PIECE_FIELD_NUMBER: _ClassVar[int]
+    LEAVE_FIELD_NUMBER: _ClassVar[int]
     join: Join
     ready: Ready
     initial: Snapshot
@@ -133,22 +136,27 @@ class FromWorker(_message.Message):
     done: Done
     report: Report
     piece: Piece
-    def __init__(self, join: _Optional[_Union[Join, _Mapping]] = ..., ready: _Optional[_Union[Ready, _Mapping]] = ..., initial: _Optional[_Union[Snapshot, _Mapping]] = ..., push: _Optional[_Union[Push, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., piece: _Optional[_Union[Piece, _Mapping]] = ...) -> None: ...
+    leave: Leave
+    def __init__(self, join: _Optional[_Union[Join, _Mapping]] = ..., ready: _Optional[_Union[Ready, _Mapping]] = ..., initial: _Optional[_Union[Snapshot, _Mapping]] = ..., push: _Optional[_Union[Push, _Mapping]] = ..., done: _Optional[_Union[Done, _Mapping]] = ..., report: _Optional[_Union[Report, _Mapping]] = ..., piece: _Optional[_Union[Piece, _Mapping]] = ..., leave: _Optional[_Union[Leave, _Mapping]] = ...) -> None: ...
 
 class Join(_message.Message):
-    __slots__ = ("protocol", "process", "count", "workers")
+    __slots__ = ("protocol", "process", "count", "workers", "own_loop", "started")
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     PROCESS_FIELD_NUMBER: _ClassVar[int]
     COUNT_FIELD_NUMBER: _ClassVar[int]
     WORKERS_FIELD_NUMBER: _ClassVar[int]
+    OWN_LOOP_FIELD_NUMBER: _ClassVar[int]
+    STARTED_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     process: str
     count: int
     workers: _containers.RepeatedScalarFieldContainer[int]
-    def __init__(self, protocol: _Optional[int] = ..., process: _Optional[str] = ..., count: _Optional[int] = ..., workers: _Optional[_Iterable[int]] = ...) -> None: ...
+    own_loop: bool
+    started: bool
+    def __init__(self, protocol: _Optional[int] = ..., process: _Optional[str] = ..., count: _Optional[int] = ..., workers: _Optional[_Iterable[int]] = ..., own_loop: bool = ..., started: bool = ...) -> None: ...
 
 class Ready(_message.Message):
-    __slots__ = ("codec", "run_id", "round", "digest", "earlier", "layout", "averaged")
+    __slots__ = ("codec", "run_id", "round", "digest", "earlier", "layout", "averaged", "last", "evaluates")
     CODEC_FIELD_NUMBER: _ClassVar[int]
     RUN_ID_FIELD_NUMBER: _ClassVar[int]
     ROUND_FIELD_NUMBER: _ClassVar[int]
@@ -156,6 +164,8 @@ class Ready(_message.Message):
     EARLIER_FIELD_NUMBER: _ClassVar[int]
     LAYOUT_FIELD_NUMBER: _ClassVar[int]
     AVERAGED_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    EVALUATES_FIELD_NUMBER: _ClassVar[int]
     codec: CodecSpec
     run_id: bytes
     round: int
@@ -163,7 +173,17 @@ class Ready(_message.Message):
     earlier: _containers.RepeatedCompositeFieldContainer[StreamCount]
     layout: bytes
     averaged: int
-    def __init__(self, codec: _Optional[_Union[CodecSpec, _Mapping]] = ..., run_id: _Optional[bytes] = ..., round: _Optional[int] = ..., digest: _Optional[int] = ..., earlier: _Optional[_Iterable[_Union[StreamCount, _Mapping]]] = ..., layout: _Optional[bytes] = ..., averaged: _Optional[int] = ...) -> None: ...
+    last: _containers.RepeatedCompositeFieldContainer[LastPush]
+    evaluates: bool
+    def __init__(self, codec: _Optional[_Union[CodecSpec, _Mapping]] = ..., run_id: _Optional[bytes] = ..., round: _Optional[int] = ..., digest: _Optional[int] = ..., earlier: _Optional[_Iterable[_Union[StreamCount, _Mapping]]] = ..., layout: _Optional[bytes] = ..., averaged: _Optional[int] = ..., last: _Optional[_Iterable[_Union[LastPush, _Mapping]]] = ..., evaluates: bool = ...) -> None: ...
+
+class LastPush(_message.Message):
+    __slots__ = ("worker", "round")
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    ROUND_FIELD_NUMBER: _ClassVar[int]
+    worker: int
+    round: int
+    def __init__(self, worker: _Optional[int] = ..., round: _Optional[int] = ...) -> None: ...
 
 class StreamCount(_message.Message):
     __slots__ = ("stream", "sent", "received")
@@ -188,28 +208,32 @@ class Snapshot(_message.Message):
     def __init__(self, round: _Optional[int] = ..., state: _Optional[bytes] = ..., layout: _Optional[_Union[Layout, _Mapping]] = ..., constants: _Optional[_Iterable[bytes]] = ...) -> None: ...
 
 class Push(_message.Message):
-    __slots__ = ("round", "payloads", "lengths", "losses", "examples", "digest")
+    __slots__ = ("round", "payloads", "lengths", "losses", "examples", "digest", "workers")
     ROUND_FIELD_NUMBER: _ClassVar[int]
     PAYLOADS_FIELD_NUMBER: _ClassVar[int]
     LENGTHS_FIELD_NUMBER: _ClassVar[int]
     LOSSES_FIELD_NUMBER: _ClassVar[int]
     EXAMPLES_FIELD_NUMBER: _ClassVar[int]
     DIGEST_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
     round: int
     payloads: bytes
     lengths: _containers.RepeatedScalarFieldContainer[int]
     losses: _containers.RepeatedScalarFieldContainer[float]
     examples: _containers.RepeatedScalarFieldContainer[int]
     digest: int
-    def __init__(self, round: _Optional[int] = ..., payloads: _Optional[bytes] = ..., lengths: _Optional[_Iterable[int]] = ..., losses: _Optional[_Iterable[float]] = ..., examples: _Optional[_Iterable[int]] = ..., digest: _Optional[int] = ...) -> None: ...
+    workers: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, round: _Optional[int] = ..., payloads: _Optional[bytes] = ..., lengths: _Optional[_Iterable[int]] = ..., losses: _Optional[_Iterable[float]] = ..., examples: _Optional[_Iterable[int]] = ..., digest: _Optional[int] = ..., workers: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Report(_message.Message):
-    __slots__ = ("round", "metrics")
+    __slots__ = ("round", "metrics", "examples")
     ROUND_FIELD_NUMBER: _ClassVar[int]
     METRICS_FIELD_NUMBER: _ClassVar[int]
+    EXAMPLES_FIELD_NUMBER: _ClassVar[int]
     round: int
     metrics: _containers.RepeatedCompositeFieldContainer[Metric]
-    def __init__(self, round: _Optional[int] = ..., metrics: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ...) -> None: ...
+    examples: int
+    def __init__(self, round: _Optional[int] = ..., metrics: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ..., examples: _Optional[int] = ...) -> None: ...
 
 class Metric(_message.Message):
     __slots__ = ("name", "value")
@@ -229,6 +253,12 @@ class Done(_message.Message):
     received: Traffic
     def __init__(self, digest: _Optional[int] = ..., sent: _Optional[_Union[Traffic, _Mapping]] = ..., received: _Optional[_Union[Traffic, _Mapping]] = ...) -> None: ...
 
+class Leave(_message.Message):
+    __slots__ = ("reason",)
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+
 class Traffic(_message.Message):
     __slots__ = ("messages", "payload_bytes", "message_bytes")
     MESSAGES_FIELD_NUMBER: _ClassVar[int]
@@ -240,7 +270,7 @@ class Traffic(_message.Message):
     def __init__(self, messages: _Optional[int] = ..., payload_bytes: _Optional[int] = ..., message_bytes: _Optional[int] = ...) -> None: ...
 
 class FromServer(_message.Message):
-    __slots__ = ("welcome", "upload", "snapshot", "entry", "open", "late", "finish", "piece", "layout")
+    __slots__ = ("welcome", "upload", "snapshot", "entry", "open", "late", "finish", "piece", "layout", "evaluate")
     WELCOME_FIELD_NUMBER: _ClassVar[int]
     UPLOAD_FIELD_NUMBER: _ClassVar[int]
     SNAPSHOT_FIELD_NUMBER: _ClassVar[int]
@@ -250,6 +280,7 @@ class FromServer(_message.Message):
     FINISH_FIELD_NUMBER: _ClassVar[int]
     PIECE_FIELD_NUMBER: _ClassVar[int]
     LAYOUT_FIELD_NUMBER: _ClassVar[int]
+    EVALUATE_FIELD_NUMBER: _ClassVar[int]
     welcome: Welcome
     upload: Upload
     snapshot: Snapshot
@@ -259,7 +290,8 @@ class FromServer(_message.Message):
     finish: Finish
     piece: Piece
     layout: Layout
-    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., upload: _Optional[_Union[Upload, _Mapping]] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., entry: _Optional[_Union[Entry, _Mapping]] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., late: _Optional[_Union[Late, _Mapping]] = ..., finish: _Optional[_Union[Finish, _Mapping]] = ..., piece: _Optional[_Union[Piece, _Mapping]] = ..., layout: _Optional[_Union[Layout, _Mapping]] = ...) -> None: ...
+    evaluate: Evaluate
+    def __init__(self, welcome: _Optional[_Union[Welcome, _Mapping]] = ..., upload: _Optional[_Union[Upload, _Mapping]] = ..., snapshot: _Optional[_Union[Snapshot, _Mapping]] = ..., entry: _Optional[_Union[Entry, _Mapping]] = ..., open: _Optional[_Union[Open, _Mapping]] = ..., late: _Optional[_Union[Late, _Mapping]] = ..., finish: _Optional[_Union[Finish, _Mapping]] = ..., piece: _Optional[_Union[Piece, _Mapping]] = ..., layout: _Optional[_Union[Layout, _Mapping]] = ..., evaluate: _Optional[_Union[Evaluate, _Mapping]] = ...) -> None: ...
 
 class Welcome(_message.Message):
     __slots__ = ("run", "workers", "stream")
@@ -283,19 +315,25 @@ class Open(_message.Message):
     pushed: _containers.RepeatedScalarFieldContainer[int]
     def __init__(self, round: _Optional[int] = ..., pushed: _Optional[_Iterable[int]] = ...) -> None: ...
 
+class Evaluate(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
 class Entry(_message.Message):
-    __slots__ = ("round", "payloads", "sum", "model", "encoded")
+    __slots__ = ("round", "payloads", "sum", "model", "encoded", "cohort")
     ROUND_FIELD_NUMBER: _ClassVar[int]
     PAYLOADS_FIELD_NUMBER: _ClassVar[int]
     SUM_FIELD_NUMBER: _ClassVar[int]
     MODEL_FIELD_NUMBER: _ClassVar[int]
     ENCODED_FIELD_NUMBER: _ClassVar[int]
+    COHORT_FIELD_NUMBER: _ClassVar[int]
     round: int
     payloads: Payloads
     sum: Sum
     model: bytes
     encoded: bytes
-    def __init__(self, round: _Optional[int] = ..., payloads: _Optional[_Union[Payloads, _Mapping]] = ..., sum: _Optional[_Union[Sum, _Mapping]] = ..., model: _Optional[bytes] = ..., encoded: _Optional[bytes] = ...) -> None: ...
+    cohort: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, round: _Optional[int] = ..., payloads: _Optional[_Union[Payloads, _Mapping]] = ..., sum: _Optional[_Union[Sum, _Mapping]] = ..., model: _Optional[bytes] = ..., encoded: _Optional[bytes] = ..., cohort: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Payloads(_message.Message):
     __slots__ = ("data", "workers", "lengths", "examples")
@@ -322,10 +360,12 @@ class Sum(_message.Message):
     def __init__(self, values: _Optional[bytes] = ..., indices: _Optional[bytes] = ..., sparse: bool = ..., workers: _Optional[int] = ...) -> None: ...
 
 class Late(_message.Message):
-    __slots__ = ("round",)
+    __slots__ = ("round", "workers")
     ROUND_FIELD_NUMBER: _ClassVar[int]
+    WORKERS_FIELD_NUMBER: _ClassVar[int]
     round: int
-    def __init__(self, round: _Optional[int] = ...) -> None: ...
+    workers: _containers.RepeatedScalarFieldContainer[int]
+    def __init__(self, round: _Optional[int] = ..., workers: _Optional[_Iterable[int]] = ...) -> None: ...
 
 class Finish(_message.Message):
     __slots__ = ("rounds",)
