@@ -84,6 +84,15 @@ def shared_seed(run_seed: int, round_: int, worker: int) -> int:
     return _derive("gradwire-shared", run_seed, round_, worker)
 
 
+def cohort_place(run_seed: int, round_: int, worker: int) -> int:
+    """A worker's public place in the draw of a round's cohort, 128 bits: the lowest places are drawn.
+
+    The places of all workers of a run, in increasing order, are a uniformly random permutation of their ids, another
+    one in every round. A place does not depend on who else takes part, so only those of live workers are computed.
+    """
+    return _derive("gradwire-cohort", run_seed, round_, worker)
+
+
 def derived_seed(seed: int, purpose: str, *numbers: int) -> int:
     """A public 128-bit seed derived from another: parts of a codec and nested codecs draw from separate streams.
 

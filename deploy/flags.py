@@ -85,6 +85,8 @@ def _refuse_unknown(file: Mapping[str, Any], *classes: type) -> None:
 def _parameter(setting: Setting) -> Parameter:
     """The command's parameter; None where the flag is not given, so that the file's value is not overridden."""
     kind: Any = list[str] if setting.kind is tuple else setting.kind
+    if setting.about.range_from is not None:
+        kind = str
     option = Option(*_flags(setting), help=_help(setting), metavar=setting.about.metavar)
     return Parameter(
         setting.name, Parameter.KEYWORD_ONLY, default=None, annotation=Annotated[kind | None, option]

@@ -114,6 +114,13 @@ def _check_privacy(codec: AnyCodec, config: RunConfig) -> None:
         )
 
 
+def sites_hold_data(config: RunConfig) -> bool:
+    """Whether each process trains on data of its own, so that worker ids stay with it; after ``check_names``."""
+    from gradwire.worker.tasks import parse_task
+
+    return parse_task(config.task).own_data and not config.partition
+
+
 def known_dim(config: RunConfig, asked: int | None) -> int | None:
     """The coordinates that the model must have, after ``check_names``; None where they are not known yet.
 

@@ -58,7 +58,7 @@ class Commits:
         committed = await self._executor.on_disk(
             self._append, record, unpacked, self._notes(commit, record.examples)
         )
-        return record, self._fold.entry(committed)
+        return record, self._fold.entry(committed, commit.cohort)
 
     def _append(self, record: RoundRecord, unpacked: Sequence[Any], notes: RoundNotes) -> CommittedRound:
         committed = self._fold.append(record, unpacked, notes)

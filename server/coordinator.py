@@ -7,7 +7,7 @@ before the next event is handled. No socket is touched here: sessions are outbox
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from gradwire.common.codecs import AnyCodec
 from gradwire.common.errors import LayoutError, SpecError, Unavailable
@@ -23,9 +23,11 @@ from gradwire.server.executor import RunExecutor
 from gradwire.server.fold import Fold
 from gradwire.server.log.notes import TALLY
 from gradwire.server.log.run_log import RunLog
+from gradwire.server.memories import Memories
 from gradwire.server.outgoing import snapshot_message
 from gradwire.server.progress import Progress
 from gradwire.server.rounds import events, machine
+from gradwire.server.rounds.drawing import Draw
 from gradwire.server.rounds.state import Phase
 from gradwire.server.rounds.state import start as first_state
 from gradwire.server.shutdown import Shutdown
@@ -59,7 +61,17 @@ class Coordinator:
         self.failure: BaseException | None = None
         self.on_open: Callable[[], None] = lambda: None
         config = self.config
-        self.state = first_state(config.workers, config.rounds, config.needed, runlog.next_round)
+        draw = Draw(config.seed, config.cohort, config.least) if config.changing else None
+        self.state = first_state(
+            config.workers,
+            config.rounds,
+            config.needed,
+            runlog.next_round,
+            draw=draw,
+            opening=config.opening,
+        )
+        self._memories = Memories(runlog)
+        self._opened = False  # a round, by this server
         self._progress = progress
         self._start = start
         self._lock = asyncio.Lock()
@@ -138,12 +150,14 @@ class Coordinator:
         async with self._lock:
             for outgoing in await self._executor.on_disk(self.fold.catch_up, ready):
                 session.queue(outgoing)
+            missed = await self._executor.on_disk(self._memories.settle, session, ready, self.state)
             self.sessions[session.number] = session
-            for round_ in await self._executor.on_disk(self.fold.missed_by, session.workers):
-                session.send(wire_pb2.FromServer(late=wire_pb2.Late(round=round_)))
-            if self.state.phase is Phase.OPEN:
-                self._send_open(session)
+            for round_, workers in missed.items():
+                session.send_late(round_, workers)
+            was_open = self.state.phase is Phase.OPEN
             await self._step(events.Joined(session.number, session.workers))
+            if was_open:
+                self._send_open(session, self.state.round, self.state.due)
             if self.finished:
                 self.shutdown.rejoined(session.process)
                 self._send_finish(session)
@@ -167,9 +181,9 @@ class Coordinator:
         async with self._lock:
             discarded, session.discarded_rounds = session.discarded_rounds or set(), None
             for round_ in sorted(r for r in discarded if r < self.state.round):
-                self._send_late(session, round_)
+                self._send_late(session, round_, session.workers)
             if self.state.phase is Phase.OPEN:
-                self._send_open(session)
+                self._send_open(session, self.state.round, self.state.due)
 
     async def leave(self, session: Session) -> None:
         """Remove the session of a stream that ended."""
@@ -214,28 +228,30 @@ class Coordinator:
             await self._step(event)
 
     async def _step(self, event: events.Event) -> None:
-        gathering = self.state.phase is Phase.GATHERING
         self.state, effects = machine.step(self.state, event)
-        if gathering and self.state.phase is Phase.OPEN:
-            self._opened()
         for effect in effects:
             await self._perform(effect)
 
-    def _opened(self) -> None:
-        """The first round opens. Open is sent only now, so all bytes from here on belong to the rounds."""
-        self.counters.start(self.state.round)
-        self.on_open()
-        for session in self.sessions.values():
-            self._send_open(session)
+    def _open_round(self, opened: events.Opened) -> None:
+        """A round opens, or is drawn again. The first Open of all is sent only now: all later bytes are the rounds'."""
+        if not self._opened:
+            self._opened = True
+            self.counters.start(opened.round)
+            self.on_open()
+        for session in (self.sessions[number] for number in opened.sessions):
+            self._send_open(session, opened.round, opened.due)
 
     async def _perform(self, effect: events.Effect) -> None:
         if isinstance(effect, events.Commit):
             record, entry = await self._commits.commit(effect)
             for session in self.sessions.values():
+                session.send_late(effect.round, self._memories.missed(session, effect))
                 session.send_entry(entry)
             self._progress(self._commits.progress(record, entry, len(self.sessions)))
+        elif isinstance(effect, events.Opened):
+            self._open_round(effect)
         elif isinstance(effect, events.AnswerLate):
-            self._send_late(self.sessions[effect.session], effect.round)
+            self._send_late(self.sessions[effect.session], effect.round, effect.workers)
         elif isinstance(effect, events.ArmDeadline):
             self._deadline.arm(effect.round)
         else:
@@ -264,18 +280,18 @@ class Coordinator:
 
     # ---- messages ------------------------------------------------------------------------------------------
 
-    def _send_open(self, session: Session) -> None:
-        pushed = [w for w in session.workers if w in self.state.pushed]
-        session.send(wire_pb2.FromServer(open=wire_pb2.Open(round=self.state.round, pushed=pushed)))
+    def _send_open(self, session: Session, round_: int, due: Collection[int]) -> None:
+        waived = [w for w in session.workers if w not in due]
+        session.send(wire_pb2.FromServer(open=wire_pb2.Open(round=round_, pushed=waived)))
 
-    def _send_late(self, session: Session, round_: int) -> None:
+    def _send_late(self, session: Session, round_: int, workers: Sequence[int]) -> None:
         self.counters.late += 1
-        session.send(wire_pb2.FromServer(late=wire_pb2.Late(round=round_)))
+        session.send_late(round_, self._memories.not_counted(round_, workers))
 
     def _send_finish(self, session: Session) -> None:
         session.send(wire_pb2.FromServer(finish=wire_pb2.Finish(rounds=self.config.rounds)))
 
     def _announce(self, event: str, session: Session) -> None:
-        live, expected = len(self.state.live), self.config.workers
+        live, config = len(self.state.live), self.config
         row = {"event": event, "process": session.process, "workers": list(session.workers)}
-        self._progress({**row, "live": live, "expected": expected})
+        self._progress({**row, "live": live, "least": config.min_workers, "expected": config.workers})

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -27,9 +27,6 @@ from gradwire.server.replay import Started, codec_of, model_of, replay, share_of
 
 SNAPSHOT_FACTOR = 4  # a snapshot is written when the log since the last one is this many times its size
 SNAPSHOT_FLOOR = 1 << 20  # bytes of log that are never worth a snapshot
-REPORTED_ROUNDS = (
-    8  # newest rounds of which a process that joins learns whether they were committed without it
-)
 # A run whose payloads add up to more keeps only the log since its newest snapshot, unless it is told to keep all.
 KEEP_LOG_BYTES = 1 << 30
 
@@ -174,16 +171,16 @@ class Fold:
     @property
     def payload_bytes(self) -> int:
         """Payload bytes of the whole run: the most, where they vary."""
-        return self.config.rounds * self.config.workers * self.codec.nbytes
+        return self.config.rounds * self.config.largest_round * self.codec.nbytes
 
     @property
     def prunes(self) -> bool:
         """Whether rounds that a snapshot covers are deleted from the log."""
         return self.payload_bytes > KEEP_LOG_BYTES and not self.config.keep_log
 
-    def entry(self, committed: CommittedRound) -> OutgoingEntry:
-        """A round in the run's downlink form."""
-        return OutgoingEntry.build(self.started.downlink, committed)
+    def entry(self, committed: CommittedRound, cohort: tuple[int, ...] = ()) -> OutgoingEntry:
+        """A round in the run's downlink form, and the cohort of the next round where it is named."""
+        return OutgoingEntry.build(self.started.downlink, replace(committed, cohort=cohort))
 
     # ---- replicas ------------------------------------------------------------------------------------------
 
@@ -200,17 +197,6 @@ class Fold:
             records = self.log.read(ready.round, self.model.round)
             return [self.entry(CommittedRound(record)) for record in records]
         return [snapshot_message(self.model)]
-
-    def missed_by(self, workers: Collection[int]) -> list[int]:
-        """The last rounds that were committed without these workers, where they keep memories of what they sent.
-
-        A push that was lost with its stream gets no answer: from these its sender learns that it was not counted.
-        """
-        if self.config.feedback == "none" and self.model.control_rate is None:
-            return []
-        end = self.model.round
-        records = self.log.read(max(self.log.first_kept(), end - REPORTED_ROUNDS, 0), end)
-        return [record.round for record in records if not set(workers) & set(record.workers)]
 
     def _entries_are_smaller(self, start: int) -> bool:
         """Whether the log relays and still has the rounds from ``start`` on, in fewer bytes than the model."""

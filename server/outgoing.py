@@ -39,6 +39,7 @@ class OutgoingEntry(Outgoing):
     def build(cls, downlink: Downlink[Any], committed: CommittedRound) -> OutgoingEntry:
         """The entry that a downlink makes of a round: predicted from the round, measured from the message."""
         entry = downlink.build(committed)
+        entry.cohort.extend(committed.cohort)
         pieces = tuple(frames(wire_pb2.FromServer(entry=entry)))
         must, does = downlink.predict(committed), downlink.measure(entry)
         counts = MessageSize(

@@ -69,6 +69,8 @@ def _plain_line(event: dict[str, Any]) -> None:
     }[kind]
     if kind == "finished":
         event = _in_words(event["summary"])
+    elif kind in ("joined", "left") and event.get("least"):
+        event = {**event, "expected": f"{event['least']}..{event['expected']}"}
     elif kind == "metrics":
         event = {**event, "metrics": ", ".join(_measures(event["metrics"]))}
     elif kind == "round":

@@ -98,6 +98,7 @@ async def serve(
     progress: Progress,
     *,
     dim: int | None = None,
+    own_data: bool = False,
     start: Start | None = None,
     await_workers: bool = False,
     tls: ServerTls | None = None,
@@ -110,6 +111,7 @@ async def serve(
         address: where to listen.
         progress: is called with every progress event.
         dim: coordinates that the model must have; None for what the first worker has, as far as memory goes.
+        own_data: each process trains on data of its own, so that worker ids stay with its name.
         start: the arrays that a new run begins from; None for those that its first worker makes.
         await_workers: if the run has already finished, wait some seconds for all workers to reconnect.
         tls: certificates; None is plaintext.
@@ -130,7 +132,9 @@ async def serve(
         raise
     meter = TcpMeter(port)
     try:
-        serving = _Serving(run, server, meter, dim)
+        serving = _Serving(
+            run, server, meter, ParameterServer(run, on_stream=meter.scan, dim=dim, own_data=own_data)
+        )
         if await_workers:
             run.shutdown.expect_all()
         run.tcp.use(meter)
@@ -149,11 +153,13 @@ async def serve(
 class _Serving:
     """A run on a gRPC server, from its start to the summary."""
 
-    def __init__(self, run: Coordinator, server: grpc.aio.Server, meter: TcpMeter, dim: int | None) -> None:
+    def __init__(
+        self, run: Coordinator, server: grpc.aio.Server, meter: TcpMeter, service: ParameterServer
+    ) -> None:
         self._run = run
         self._server = server
         self._meter = meter
-        self._service = ParameterServer(run, on_stream=meter.scan, dim=dim)
+        self._service = service
         self._caught: int | None = None
         self._at_start = self._at_open = read_interfaces()
         attach(server, self._service)

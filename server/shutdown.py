@@ -42,8 +42,12 @@ class Shutdown:
         return {name: digest for name, digest in self._digests.items() if name in hosts}
 
     def unchecked(self) -> frozenset[int]:
-        """Workers whose process has not sent Done, or that no process hosts."""
+        """Workers whose process has not sent Done, or that no process hosts although all of the run take part."""
         return _unchecked(self._log, self._digests)
+
+    def checked(self) -> int:
+        """How many workers' replicas were checked."""
+        return len(_taking_part(self._log)) - len(self.unchecked())
 
     def expect_all(self) -> None:
         """Expect every process to rejoin a finished run: engines start their workers once the server is healthy."""
@@ -113,4 +117,11 @@ def _recorded(log: RunLog) -> dict[str, int]:
 def _unchecked(log: RunLog, done: Collection[str]) -> frozenset[int]:
     hosts = log.assignments()
     checked = (worker for name in tuple(done) for worker in hosts.get(name, ()))
-    return frozenset(range(log.config.workers)).difference(checked)
+    return _taking_part(log).difference(checked)
+
+
+def _taking_part(log: RunLog) -> frozenset[int]:
+    """All workers of the run; where they join late and leave, those that a process hosts or did."""
+    if not log.config.min_workers:
+        return frozenset(range(log.config.workers))
+    return frozenset(worker for ids in log.assignments().values() for worker in ids)

@@ -18,7 +18,7 @@ from gradwire.server.tcp.meter import TcpBytes
 def summarise(run: Coordinator) -> dict[str, Any]:
     """The summary as JSON: every byte count in both directions, the outcome, and whether the checks held.
 
-    Replicas agree when none of those checked differs, and no more workers are unchecked than a round may lack.
+    Replicas agree when none of those checked differs, and at least as many were checked as rounds go on with.
     """
     config, counters = run.config, run.counters
     codec, model = run.fold.codec, run.fold.model
@@ -29,6 +29,8 @@ def summarise(run: Coordinator) -> dict[str, Any]:
         "dim": codec.dim,
         "rounds": config.rounds,
         "workers": config.workers,
+        "min_workers": config.min_workers or None,
+        "cohort": config.cohort or None,
         "processes": len(run.log.assignments()),
         "task": config.task,
         "codec": codec.spec,
@@ -40,7 +42,8 @@ def summarise(run: Coordinator) -> dict[str, Any]:
         "seed": config.seed,
         "downlink_mode": config.downlink,
         "payload_bits_per_push": codec.nbits,
-        # At most one push per worker and round; a worker's own ledger also counts those that did not arrive.
+        # An upper bound: at most one push per worker and round, and none in rounds that do not draw it. A worker's own
+        # ledger also counts those that did not arrive.
         "privacy": privacy_statement(codec.epsilon, config.rounds, config.max_epsilon, config.delta),
         "uplink": _direction(counters.uplink, "measured"),
         "downlink": _direction(counters.downlink, "measured"),
@@ -50,7 +53,7 @@ def summarise(run: Coordinator) -> dict[str, Any]:
         },
         "predicted_equals_measured": counters.as_predicted,
         "digest": f"{model.digest:016x}",
-        "replicas_agree": not differ and unchecked <= config.workers - config.needed,
+        "replicas_agree": not differ and run.shutdown.checked() >= config.least,
         "replicas_checked": len(ended),
         "replicas_differ": differ,
         "workers_unchecked": unchecked,

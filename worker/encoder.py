@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -26,9 +26,10 @@ log = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class EncodedRound:
-    """What a process sends for one round, in the order of its workers; no losses where a worker has none."""
+    """What workers of a process send for one round, in their order; no losses where a worker has none."""
 
     round: int
+    workers: tuple[int, ...]
     payloads: tuple[bytes, ...]
     losses: tuple[float, ...]
     examples: tuple[int, ...]
@@ -85,10 +86,15 @@ class Encoder:
         self.workers = workers
         self.records = records
         self._last: EncodedRound | None = None
-        self._discarded = False
+        self._discarded: set[int] = set()  # workers whose last payload was computed at another model
 
-    def encode(self, model: Model, round_: int) -> EncodedRound:
-        """The payloads of a round, whose updates are computed at ``model``.
+    def encode(self, model: Model, round_: int, workers: Collection[int] | None = None) -> EncodedRound:
+        """The payloads of a round, whose updates are computed at ``model``; nothing changes for other workers.
+
+        Args:
+            model: after ``round_`` rounds.
+            round_: the round.
+            workers: of this process, those that are drawn for the round; None for all of them.
 
         Raises:
             TaskError: the task returned something that cannot be encoded.
@@ -96,9 +102,10 @@ class Encoder:
             NotFiniteError: an update or loss is not finite; never with a ledger.
             LogError: a record cannot be written.
         """
-        if self._last is None or self._last.round != round_:
-            self._last = self._paid(round_) or self._encode(model, round_)
-            self._discarded = False
+        chosen = [m for m in self._memories if workers is None or m.worker in workers]
+        ids = tuple(memory.worker for memory in chosen)
+        if self._last is None or (self._last.round, self._last.workers) != (round_, ids):
+            self._last = self._encode(model, round_, chosen)
         return self._last
 
     def discard_last(self) -> None:
@@ -107,34 +114,37 @@ class Encoder:
         It is then computed from the memories before it. Payloads that are paid for, or that an earlier process
         computed, are sent again instead; so are those of a worker that took an earlier round back meanwhile.
         """
-        self._last, self._discarded = None, True
+        self._last, self._discarded = None, set(self.workers)
 
-    def add_back(self, round_: int) -> bool:
-        """Undo a round that was committed without this process, once; whether there was anything to undo.
+    def add_back(self, round_: int, workers: Collection[int] | None = None) -> bool:
+        """Undo a worker's last round, which was committed without it, once; whether there was anything to undo.
 
         Payloads return to the error feedback and control variates go back. A kept inner optimizer stays where it is: it
-        has seen the data. After a restart only the last round is known.
+        has seen the data.
+
+        Args:
+            round_: the round that was committed.
+            workers: of this process, those whose payload was not counted; None for all of them.
         """
         undone = 0
         for memory in self._memories:
-            undone += memory.take_back(round_, self._shared(memory.worker, round_))
+            if workers is None or memory.worker in workers:
+                undone += memory.take_back(round_, self._shared(memory.worker, round_))
         return undone > 0
 
-    def _paid(self, round_: int) -> EncodedRound | None:
-        """The payloads of a round that is paid for already."""
-        paid = self._ledger.payloads(round_) if self._ledger is not None else None
-        if paid is None:
-            return None
-        sent = [memory.sent(round_) for memory in self._memories]
-        payloads = [paid[worker] for worker in self.workers]
-        known = [
-            each for each, payload in zip(sent, payloads, strict=True) if each and each.payload == payload
-        ]
-        if len(known) == len(payloads):
-            return _encoded_round(round_, known)
-        return EncodedRound(
-            round_, tuple(payloads), (), ()
-        )  # losses and example counts are in the records alone
+    def undecided(self) -> dict[int, int]:
+        """By worker, the last round that it encoded a payload for, of those that remember what they send."""
+        return {m.worker: m.undecided for m in self._memories if m.undecided is not None}
+
+    @property
+    def remembers(self) -> bool:
+        """Whether workers take back what a round that was not counted changed."""
+        return self._source.follows_payloads or any(memory.feedback is not None for memory in self._memories)
+
+    def _paid(self, round_: int, memory: WorkerMemory, payload: bytes) -> Sent:
+        """What a worker sends for a round that is paid for already; loss and examples are in its record alone."""
+        known = memory.sent(round_)
+        return known if known is not None and known.payload == payload else Sent(round_, payload, None, 1)
 
     def _coins(self, worker: int, round_: int) -> Coins:
         """Private coins come from the operating system: the server knows the run's seed and could draw them again."""
@@ -184,8 +194,9 @@ class Encoder:
         return Sent(round_, payload, None, update.examples)
 
     def _sent(self, model: Model, round_: int, memory: WorkerMemory) -> Sent:
-        if self._discarded:
+        if memory.worker in self._discarded:
             memory.discard(round_)
+            self._discarded.discard(memory.worker)
         known = memory.sent(round_)
         if known is not None:
             return known
@@ -193,21 +204,28 @@ class Encoder:
         memory.finish(sent)
         return sent
 
-    def _encode(self, model: Model, round_: int) -> EncodedRound:
-        sent = [self._sent(model, round_, memory) for memory in self._memories]
-        if self._ledger is not None:
-            payloads = (each.payload for each in sent)
-            self._ledger.spend(round_, dict(zip(self.workers, payloads, strict=True)))
+    def _encode(self, model: Model, round_: int, memories: Sequence[WorkerMemory]) -> EncodedRound:
+        paid = (self._ledger.payloads(round_) if self._ledger is not None else None) or {}
+        sent = {
+            memory.worker: self._paid(round_, memory, paid[memory.worker])
+            if memory.worker in paid
+            else self._sent(model, round_, memory)
+            for memory in memories
+        }
+        new = {worker: each.payload for worker, each in sent.items() if worker not in paid}
+        if self._ledger is not None and new:
+            self._ledger.spend(round_, new)
         return _encoded_round(round_, sent)
 
 
-def _encoded_round(round_: int, sent: Sequence[Sent]) -> EncodedRound:
-    losses = tuple(float(each.loss) for each in sent if each.loss is not None)
+def _encoded_round(round_: int, sent: Mapping[int, Sent]) -> EncodedRound:
+    losses = tuple(float(each.loss) for each in sent.values() if each.loss is not None)
     return EncodedRound(
         round_,
-        tuple(each.payload for each in sent),
+        tuple(sent),
+        tuple(each.payload for each in sent.values()),
         losses if len(losses) == len(sent) else (),
-        tuple(each.examples for each in sent),
+        tuple(each.examples for each in sent.values()),
     )
 
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from collections import deque
-
 from gradwire.common.errors import TaskError
 from gradwire.worker.feedback import ErrorFeedback
 from gradwire.worker.record_file import Sent
 from gradwire.worker.records import Records
 from gradwire.worker.updates import State, UpdateSource
 
-REMEMBERED_ROUNDS = 8  # whose payloads can still be added back to the error feedback if they were late
 FEEDBACK = "feedback"  # the array's name in a record
 
 
@@ -20,6 +17,10 @@ class WorkerMemory:
     A round is ``begin``, an update and its payload, then ``finish``, which makes the record durable: after it the
     payload may leave. A process that is killed before ``finish`` computes the round again from the memories before it;
     one that is killed later sends the same bytes again.
+
+    What was sent last is enough to take back what was not counted: before the next round is computed the worker knows
+    whether that one was. On a stream the server says so before the round's entry, and on a new one after Ready, which
+    names the round.
     """
 
     def __init__(
@@ -39,21 +40,27 @@ class WorkerMemory:
         self.worker, self.feedback = worker, feedback
         self._source, self._records = source, records
         self._round = 0  # the next one
-        # Late comes after the round's entry, when the next round may be encoded already.
-        self._sent: deque[Sent] = deque(maxlen=REMEMBERED_ROUNDS if feedback is not None else 1)
+        self._sent: Sent | None = None  # last, unless it was taken back
         self._before: State | None = None  # the memories before the last round, if this process computed it
         record = records.load(worker) if records is not None else None
         if record is not None:
             self._round = record.round
-            self._sent.extend([record.last] if record.last is not None else [])
+            self._sent = record.last
             self._restore(dict(record.arrays))
 
     # ---- one round -------------------------------------------------------------------------------------------
 
     def sent(self, round_: int) -> Sent | None:
         """What was sent for the last round, if that is the one."""
-        last = self._sent[-1] if self._sent else None
+        last = self._sent
         return last if last is not None and last.round == round_ else None
+
+    @property
+    def undecided(self) -> int | None:
+        """The last round that a payload was encoded for, if the memories depend on whether it was counted."""
+        if self._sent is None or (self.feedback is None and not self._source.follows_payloads):
+            return None
+        return self._sent.round
 
     def begin(self, round_: int) -> None:
         """Before the round's update is computed.
@@ -79,7 +86,7 @@ class WorkerMemory:
         Raises:
             LogError: the disk refused the record; the payload must not leave.
         """
-        self._sent.append(sent)
+        self._sent = sent
         self._round = sent.round + 1
         self._save()
 
@@ -87,23 +94,23 @@ class WorkerMemory:
         """Compute a round anew, from the memories before it, if this process computed it."""
         if self.sent(round_) is not None and self._before is not None:
             self._restore(self._before)
-            self._sent.pop()
+            self._sent = None
             self._round = round_
 
     def take_back(self, round_: int, shared: int | None) -> bool:
-        """Undo a round that was committed without this worker, once; whether there was anything to undo.
+        """Undo the last round, which was committed without this worker, once; whether there was anything to undo.
 
         What its payload carried returns to the error feedback, and the source takes back what it must. The record then
         holds neither, so that a restart does not undo it again.
         """
-        known = next((sent for sent in self._sent if sent.round == round_), None)
+        known = self.sent(round_)
         taken = self._source.take_back(self.worker, round_)
         if known is not None and self.feedback is not None:
             self.feedback.add_back(known.payload, shared=shared)
-            self._sent.remove(known)
             taken = True
         if taken:
             self._before = None  # lacks this
+            self._sent = None if known is not None else self._sent
             self._save()
         return taken
 

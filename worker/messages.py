@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from gradwire.common.transport import limits, protocol
 from gradwire.common.transport.layouts import layout_to_message
@@ -29,6 +29,10 @@ def ready(state: RunState, earlier: Sequence[wire_pb2.StreamCount] = ()) -> wire
             earlier=earlier,
             layout=state.layout.fingerprint,
             averaged=state.layout.averaged,
+            last=[
+                wire_pb2.LastPush(worker=worker, round=round_)
+                for worker, round_ in state.encoder.undecided().items()
+            ],
         )
     )
 
@@ -44,15 +48,19 @@ def initial(state: RunState) -> wire_pb2.FromWorker:
     )
 
 
-def push(state: RunState) -> wire_pb2.FromWorker:
+def push(state: RunState, workers: Collection[int]) -> wire_pb2.FromWorker:
     """The payloads of the replica's round, which are computed now.
+
+    Args:
+        state: of the run.
+        workers: of this process, those of whom a push is due.
 
     Raises:
         GradwireError: as ``Encoder.encode`` and ``RunState.weights``.
     """
     assert state.run is not None
     round_ = state.replica.round
-    encoded = state.encoder.encode(state.model, round_)
+    encoded = state.encoder.encode(state.model, round_, workers)
     return protocol.push_message(
         state.codec,
         round_,
@@ -60,6 +68,7 @@ def push(state: RunState) -> wire_pb2.FromWorker:
         losses=encoded.losses if state.sends_metrics else (),
         examples=state.weights(encoded),
         digest=state.model.digest if round_ % state.run.digest_every == 0 else 0,
+        workers=encoded.workers if encoded.workers != state.encoder.workers else (),
     )
 
 

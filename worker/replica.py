@@ -42,7 +42,9 @@ class Replica:
         """
         local = parse_local(spec_from_message(run.local)) if run.HasField("local") else None
         downlink = spec_from_message(run.downlink) if run.HasField("downlink") else None
-        self._downlinks = entry_readers(downlink, codec=codec, seed=run.seed, workers=run.workers)
+        self._downlinks = entry_readers(
+            downlink, codec=codec, seed=run.seed, workers=run.workers, cohort=run.cohort
+        )
         self.model = Model(
             initial,
             optimizer,
@@ -59,7 +61,7 @@ class Replica:
     @property
     def longest_entry(self) -> int:
         """Bytes that no entry's message exceeds."""
-        return max(downlink.longest_entry for downlink in self._downlinks.values())
+        return max(downlink.longest_entry + 4 * downlink.cohort for downlink in self._downlinks.values())
 
     def fold(self, entry: wire_pb2.Entry) -> int:
         """Apply the next entry of the log, in whichever form it came; returns its payload bytes.

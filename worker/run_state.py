@@ -144,7 +144,7 @@ class RunState:
         """
         assert self.run is not None
         if self.run.weigh_by_size:
-            counts: Sequence[int] = [training_size(self.task, worker) for worker in self.encoder.workers]
+            counts: Sequence[int] = [training_size(self.task, worker) for worker in encoded.workers]
         else:
             counts = encoded.examples if self.run.weigh_by_examples else ()
         if max(counts, default=1) > MAX_EXAMPLES:

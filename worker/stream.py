@@ -39,8 +39,12 @@ class Stream:
         self._acknowledged = False  # the server has received Done, and with it our counts
         self._unacknowledged_report: wire_pb2.Report | None = None  # of the stream before
         self._open = False  # the server takes pushes from here
-        # Workers to leave out of the push that is due; None when no push is due.
+        # Workers of whom a push is due, maybe none of this process; None once the round is done with.
         self._due: frozenset[int] | None = None
+        self._pushed: tuple[int, frozenset[int]] = (
+            -1,
+            frozenset(),
+        )  # the last round here, and its workers so far
 
     async def run(self) -> None:
         """Take part until the server has no more rounds.
@@ -93,6 +97,7 @@ class Stream:
             self._acknowledged = True
 
     async def _ready(self, earlier: tuple[wire_pb2.StreamCount, ...] = ()) -> None:
+        self._pushed = (-1, frozenset())  # a server that asks for Ready has not kept them
         await self._send(await asyncio.to_thread(messages.ready, self._state, earlier))
 
     async def _send(self, message: wire_pb2.FromWorker) -> None:
@@ -119,7 +124,7 @@ class Stream:
                 )
             raise LayoutError(f"this site's model is not the run's: {difference}")
         elif kind == "late":
-            await self._late(message.late.round)
+            await self._late(message.late)
         elif kind == "finish":
             await self._finish(message.finish.rounds)
             return True
@@ -133,10 +138,13 @@ class Stream:
         add_traffic(self._received, payload_bytes, size)
         assert state.run is not None
         if self._open and state.replica.round < state.run.rounds:
-            self._due = frozenset()
+            hosted = frozenset(state.encoder.workers)
+            self._due = hosted.intersection(entry.cohort) if state.run.cohort else hosted
 
     async def _open_round(self, message: wire_pb2.Open) -> None:
-        self._open, self._due = True, frozenset(message.pushed)
+        round_, sent = self._pushed
+        waived = sent.union(message.pushed) if round_ == self._state.replica.round else message.pushed
+        self._open, self._due = True, frozenset(self._state.encoder.workers).difference(waived)
         # This process may have finished another run, or an earlier copy of this one.
         self._state.finished = self._state.done_sent = False
         self._state.broken.clear()  # the server has read them in Ready
@@ -152,11 +160,12 @@ class Stream:
             self._open = False
             await self._ready()
 
-    async def _late(self, round_: int) -> None:
-        added_back = await self._add_back(round_)
-        # Before Open it is sent for the rounds of the last connections, most of which were never pushed.
-        if self._open or added_back:
-            self._progress(f"round {round_} was committed without this process")
+    async def _late(self, late: wire_pb2.Late) -> None:
+        workers = tuple(late.workers) or self._state.encoder.workers
+        added_back = await self._add_back(late.round, workers)
+        # A worker that remembers nothing learns of it when its push has come too late.
+        if added_back or not self._state.encoder.remembers:
+            self._progress(f"round {late.round} was committed without {_named(late.workers)}")
 
     async def _finish(self, rounds: int) -> None:
         state = self._state
@@ -178,23 +187,25 @@ class Stream:
 
     # ---- pushes and reports --------------------------------------------------------------------------------
 
-    async def _push(self, pushed: frozenset[int]) -> None:
+    async def _push(self, due: frozenset[int]) -> None:
         state = self._state
         self._due, round_ = None, state.replica.round
-        if not pushed.issuperset(state.encoder.workers):
-            message = await asyncio.to_thread(messages.push, state)
+        if due:
+            message = await asyncio.to_thread(messages.push, state, due)
             newest = self._inbox.newest_round()
             if newest is not None:  # the round was committed meanwhile, or the server sends its model first
                 if newest > round_:
-                    await self._add_back(round_)
+                    await self._add_back(round_, due)
                 return
+            earlier, sent = self._pushed
+            self._pushed = (round_, due | sent if earlier == round_ else due)
             await self._send(message)
         if 0 in state.encoder.workers and state.reports.is_due(round_):
             await self._report()
 
-    async def _add_back(self, round_: int) -> bool:
-        """Undo a round that was not counted; it waits for the disk."""
-        return await asyncio.to_thread(self._state.encoder.add_back, round_)
+    async def _add_back(self, round_: int, workers: Collection[int]) -> bool:
+        """Undo a round that was not counted of these workers; it waits for the disk."""
+        return await asyncio.to_thread(self._state.encoder.add_back, round_, workers)
 
     async def _report(self) -> None:
         state = self._state
@@ -210,6 +221,11 @@ class Stream:
         report, self._unacknowledged_report = self._unacknowledged_report, None
         if report is not None:
             await self._send(wire_pb2.FromWorker(report=report))
+
+
+def _named(workers: Collection[int]) -> str:
+    """Some workers of this process, or the process where none are named."""
+    return f"workers {_ranges(workers)}" if workers else "this process"
 
 
 def _ranges(workers: Collection[int]) -> str:

@@ -51,11 +51,13 @@ class CommittedRound:
         record: what the log keeps of it.
         update: what the model stepped by, float32 [dim]; None for an earlier round that is sent again.
         params: the parameters after it, float32 [dim]; None likewise.
+        cohort: of the next round, increasing, where its entry names them.
     """
 
     record: RoundRecord
     update: Vector | None = None
     params: F32 | None = None
+    cohort: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,11 +80,13 @@ class Downlink(ABC, Generic[T]):
         codec: the run's codec, which also has the dimension.
         seed: the run's seed, from which public randomness is derived.
         workers: logical workers in the run.
+        cohort: workers that are drawn for a round; 0: all that are connected.
     """
 
     codec: AnyCodec = field(metadata={"spec": False})
     seed: int = field(metadata={"spec": False})
     workers: int = field(metadata={"spec": False})
+    cohort: int = field(default=0, metadata={"spec": False})
 
     name: ClassVar[str]
     body: ClassVar[str]
@@ -97,6 +101,12 @@ class Downlink(ABC, Generic[T]):
     def spec(self) -> str:
         """The canonical spelling."""
         return str(spec_of(self))
+
+    @final
+    @property
+    def most(self) -> int:
+        """The most payloads that a round has."""
+        return self.cohort or self.workers
 
     # ---- the server's part: from a round's mean to what the model steps by ----------------------------------
 
@@ -163,7 +173,7 @@ class Downlink(ABC, Generic[T]):
     @final
     def predict_message(self, committed: CommittedRound) -> int:
         """Bytes of the FromServer message or messages that carry the entry."""
-        return entry_bytes(committed.record.round, self.predict_body(committed))
+        return entry_bytes(committed.record.round, self.predict_body(committed), committed.cohort)
 
     @abstractmethod
     def measure(self, entry: wire_pb2.Entry) -> PayloadSize:
@@ -198,7 +208,7 @@ class Downlink(ABC, Generic[T]):
     @property
     @abstractmethod
     def bytes_per_round(self) -> int:
-        """Payload bytes of one entry with all workers: the most, where they vary."""
+        """Payload bytes of one entry with ``most`` payloads: the most, where they vary."""
 
     @property
     def cheap_replay(self) -> bool:

@@ -64,7 +64,7 @@ def resolve_downlink(config: RunConfig, codec: AnyCodec) -> Downlink[Any]:
     check_downlink(config.downlink)
     check_replicas(config)
     if parse_spec(config.downlink) != Spec(AUTO):
-        return parse(config.downlink, codec=codec, seed=config.seed, workers=config.workers)
+        return _parse(config.downlink, config, codec)
     return min(_candidates(config, codec), key=lambda each: (each.bytes_per_round, each.tie_rank))
 
 
@@ -80,6 +80,10 @@ def _candidates(config: RunConfig, codec: AnyCodec) -> Iterator[Downlink[Any]]:
             continue
         if _needs_update(config) and not cls.replays_optimizer:
             continue
-        downlink = parse(name, codec=codec, seed=config.seed, workers=config.workers)
+        downlink = _parse(name, config, codec)
         if downlink.cheap_replay:
             yield downlink
+
+
+def _parse(text: str, config: RunConfig, codec: AnyCodec) -> Downlink[Any]:
+    return parse(text, codec=codec, seed=config.seed, workers=config.workers, cohort=config.cohort)

@@ -61,7 +61,7 @@ class Log(Downlink[RoundRecord]):
 
     @property
     def longest_entry(self) -> int:
-        return self.workers * (self.codec.nbytes + PER_WORKER) + 64
+        return self.most * (self.codec.nbytes + PER_WORKER) + 64
 
     def read(self, entry: wire_pb2.Entry) -> RoundRecord:
         body = entry.payloads
@@ -74,8 +74,8 @@ class Log(Downlink[RoundRecord]):
 
     @property
     def bytes_per_round(self) -> int:
-        return self.workers * self.codec.nbytes
+        return self.most * self.codec.nbytes
 
     @property
     def cheap_replay(self) -> bool:
-        return self.codec.index_domain or self.workers <= CHEAP_DENSE_PAYLOADS
+        return self.codec.index_domain or self.most <= CHEAP_DENSE_PAYLOADS

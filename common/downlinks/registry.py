@@ -20,7 +20,7 @@ def downlinks() -> Mapping[str, type[Downlink[Any]]]:
     return MappingProxyType(_REGISTRY)
 
 
-def parse(text: str | Spec, *, codec: AnyCodec, seed: int, workers: int) -> Downlink[Any]:
+def parse(text: str | Spec, *, codec: AnyCodec, seed: int, workers: int, cohort: int = 0) -> Downlink[Any]:
     """A downlink from its spec.
 
     Args:
@@ -28,12 +28,13 @@ def parse(text: str | Spec, *, codec: AnyCodec, seed: int, workers: int) -> Down
         codec: the run's codec.
         seed: the run's seed.
         workers: logical workers in the run.
+        cohort: workers that are drawn for a round; 0: all that are connected.
 
     Raises:
         SpecError: not a spec, an unknown downlink or argument, or a value outside its range.
     """
     spec = parse_spec(text) if isinstance(text, str) else text
-    return _REGISTRY.build(spec, codec=codec, seed=seed, workers=workers)
+    return _REGISTRY.build(spec, codec=codec, seed=seed, workers=workers, cohort=cohort)
 
 
 def announced(text: str) -> Spec | None:
@@ -47,7 +48,7 @@ def announced(text: str) -> Spec | None:
 
 
 def entry_readers(
-    spec: Spec | None, *, codec: AnyCodec, seed: int, workers: int
+    spec: Spec | None, *, codec: AnyCodec, seed: int, workers: int, cohort: int = 0
 ) -> Mapping[str, Downlink[Any]]:
     """The downlinks that may send entries to a replica, by the ``body`` that they fill.
 
@@ -56,10 +57,11 @@ def entry_readers(
         codec: the run's codec.
         seed: the run's seed.
         workers: logical workers in the run.
+        cohort: workers that are drawn for a round; 0: all that are connected.
 
     Raises:
         SpecError: Welcome names a downlink that is not known here, or with arguments that it does not take.
     """
     specs = [Spec(name) for name, cls in _REGISTRY.items() if not cls.announced] if spec is None else [spec]
-    found = [parse(each, codec=codec, seed=seed, workers=workers) for each in specs]
+    found = [parse(each, codec=codec, seed=seed, workers=workers, cohort=cohort) for each in specs]
     return MappingProxyType({downlink.body: downlink for downlink in found})

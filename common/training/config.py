@@ -55,7 +55,23 @@ class RunConfig:
     )
     workers: int = field(
         default=4,
-        metadata=described("Logical workers, each with its own data", least=1, most=MAX_WORKERS),
+        metadata=described(
+            "Logical workers, each with its own data; MIN..MAX lets them join and leave",
+            least=1,
+            most=MAX_WORKERS,
+            metavar="[MIN..]MAX",
+            range_from="min_workers",
+        ),
+    )
+    min_workers: int = field(
+        default=0,
+        metadata=described(
+            "Connected workers with which rounds go on: MIN of --workers", least=0, unset="all"
+        ),
+    )
+    cohort: int = field(
+        default=0,
+        metadata=described("Workers drawn for each round", least=0, unset="all that are connected"),
     )
     rounds: int = field(default=100, metadata=described("Rounds", least=1, most=MAX_ROUNDS))
     seed: int = field(default=0, metadata=described("Seed of initial model, batches and non-private coins"))
@@ -63,7 +79,8 @@ class RunConfig:
         default="auto", metadata=described("Downlink, e.g. log, sum or model; auto chooses one for the codec")
     )
     quorum: int = field(
-        default=0, metadata=described("Pushes that a round needs at least", least=0, unset="all workers")
+        default=0,
+        metadata=described("Pushes that a round needs at least", least=0, unset="all workers, or the cohort"),
     )
     deadline: float = field(
         default=0.0,
@@ -121,21 +138,17 @@ class RunConfig:
             object.__setattr__(self, "optimizer", default)
         for name in ("task", "codec", "optimizer", "downlink"):
             parse_spec(getattr(self, name))
-        if self.local and parse_local(self.local).scaffold:
-            self._check_scaffold()
         if self.partition:
             parse_spec(self.partition)
         if self.keep_best:
             parse_keep_best(self.keep_best)
         check_limits(self)
-        check_between("quorum", self.quorum, 0, self.workers)
+        self._check_who_takes_part()
+        if self.local and parse_local(self.local).scaffold:
+            self._check_scaffold()
         check_seed(self.seed)
         if not 0 <= self.deadline < math.inf:
             raise ConfigError(f"deadline is {self.deadline}, expected seconds, 0 for none")
-        if 0 < self.quorum < self.workers and not self.deadline:
-            raise ConfigError(
-                f"a quorum of {self.quorum} without a deadline is never used: set deadline, in seconds"
-            )
         if self.max_epsilon:
             check_epsilon(self.max_epsilon, "max_epsilon")
         if self.delta:
@@ -143,12 +156,36 @@ class RunConfig:
             if not self.max_epsilon:
                 raise ConfigError("delta without max_epsilon limits nothing: set both")
 
+    def _check_who_takes_part(self) -> None:
+        """Refuse numbers of workers with which no round could commit."""
+        if self.min_workers > self.workers:
+            raise ConfigError(
+                f"workers is {self.min_workers}..{self.workers}, expected MIN..MAX with MIN at most MAX"
+            )
+        if self.min_workers == self.workers:  # all of them: nobody joins late or leaves
+            object.__setattr__(self, "min_workers", 0)
+        if self.cohort > self.workers:
+            raise ConfigError(
+                f"cohort is {self.cohort}, the run has {self.workers} workers: draw at most those"
+            )
+        check_between("quorum", self.quorum, 0, self.workers)
+        if self.cohort and self.quorum > self.cohort:
+            raise ConfigError(f"quorum is {self.quorum}, expected at most the cohort, {self.cohort}")
+        if self.min_workers and self.quorum > self.min_workers:
+            raise ConfigError(
+                f"quorum is {self.quorum}, and rounds open with {self.min_workers} workers: expected at most those"
+            )
+        if 0 < self.quorum < self.workers and not self.deadline and not self.changing:
+            raise ConfigError(
+                f"a quorum of {self.quorum} without a deadline is never used: set deadline, in seconds"
+            )
+
     def _check_scaffold(self) -> None:
         """Refuse rounds in which the control variate would not be the workers' weighted mean, as whose it moves."""
         if self.weighted and self.needed < self.workers:
             raise ConfigError(
-                f"scaffold with weighting {self.weighting} needs all workers in every round, and the quorum is "
-                f"{self.quorum} of {self.workers}: leave out the quorum, or weigh equally"
+                f"scaffold with weighting {self.weighting} needs all workers in every round, and rounds here commit "
+                f"with {self.needed} of {self.workers}: leave out quorum, cohort and MIN, or weigh equally"
             )
 
     @property
@@ -157,9 +194,29 @@ class RunConfig:
         return self.weighting != "equal"
 
     @property
+    def changing(self) -> bool:
+        """Whether a round draws who takes part in it: there is a cohort, or workers may join late and leave."""
+        return bool(self.cohort or self.min_workers)
+
+    @property
     def needed(self) -> int:
         """Pushes that a round needs at least."""
-        return self.quorum or self.workers
+        return self.quorum or min(filter(None, (self.cohort, self.min_workers)), default=self.workers)
+
+    @property
+    def opening(self) -> int:
+        """Live workers with which the first round of a server opens."""
+        return self.min_workers or self.workers
+
+    @property
+    def least(self) -> int:
+        """Live workers without whom no round opens: ``min_workers``, else as many as a round needs."""
+        return self.min_workers or self.needed
+
+    @property
+    def largest_round(self) -> int:
+        """The most payloads that a round has."""
+        return self.cohort or self.workers
 
     def to_json(self) -> str:
         """The resolved configuration as one line of JSON; ``from_json`` reads it back to an equal one."""

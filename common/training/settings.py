@@ -55,6 +55,7 @@ class Description:
         metavar: what ``--help`` shows for the value; None for its type.
         short: a flag of one letter.
         shorthand: a second flag and key for the same setting.
+        range_from: of a whole number that may be given as ``MIN..MAX``: the name of the setting that takes MIN.
     """
 
     help: str
@@ -65,6 +66,7 @@ class Description:
     metavar: str | None = None
     short: str | None = None
     shorthand: Shorthand | None = None
+    range_from: str | None = None
 
 
 @dataclass(frozen=True)
@@ -166,6 +168,7 @@ def _without_shorthands(cls: type, source: Mapping[str, Any]) -> dict[str, Any]:
     for key in source:
         if key not in known:
             raise ConfigError(f"unknown setting {key!r}{did_you_mean(key, known)}")
+    source = _without_ranges(known, source)
     values = {key: typed(key, value, known[key].kind) for key, value in source.items()}
     for name, setting in known.items():
         short = setting.about.shorthand
@@ -177,6 +180,24 @@ def _without_shorthands(cls: type, source: Mapping[str, Any]) -> dict[str, Any]:
                 f"{short.name} and {name} are both given: write it into the {name}, as in {text}"
             )
         values[name] = text
+    return values
+
+
+def _without_ranges(known: Mapping[str, Setting], source: Mapping[str, Any]) -> dict[str, Any]:
+    """One source's values, each ``MIN..MAX`` in place of a whole number replaced by both of them."""
+    values = dict(source)
+    for name in source:
+        least, text = known[name].about.range_from, source[name]
+        if least is None or not isinstance(text, str):
+            continue
+        both = [part.strip() for part in text.split("..")]
+        if len(both) > 2 or not all(part.isdecimal() for part in both):
+            raise ConfigError(f"{name} is {text!r}, expected a whole number or MIN..MAX, as in 2..10")
+        values[name] = int(both[-1])
+        if len(both) == 2:
+            if least in source:
+                raise ConfigError(f"{name} {text} and {least} are both given: leave {least} out")
+            values[least] = int(both[0])
     return values
 
 

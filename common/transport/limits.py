@@ -15,6 +15,8 @@ FRAME_BYTES = PIECE_BYTES + 64  # the longest protobuf message that gRPC may car
 # A message of names and numbers (Join, Ready, Report, Done, Welcome), which does not grow with the model.
 CONTROL_BYTES = 1 << 16
 
+READY_BYTES = 16  # of the first Ready, for each worker of its process, besides
+
 MAX_PROCESS_NAME = 128  # characters
 MAX_METRICS = 64  # in a report
 MAX_METRIC_NAME = 64  # characters

@@ -11,7 +11,7 @@ from gradwire.common.codecs import AnyCodec
 from gradwire.common.transport import traffic
 from gradwire.proto import wire_pb2
 
-PROTOCOL = 1
+PROTOCOL = 2
 METHOD = "/gradwire.v1.ParameterServer/Train"
 
 
@@ -23,6 +23,7 @@ def push_message(
     losses: Sequence[float] = (),
     examples: Sequence[int] = (),
     digest: int = 0,
+    workers: Sequence[int] = (),
 ) -> wire_pb2.FromWorker:
     """The push of one process.
 
@@ -33,9 +34,15 @@ def push_message(
         losses: one per worker, or none.
         examples: likewise.
         digest: of the parameters that the gradients were taken at; 0 for none.
+        workers: whose payloads these are, increasing; none where they are those of all its workers.
     """
     push = wire_pb2.Push(
-        round=round_, payloads=b"".join(payloads), losses=losses, examples=examples, digest=digest
+        round=round_,
+        payloads=b"".join(payloads),
+        losses=losses,
+        examples=examples,
+        digest=digest,
+        workers=workers,
     )
     if not codec.fixed_length:
         push.lengths.extend(len(p) for p in payloads)
@@ -43,8 +50,9 @@ def push_message(
 
 
 def predicted_push_bytes(codec: AnyCodec, push: wire_pb2.Push, workers: int) -> int:
-    """What the message that carries this push must measure, in bytes."""
-    lengths = [codec.nbytes] * workers if codec.fixed_length else list(push.lengths)
+    """What the message that carries this push, of a process with so many workers, must measure, in bytes."""
+    count = len(push.workers) or workers
+    lengths = [codec.nbytes] * count if codec.fixed_length else list(push.lengths)
     return traffic.push_bytes(
         push.round,
         lengths,
@@ -52,9 +60,10 @@ def predicted_push_bytes(codec: AnyCodec, push: wire_pb2.Push, workers: int) -> 
         losses=bool(push.losses),
         examples=bool(push.examples),
         digest=bool(push.digest),
+        workers=push.workers,
     )
 
 
 def longest_push(codec: AnyCodec, workers: int) -> int:
-    """Bytes that no push of so many workers exceeds: payloads, lengths, losses, example counts and digest."""
+    """Bytes that no push of so many workers exceeds: payloads, lengths, losses, example counts, ids and digest."""
     return workers * (codec.nbytes + 32) + 64

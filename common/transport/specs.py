@@ -84,4 +84,5 @@ def run_to_message(config: RunConfig, run_id: bytes) -> wire_pb2.Run:
         local=spec_to_message(parse_spec(config.local)) if config.local else None,
         partition=spec_to_message(parse_spec(config.partition)) if config.partition else None,
         weigh_by_size=config.weighting == "size",
+        cohort=config.cohort,
     )

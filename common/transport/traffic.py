@@ -7,6 +7,7 @@ that ``predicted == measured`` checks something.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from gradwire.common.transport.limits import PIECE_BYTES
@@ -27,6 +28,11 @@ def varint_field(value: int) -> int:
 def bytes_field(length: int) -> int:
     """A length-delimited field with a one-byte tag; proto3 leaves an empty one out, unless it is part of a oneof."""
     return 1 + varint_bytes(length) + length if length else 0
+
+
+def ids_field(ids: Sequence[int]) -> int:
+    """A packed field of worker ids with a one-byte tag; proto3 leaves an empty one out."""
+    return bytes_field(sum(map(varint_bytes, ids)))
 
 
 def submessage(length: int) -> int:
@@ -51,7 +57,14 @@ def framed_bytes(message: int) -> int:
 
 
 def push_bytes(
-    round_: int, payloads: list[int], *, fixed_length: bool, losses: bool, examples: bool, digest: bool
+    round_: int,
+    payloads: list[int],
+    *,
+    fixed_length: bool,
+    losses: bool,
+    examples: bool,
+    digest: bool,
+    workers: Sequence[int] = (),
 ) -> int:
     """Size in bytes of the FromWorker message that carries the payloads of a process.
 
@@ -62,17 +75,25 @@ def push_bytes(
         losses: the push has a loss per payload.
         examples: it has an example count per payload.
         digest: it has a digest.
+        workers: whose payloads they are, where they are not those of all workers of the process.
     """
     inner = varint_field(round_) + bytes_field(sum(payloads))
     if not fixed_length:
         inner += bytes_field(sum(varint_bytes(p) for p in payloads))
     inner += (losses + examples) * bytes_field(4 * len(payloads))
+    inner += ids_field(workers)
     return framed_bytes(submessage(inner + 9 * digest))
 
 
-def entry_bytes(round_: int, body: int) -> int:
-    """Size in bytes of the FromServer message with an entry whose body takes ``body`` bytes, its tag included."""
-    return framed_bytes(submessage(varint_field(round_) + body))
+def entry_bytes(round_: int, body: int, cohort: Sequence[int] = ()) -> int:
+    """Size in bytes of the FromServer message with an entry.
+
+    Args:
+        round_: of the entry.
+        body: bytes of its body, the tag included.
+        cohort: the workers of the next round, where the entry names them.
+    """
+    return framed_bytes(submessage(varint_field(round_) + body + ids_field(cohort)))
 
 
 # ---- counts ------------------------------------------------------------------------------------------------

@@ -18,7 +18,7 @@ from gradwire.deploy.flags import configured
 from gradwire.deploy.folder_page import FolderPage
 from gradwire.deploy.models import read_start
 from gradwire.deploy.options import ServerOptions
-from gradwire.deploy.preflight import known_dim
+from gradwire.deploy.preflight import known_dim, sites_hold_data
 from gradwire.deploy.stored_run import resolve, stored_run
 from gradwire.server.log.run_log import RunLog
 from gradwire.server.progress import reporter
@@ -62,6 +62,7 @@ def server(settings: dict[str, Any], options: ServerOptions) -> int:
                 address,
                 report,
                 dim=dim,
+                own_data=sites_hold_data(config),
                 start=start,
                 await_workers=options.await_workers,
                 tls=tls,

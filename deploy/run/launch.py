@@ -64,7 +64,7 @@ def launch(settings: Mapping[str, Any], options: RunOptions, program: Sequence[s
         models.read_start(options.init)  # what is wrong with it comes before any process
     check(config, options.allow_task)
     console = Console(file=sys.stderr if options.json == "-" else sys.stdout)
-    view = View(config.rounds, config.workers, config.max_epsilon, config.delta)
+    view = View(config.rounds, config.workers, config.max_epsilon, config.delta, least=config.min_workers)
     with run_folder(options, console) as folder:
         with inbox_with_signals() as inbox:
             processes = processes_for(config.workers, processes_asked(config, options), folder.path, stored)
@@ -95,7 +95,7 @@ def _plan(
         Child("server", inbox, program),
         server_arguments(config, options, folder),
         workers,
-        spare=config.workers - config.needed,
+        spare=config.workers - config.least,
     )
 
 

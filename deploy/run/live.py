@@ -135,14 +135,14 @@ def status_line(view: View) -> str:
     if view.rate:
         parts.append(f"{view.rate:.3g} rounds/s")
     if 0 < view.connected < view.expected:
-        parts.append(f"{view.connected} of {view.expected} workers")
+        parts.append(f"{view.connected} of {view.expected_range} workers")
     return "  ".join(parts)
 
 
 def live_table(view: View) -> RenderableType:
     """The state of a run as a progress bar and a table."""
     if not view.round:
-        return f"{view.connected} of {counted(view.expected, 'worker')} connected …"
+        return f"{view.connected} of {view.expected_range} {'worker' if view.expected == 1 else 'workers'} connected …"
     bar = Table.grid(padding=(0, 2))
     left = f"{duration(view.remaining)} left" if view.remaining is not None else ""
     rate = f"{view.rate:.3g} rounds/s" if view.rate else ""
@@ -157,7 +157,7 @@ def live_table(view: View) -> RenderableType:
     if view.privacy is not None:
         table.add_row("privacy", view.privacy)
     resyncs = f"{counted(view.resyncs, 'resync')}" if view.resyncs else ""
-    table.add_row("workers", f"{view.connected} of {view.expected} connected", resyncs)
+    table.add_row("workers", f"{view.connected} of {view.expected_range} connected", resyncs)
     return Group(bar, table)
 
 

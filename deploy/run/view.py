@@ -33,6 +33,7 @@ class View:
     Attributes:
         rounds: of the run.
         expected: logical workers of the run.
+        least: connected ones with which it goes on; 0 for all.
         max_epsilon: the budget that workers enforce, 0 for none.
         delta: of that budget.
         epsilon: of one push; None where payloads are not private.
@@ -56,6 +57,7 @@ class View:
     uplink: Flow = field(default_factory=Flow)
     downlink: Flow = field(default_factory=Flow)
     clock: Callable[[], float] = time.monotonic
+    least: int = 0
     _pace: deque[tuple[float, int]] = field(default_factory=deque)
 
     def apply(self, event: Mapping[str, Any]) -> None:
@@ -75,6 +77,11 @@ class View:
     def connected(self) -> int:
         """Logical workers that are connected."""
         return sum(self.live.values())
+
+    @property
+    def expected_range(self) -> str:
+        """How many workers may be connected: MAX, or MIN..MAX."""
+        return f"{self.least}..{self.expected}" if self.least else str(self.expected)
 
     @property
     def rate(self) -> float | None:
@@ -103,7 +110,7 @@ class View:
 
     def _joined(self, event: Mapping[str, Any]) -> None:
         self.live = {**self.live, event["process"]: len(event["workers"])}
-        self.expected = int(event["expected"])
+        self.expected, self.least = int(event["expected"]), int(event.get("least", 0))
 
     def _left(self, event: Mapping[str, Any]) -> None:
         self.live = {name: count for name, count in self.live.items() if name != event["process"]}

@@ -15,7 +15,7 @@ from gradwire.common.errors import ConfigError, LogError
 from gradwire.common.system.sqlite import SqliteFile
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.record import RoundRecord
-from gradwire.server.log import rows
+from gradwire.server.log import counted, rows
 from gradwire.server.log.notes import DONE_PREFIX, NO_NOTES, RoundNotes, insert
 from gradwire.server.log.provenance import Resolved, require_same, this_release
 from gradwire.server.log.schema import NAME, RUN_LOG
@@ -45,6 +45,7 @@ class RunLog(LogSnapshots):
             self._check_rounds()
             self._unfolded = self._payload_bytes()
             self._senders = {worker: process for _, process, ids in self.senders() for worker in ids}
+            self._counted: counted.LastCounted | None = None  # read when it is asked for first
         except BaseException:
             file.close()
             raise
@@ -160,10 +161,14 @@ class RunLog(LogSnapshots):
         with self._file.mutex:
             known, releases = self.resolved() is not None, self.releases()
             changed = not releases or releases[-1][1] != this_release()
-            if not changed and not self._file.outdated:
+            outdated = self._file.outdated
+            if not changed and not outdated:
                 return
+            last = self.last_counted()
             with self._file.transaction() as db:
                 self._file.upgrade(db)
+                if outdated:
+                    counted.write(db, self.next_round, last)
                 if not known:
                     insert(db, "resolved", *resolved)
                 if changed:
@@ -193,6 +198,8 @@ class RunLog(LogSnapshots):
                 db.execute("UPDATE run SET rounds = ?, checksum = ?", (run.rounds, run.checksum))
                 notes.write(db, record.round, new)
             self._run = run
+            if self._counted is not None:
+                counted.count(self._counted, [record])
             self._unfolded += len(row.payloads)
             self._senders.update((worker, process) for process, ids in new.items() for worker in ids)
 
@@ -231,6 +238,37 @@ class RunLog(LogSnapshots):
         rows.record_of(row)
         return int.from_bytes(row.digest, "little") if row.digest else None
 
+    def last_counted(self) -> counted.LastCounted:
+        """The last round in which each worker's payload was counted, whatever was pruned.
+
+        It is int64 [workers], not to be written to, with ``counted.NEVER`` for a worker without one.
+
+        Raises:
+            LogError: it is damaged, or a round since the newest snapshot is.
+        """
+        with self._file.mutex:
+            if self._counted is None:
+                since, last = self._stored_counted()
+                self._counted = counted.count(last, self.read(since, self.next_round))
+            return self._counted
+
+    def _stored_counted(self) -> tuple[int, counted.LastCounted]:
+        """What the log holds besides its rounds, and the first round that is not in it."""
+        found, first = self._read_added("SELECT * FROM counted", since=4), self.first_kept()
+        if found:
+            since, last = counted.read(found[0])
+            if first <= since <= self.next_round and last.size == self.config.workers:
+                return since, last
+        elif first == 0 or self.next_round == 0:
+            return 0, counted.none_counted(self.config.workers)
+        elif self._file.version < 4:
+            return first, counted.assumed_counted(self.config.workers, first)
+        raise self._file.damaged()
+
+    def senders_of(self) -> dict[int, str]:
+        """The process that a worker's payloads come from, of every worker with a counted payload."""
+        return dict(self._senders)
+
     def first_kept(self) -> int:
         """The first round that has not been pruned; ``next_round`` when all have."""
         (first,) = self._file.rows("SELECT min(round) FROM rounds")[0]
@@ -268,8 +306,10 @@ class RunLog(LogSnapshots):
                 raise LogError(
                     f"the snapshot is after round {round_}, expected {newest} to {self.next_round}"
                 )
+            last = self.last_counted()
             with self._file.transaction() as db:
                 store(db, round_, data)
+                counted.write(db, self.next_round, last)
             self._unfolded = self._payload_bytes()
 
     def bytes_since_snapshot(self) -> int:

@@ -29,6 +29,9 @@ _MODEL = (
     " checksum BLOB NOT NULL, PRIMARY KEY (round, part))",
 )
 
+# What version 4 added.
+_COUNTED = ("CREATE TABLE counted (round INTEGER PRIMARY KEY, data BLOB NOT NULL, checksum BLOB NOT NULL)",)
+
 # Records of a few kB share pages of 8 KiB, large ones take fewer.
 SCHEMA = f"""
 PRAGMA page_size = 8192;
@@ -44,7 +47,7 @@ CREATE TABLE snapshots (
 CREATE TABLE assignments (process TEXT PRIMARY KEY, workers BLOB NOT NULL, checksum BLOB NOT NULL);
 CREATE TABLE metrics (round INTEGER PRIMARY KEY, data TEXT NOT NULL, checksum BLOB NOT NULL);
 CREATE TABLE meta (key TEXT PRIMARY KEY, value TEXT NOT NULL, checksum BLOB NOT NULL);
-{"; ".join((*_ADDED, *_MODEL))};
+{"; ".join((*_ADDED, *_MODEL, *_COUNTED))};
 """
 
 RUN_LOG = SqliteFormat(
@@ -52,9 +55,9 @@ RUN_LOG = SqliteFormat(
     name=NAME,
     holder="server",
     application_id=0x67726164,  # "grad"
-    version=3,
+    version=4,
     schema=SCHEMA,
     restore="restore the directory from a copy",
     error=LogError,
-    upgrades={1: _ADDED, 2: _MODEL},
+    upgrades={1: _ADDED, 2: _MODEL, 3: _COUNTED},
 )

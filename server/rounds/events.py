@@ -65,11 +65,29 @@ Event: TypeAlias = Joined | Pushed | DeadlinePassed | Left
 
 
 @dataclass(frozen=True)
+class Opened:
+    """Tell these sessions that the round is open, and of which workers a push is expected."""
+
+    round: int
+    sessions: tuple[int, ...]
+    due: frozenset[int]
+
+
+@dataclass(frozen=True)
 class Commit:
-    """Append the round to the log, fold it, then announce it; contributions are in worker order."""
+    """Append the round to the log, fold it, then announce it.
+
+    Attributes:
+        round: which.
+        contributions: in worker order.
+        cohort: who is drawn for the next round, increasing; empty where the run draws no cohorts, or none is open.
+        missing: live workers whose push was expected and did not come in time.
+    """
 
     round: int
     contributions: tuple[Contribution, ...]
+    cohort: tuple[int, ...] = ()
+    missing: frozenset[int] = frozenset()
 
 
 @dataclass(frozen=True)
@@ -81,10 +99,11 @@ class ArmDeadline:
 
 @dataclass(frozen=True)
 class AnswerLate:
-    """Answer a session's push with Late: its round was committed before it came."""
+    """Answer a session's push of these workers with Late: its round was committed before it came."""
 
     session: int
     round: int
+    workers: tuple[int, ...]
 
 
 @dataclass(frozen=True)
@@ -92,4 +111,4 @@ class Finish:
     """The last round is committed."""
 
 
-Effect: TypeAlias = Commit | ArmDeadline | AnswerLate | Finish
+Effect: TypeAlias = Opened | Commit | ArmDeadline | AnswerLate | Finish

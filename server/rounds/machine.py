@@ -24,9 +24,10 @@ from gradwire.server.rounds.events import (
     Finish,
     Joined,
     Left,
+    Opened,
     Pushed,
 )
-from gradwire.server.rounds.state import Phase, State
+from gradwire.server.rounds.state import Phase, State, undrawn
 
 Step: TypeAlias = tuple[State, tuple[Effect, ...]]
 
@@ -37,7 +38,8 @@ def step(state: State, event: Event) -> Step:
     Raises:
         AlreadyExists: a second payload for the same worker and round that differs from the first.
         OutOfRange: a push for a round that is not open yet.
-        PermissionDenied: a push for a worker that the session does not host, or a worker that is hosted elsewhere.
+        PermissionDenied: a push for a worker that the session does not host or the round has not drawn, or a worker
+            that is hosted elsewhere.
         FailedPrecondition: an event that this phase does not allow, or a session that joins twice.
     """
     rule = TRANSITIONS[state.phase].get(type(event))
@@ -56,16 +58,16 @@ def step(state: State, event: Event) -> Step:
 
 
 def _gather(state: State, event: Joined) -> Step:
-    """The session's workers take part. The first session arms the deadline, the last worker opens the round."""
+    """The session's workers take part. The first session arms the deadline; once enough are live, the round opens."""
     first = not state.sessions
     state = _with_session(state, event)
-    if len(state.live) == state.workers:
+    if len(state.live) >= (state.opening or state.workers):
         return _open(state)
     return state, (ArmDeadline(state.round),) if first else ()
 
 
 def _admit(state: State, event: Joined) -> Step:
-    """The session's workers take part from now on."""
+    """The session's workers take part from now on: in the open round where it has drawn them, else from the next."""
     return _with_session(state, event), ()
 
 
@@ -74,9 +76,9 @@ def _remove(state: State, event: Left) -> Step:
     return _without_session(state, event), ()
 
 
-def _remove_and_commit(state: State, event: Left) -> Step:
-    """The session's workers take no part any more; what they pushed stays. Commits if all others have pushed."""
-    return _commit_if_ready(_without_session(state, event))
+def _remove_and_go_on(state: State, event: Left) -> Step:
+    """The session's workers take no part any more; what they pushed stays. Goes on if all others have pushed."""
+    return _go_on(_without_session(state, event))
 
 
 def _with_session(state: State, event: Joined) -> State:
@@ -102,21 +104,21 @@ def _without_session(state: State, event: Left) -> State:
 def _keep_push(state: State, event: Pushed) -> Step:
     """The payloads are kept for when the round opens. Late ones are answered."""
     if _is_late(state, event):
-        return state, (AnswerLate(event.session, event.round),)
+        return state, _answer_late(event)
     return _with_payloads(state, event), ()
 
 
 def _count_push(state: State, event: Pushed) -> Step:
-    """The payloads are counted. Commits if they were the last. Late ones are answered."""
+    """The payloads are counted. Goes on if they were the last. Late ones are answered."""
     if _is_late(state, event):
-        return state, (AnswerLate(event.session, event.round),)
-    return _commit_if_ready(_with_payloads(state, event))
+        return state, _answer_late(event)
+    return _go_on(_with_payloads(state, event))
 
 
 def _refuse_push(state: State, event: Pushed) -> Step:
     """Refused, unless late: then answered."""
     if _is_late(state, event):
-        return state, (AnswerLate(event.session, event.round),)
+        return state, _answer_late(event)
     raise OutOfRange(f"round {event.round} is not open: the run ended after {state.rounds} rounds")
 
 
@@ -129,11 +131,19 @@ def _is_late(state: State, event: Pushed) -> bool:
     return event.round < state.round
 
 
+def _answer_late(event: Pushed) -> tuple[Effect, ...]:
+    return (AnswerLate(event.session, event.round, tuple(c.worker for c in event.contributions)),)
+
+
 def _with_payloads(state: State, event: Pushed) -> State:
     if event.round > state.round:
         raise OutOfRange(f"round {event.round} is not open: round {state.round} is")
     pushed = dict(state.pushed)
     for contribution in event.contributions:
+        if state.drawn is not None and contribution.worker not in state.drawn:
+            raise PermissionDenied(
+                f"worker {contribution.worker} is not drawn for round {state.round}: push when Open or an entry says so"
+            )
         earlier = pushed.setdefault(contribution.worker, contribution)
         if earlier != contribution:
             raise AlreadyExists(
@@ -149,7 +159,7 @@ def _open_with_quorum(state: State, event: DeadlinePassed) -> Step:
     """Opens the round if enough workers are here, else arms the deadline again."""
     if event.round != state.round:
         return state, ()
-    if len(state.live) >= state.needed:
+    if len(state.live) >= state.least:
         return _open(state)
     return state, (ArmDeadline(state.round),)
 
@@ -158,7 +168,7 @@ def _commit_with_quorum(state: State, event: DeadlinePassed) -> Step:
     """Commits if enough workers have pushed; else the round is overdue, and commits as soon as they have."""
     if event.round != state.round:
         return state, ()
-    return _commit_if_ready(replace(state, overdue=True))
+    return _go_on(replace(state, overdue=True))
 
 
 def _ignore(state: State, event: DeadlinePassed) -> Step:
@@ -170,21 +180,67 @@ def _ignore(state: State, event: DeadlinePassed) -> Step:
 
 
 def _open(state: State) -> Step:
-    state, effects = _commit_if_ready(replace(state, phase=Phase.OPEN))
+    opening = state.opening if state.draw is None else state.draw.least
+    state = _drawn(replace(state, phase=Phase.OPEN, opening=opening))
+    opened = Opened(state.round, tuple(state.sessions), state.due)
+    state, effects = _go_on(state)
     # A round that was complete before it opened has armed its successor already.
-    return state, effects or (ArmDeadline(state.round),)
+    return state, (opened, *(effects or (ArmDeadline(state.round),)))
 
 
-def _commit_if_ready(state: State) -> Step:
-    """Commit when everyone alive has pushed, or the deadline has passed, and enough have."""
-    complete = state.live <= state.pushed.keys() or state.overdue
-    if not complete or len(state.pushed) < state.needed:
+def _go_on(state: State) -> Step:
+    """Commit when everyone who is due has pushed, or the deadline has passed, and enough have.
+
+    Where all who are due have pushed and they are too few, others take the place of those who left; and where too few
+    are live for that, the run gathers again.
+    """
+    if (not state.due or state.overdue) and len(state.pushed) >= state.needed:
+        return _commit(state)
+    if state.draw is None or state.due:
         return state, ()
-    commit = Commit(state.round, tuple(state.pushed[w] for w in sorted(state.pushed)))
+    if len(state.live) < state.draw.least:
+        return _gather_again(state)
+    return _draw_again(state)
+
+
+def _commit(state: State) -> Step:
+    contributions = tuple(state.pushed[w] for w in sorted(state.pushed))
     following = replace(state, round=state.round + 1, pushed=MappingProxyType({}), overdue=False)
     if following.round == state.rounds:
-        return replace(following, phase=Phase.FINISHED), (commit, Finish())
+        finished = undrawn(replace(following, phase=Phase.FINISHED))
+        return finished, (Commit(state.round, contributions, (), state.due), Finish())
+    if state.draw is not None and len(state.live) < state.draw.least:
+        following = undrawn(replace(following, phase=Phase.GATHERING))
+    else:
+        following = _drawn(following)
+    commit = Commit(state.round, contributions, _announced(following), state.due)
     return following, (commit, ArmDeadline(following.round))
+
+
+def _gather_again(state: State) -> Step:
+    state = replace(state, phase=Phase.GATHERING, overdue=False)
+    if state.draw is not None and not state.draw.cohort:
+        state = undrawn(state)
+    return state, (ArmDeadline(state.round),)
+
+
+def _draw_again(state: State) -> Step:
+    state = _drawn(state)
+    told = tuple(s for s, workers in state.sessions.items() if not state.due.isdisjoint(workers))
+    return state, (Opened(state.round, told, state.due),)
+
+
+def _drawn(state: State) -> State:
+    """The state with its round's workers drawn; they stay as they are where all of the run always take part."""
+    if state.draw is None:
+        return state
+    return replace(state, drawn=state.draw.take(state.round, state.live, state.pushed.keys()))
+
+
+def _announced(state: State) -> tuple[int, ...]:
+    """The cohort of the round that the entry before it names; none is drawn where the round is not open."""
+    cohorts = state.draw is not None and state.draw.cohort > 0
+    return tuple(sorted(state.drawn or ())) if cohorts else ()
 
 
 # ---- the table ---------------------------------------------------------------------------------------------
@@ -199,7 +255,8 @@ class Rule:
 
 
 _GATHERING, _OPEN, _FINISHED = Phase
-# A run of one round whose payloads are all here ends as soon as it opens.
+# A run of one round whose payloads are all here ends as soon as it opens. A run whose workers may leave gathers again
+# once too few of them are live.
 TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
     _GATHERING: {
         Joined: Rule(_gather, (_GATHERING, _OPEN, _FINISHED)),
@@ -209,9 +266,9 @@ TRANSITIONS: Mapping[Phase, Mapping[type[Event], Rule]] = {
     },
     _OPEN: {
         Joined: Rule(_admit, (_OPEN,)),
-        Pushed: Rule(_count_push, (_OPEN, _FINISHED)),
-        DeadlinePassed: Rule(_commit_with_quorum, (_OPEN, _FINISHED)),
-        Left: Rule(_remove_and_commit, (_OPEN, _FINISHED)),
+        Pushed: Rule(_count_push, (_GATHERING, _OPEN, _FINISHED)),
+        DeadlinePassed: Rule(_commit_with_quorum, (_GATHERING, _OPEN, _FINISHED)),
+        Left: Rule(_remove_and_go_on, (_GATHERING, _OPEN, _FINISHED)),
     },
     _FINISHED: {
         Joined: Rule(_admit, (_FINISHED,)),

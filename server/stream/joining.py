@@ -20,7 +20,7 @@ from gradwire.common.transport.layouts import check_constants, layout_from_messa
 from gradwire.common.transport.specs import run_to_message, spec_from_message, spec_to_message
 from gradwire.proto import wire_pb2
 from gradwire.server.coordinator import Coordinator
-from gradwire.server.stream.assignment import assign
+from gradwire.server.stream.assignment import Bound, assign
 from gradwire.server.stream.identity import check_process
 from gradwire.server.stream.inbox import Inbox
 from gradwire.server.stream.session import Session
@@ -39,6 +39,8 @@ class Joining:
         streams: MutableMapping[str, Session],
         traffic: TrafficCheck,
         dim: int | None,
+        *,
+        own_data: bool = False,
     ) -> None:
         """Bring processes into a run.
 
@@ -47,7 +49,9 @@ class Joining:
             streams: the newest session of every connected process, by its name.
             traffic: compares the counts of streams that broke.
             dim: coordinates that the model must have; None for what the first worker has.
+            own_data: each process trains on data of its own, so that worker ids stay with its name.
         """
+        self._own_data = own_data
         self._run = coordinator
         self._streams = streams
         self._traffic = traffic
@@ -96,7 +100,8 @@ class Joining:
             workers=self._run.config.workers,
             known=known,
             connected=self._streams.keys(),
-            certified=certified,
+            bound=Bound.CERTIFICATE if certified else Bound.DATA if self._own_data else Bound.NOT,
+            senders=self._run.log.senders_of(),
         )
         if join.process in known:
             self._run.counters.reconnects += 1
@@ -114,6 +119,7 @@ class Joining:
             LogError: the initial model could not be stored.
         """
         session.send(wire_pb2.FromServer(welcome=self._welcome(session)))
+        inbox.assembly.limit = limits.CONTROL_BYTES + limits.READY_BYTES * len(session.workers)
         ready = (await inbox.expect("ready")).ready
         self._check_dim(ready.codec.dim)
         codec = self._check_codec(ready)

@@ -50,8 +50,9 @@ class Messages:
 
     async def _push(self, session: Session, push: wire_pb2.Push, received: int) -> None:
         codec, model = self._run.fold.codec, self._run.fold.model
-        payloads = joined.split(codec, push.payloads, push.lengths, len(session.workers))
-        examples = self._check_push(session, push)
+        workers = _pushing(session, push)
+        payloads = joined.split(codec, push.payloads, push.lengths, len(workers))
+        examples = self._check_push(len(workers), push)
         unpacked = self._unpacked(codec, payloads)
         session.count_push(self._run.counters.uplink, codec, push, received)
         if session.discarded_rounds is not None:
@@ -61,9 +62,9 @@ class Messages:
             await self._run.resync(session, push.round)
             return
         if push.losses and push.round == self._run.state.round:
-            self._run.note_losses(dict(zip(session.workers, push.losses, strict=True)))
+            self._run.note_losses(dict(zip(workers, push.losses, strict=True)))
         process = itertools.repeat(session.process)
-        contributions = tuple(map(Contribution, session.workers, payloads, examples, unpacked, process))
+        contributions = tuple(map(Contribution, workers, payloads, examples, unpacked, process))
         await self._run.handle(Pushed(session.number, push.round, contributions))
 
     def _unpacked(self, codec: AnyCodec, payloads: Sequence[bytes]) -> list[object]:
@@ -72,16 +73,15 @@ class Messages:
         Raises:
             InvalidArgument: no encoder of the codec makes one of them.
         """
-        most = UNPACKED_BYTES // self._run.config.workers
+        most = UNPACKED_BYTES // self._run.config.largest_round
         try:
             symbols = codec.unpack_all(payloads)
             return [each if memory_bytes(each) <= most else None for each in symbols]
         except PayloadError as error:
             raise InvalidArgument(str(error)) from error
 
-    def _check_push(self, session: Session, push: wire_pb2.Push) -> tuple[int, ...]:
-        """Check losses and example counts; the weight of each worker."""
-        count = len(session.workers)
+    def _check_push(self, count: int, push: wire_pb2.Push) -> tuple[int, ...]:
+        """Check losses and example counts of so many workers; the weight of each."""
         if len(push.losses) not in (0, count):
             raise InvalidArgument(f"{len(push.losses)} losses for {count} workers, expected one each or none")
         if not all(map(math.isfinite, push.losses)):
@@ -110,3 +110,19 @@ class Messages:
         session.done = True
         self._traffic.check(session.stream_id, done.sent, done.received)
         await self._run.done(session, done.digest)
+
+
+def _pushing(session: Session, push: wire_pb2.Push) -> tuple[int, ...]:
+    """The workers whose payloads a push has, in their order.
+
+    Raises:
+        InvalidArgument: ids that do not increase, of another process, or of all its workers, which are not named.
+    """
+    if not push.workers:
+        return session.workers
+    named = tuple(push.workers)
+    if any(a >= b for a, b in itertools.pairwise(named)) or not set(named) < set(session.workers):
+        raise InvalidArgument(
+            f"a push of workers {list(named)[:9]}, expected some of this process's, increasing, or none for all of them"
+        )
+    return named

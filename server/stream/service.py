@@ -27,7 +27,12 @@ class ParameterServer:
     """Serves streams; what they change, the coordinator decides."""
 
     def __init__(
-        self, coordinator: Coordinator, on_stream: Callable[[], None], dim: int | None = None
+        self,
+        coordinator: Coordinator,
+        on_stream: Callable[[], None],
+        dim: int | None = None,
+        *,
+        own_data: bool = False,
     ) -> None:
         """Serve a run.
 
@@ -35,12 +40,13 @@ class ParameterServer:
             coordinator: the run.
             on_stream: is called when a stream begins.
             dim: coordinates that the model must have; None for what the first worker has.
+            own_data: each process trains on data of its own.
         """
         self._run = coordinator
         self._on_stream = on_stream
         self._streams: dict[str, Session] = {}
         traffic = TrafficCheck(coordinator.counters)
-        self._joining = Joining(coordinator, self._streams, traffic, dim)
+        self._joining = Joining(coordinator, self._streams, traffic, dim, own_data=own_data)
         self._messages = Messages(coordinator, traffic)
 
     async def train(self, requests: AsyncIterator[bytes], context: Context) -> None:

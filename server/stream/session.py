@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from gradwire.common.codecs import AnyCodec
@@ -37,6 +38,7 @@ class Session:
         closing: the stream is ending by itself.
         removed: set once the run has removed the session: the process may join on another stream.
         abort_reason: why the server ended the stream; None while it has not.
+        undecided: by worker, the open round where it has encoded a payload for it that may yet be counted.
         discarded_rounds: rounds of pushes that were dropped while the replica resyncs; None when in sync.
     """
 
@@ -53,6 +55,7 @@ class Session:
     closing: bool = False
     removed: asyncio.Event = field(default_factory=asyncio.Event)
     abort_reason: str | None = None
+    undecided: dict[int, int] = field(default_factory=dict)
     discarded_rounds: set[int] | None = None
 
     # ---- sending -------------------------------------------------------------------------------------------
@@ -76,6 +79,12 @@ class Session:
         """Queue a message that is not round traffic."""
         self.queue(Outgoing.of(message))
 
+    def send_late(self, round_: int, workers: Sequence[int]) -> None:
+        """Say that the payloads of these workers for a round were not counted; nothing where there are none."""
+        if workers:
+            named = () if len(workers) == len(self.workers) else workers
+            self.send(wire_pb2.FromServer(late=wire_pb2.Late(round=round_, workers=named)))
+
     def abort(self, reason: str) -> None:
         """End the stream with UNAVAILABLE and this reason, unless it is ending: the worker may reconnect."""
         if self.abort_reason is None and not self.closing:
@@ -87,8 +96,8 @@ class Session:
     def count_push(self, total: Traffic, codec: AnyCodec, push: wire_pb2.Push, received: int) -> None:
         """Count a push, here and in the run's total.
 
-        What it must measure follows from the codec, the workers that this session hosts, and which of the optional
-        fields it has; what it does measure is what came.
+        What it must measure follows from the codec, its workers, and which of the optional fields it has; what it does
+        measure is what came.
 
         Args:
             total: the run's uplink traffic.
@@ -96,10 +105,10 @@ class Session:
             push: the message.
             received: its bytes on the stream.
         """
-        count = len(self.workers)
+        count = len(push.workers) or len(self.workers)
         bits, bytes_ = payloads.predicted(codec, count, push.lengths)
         bits_received, bytes_received = payloads.measured(codec, count, push.payloads)
-        message = Size(protocol.predicted_push_bytes(codec, push, count), received)
+        message = Size(protocol.predicted_push_bytes(codec, push, len(self.workers)), received)
         total.count(MessageSize(Size(bits, bits_received), Size(bytes_, bytes_received), message))
         _add(self.received, len(push.payloads), received)
 

@@ -54,6 +54,11 @@ def of_version_2(directory: Path) -> None:
     _restore("log_v2.sql", directory)
 
 
+def of_version_3(directory: Path) -> None:
+    """The same, left by the release before version 4."""
+    _restore("log_v3.sql", directory)
+
+
 def _restore(golden: str, directory: Path) -> None:
     directory.mkdir()
     with closing(sqlite3.connect(directory / "run.db")) as db:

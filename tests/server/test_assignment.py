@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from gradwire.common.errors import FailedPrecondition, InvalidArgument, PermissionDenied, WireError
-from gradwire.server.stream.assignment import assign
+from gradwire.server.stream.assignment import Bound, assign
 
 KNOWN = {"a": (0, 1), "b": (2,), "gone": (3, 4)}
 
@@ -61,7 +61,7 @@ def test_refusals(
 
 def test_certified_processes_keep_their_ids_for_the_whole_run() -> None:
     def certified(process: str, count: int, wanted: tuple[int, ...]) -> tuple[int, ...]:
-        return assign(process, count, wanted, workers=7, known=KNOWN, connected=[], certified=True)
+        return assign(process, count, wanted, workers=7, known=KNOWN, connected=[], bound=Bound.CERTIFICATE)
 
     assert certified("new", 2, ()) == (5, 6)
     assert certified("gone", 2, ()) == (3, 4)

@@ -152,8 +152,8 @@ def test_any_single_flipped_bit_is_noticed_or_harmless(directory: Path) -> None:
 
 FOREIGN = {
     "another version": (
-        "PRAGMA user_version = 4",
-        "run log version 4, expected 3: use the release that wrote it",
+        "PRAGMA user_version = 5",
+        "run log version 5, expected 4: use the release that wrote it",
     ),
     "another program's": ("PRAGMA application_id = 5", "not a run log"),
     "no identity": ("DELETE FROM run", "is damaged"),

@@ -19,7 +19,7 @@ from gradwire.server.log import provenance, rows
 from gradwire.server.log.provenance import Resolved, this_release
 from gradwire.server.log.run_log import RunLog
 from tests.common.downlinks.rounds import record_of
-from tests.server.log_victim import of_version_1, of_version_2
+from tests.server.log_victim import of_version_1, of_version_2, of_version_3
 from tests.system.harness import Run, cancel, run_script, simulate, whole_run
 
 CONFIG = RunConfig(
@@ -144,7 +144,7 @@ def test_log_of_version_1_goes_on(tmp_path: Path) -> None:
     assert execute(folder, "PRAGMA user_version") == [(1,)], "reading changes nothing"
     summary = whole_run(CONFIG, folder, [(0, 2), (1,)])
     assert summary["digest"] == f"{simulate(CONFIG).digest:016x}" and summary["replicas_agree"]
-    assert execute(folder, "PRAGMA user_version") == [(3,)]
+    assert execute(folder, "PRAGMA user_version") == [(4,)]
     with RunLog.open(folder) as log:
         assert log.releases() == [(7, this_release())]
         assert log.resolved() == Fold(log).started.resolved
@@ -173,7 +173,7 @@ def test_log_of_version_1_without_a_model_begins(tmp_path: Path) -> None:
         execute(tmp_path / "run", f"DELETE FROM {table}")
     summary = whole_run(CONFIG, tmp_path / "run", [(0, 1, 2)])
     assert summary["digest"] == f"{simulate(CONFIG).digest:016x}"
-    assert execute(tmp_path / "run", "PRAGMA user_version") == [(3,)]
+    assert execute(tmp_path / "run", "PRAGMA user_version") == [(4,)]
 
 
 # ---- a log of version 2 --------------------------------------------------------------------------------------
@@ -190,13 +190,57 @@ def test_log_of_version_2_goes_on(tmp_path: Path) -> None:
     losses = execute(folder, "SELECT * FROM losses")
     summary = whole_run(CONFIG, folder, [(0, 2), (1,)])
     assert summary["digest"] == f"{simulate(CONFIG).digest:016x}" and summary["replicas_agree"]
-    assert execute(folder, "PRAGMA user_version") == [(3,)]
+    assert execute(folder, "PRAGMA user_version") == [(4,)]
     with RunLog.open(folder) as log:
         resolved, releases, senders = before
         assert log.resolved() == resolved == Fold(log).started.resolved
         assert log.releases()[: len(releases)] == releases and log.senders()[: len(senders)] == senders
         assert len(list(log.read(0, 12))) == 12
     assert execute(folder, "SELECT * FROM losses")[:7] == losses and len(losses) == 7
+
+
+# ---- a log of version 3 --------------------------------------------------------------------------------------
+
+
+def test_log_of_version_3_goes_on(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    of_version_3(folder)
+    with RunLog.open(folder) as log:
+        assert log.last_counted().tolist() == [6, 6, 6], "of the rounds that it has"
+    assert execute(folder, "PRAGMA user_version") == [(3,)], "reading changes nothing"
+    summary = whole_run(CONFIG, folder, [(0, 2), (1,)])
+    assert summary["digest"] == f"{simulate(CONFIG).digest:016x}" and summary["replicas_agree"]
+    assert execute(folder, "PRAGMA user_version") == [(4,)]
+    with RunLog.open(folder) as log:
+        assert log.last_counted().tolist() == [11, 11, 11]
+
+
+def test_pruned_rounds_of_a_log_of_version_3_are_taken_as_counted(tmp_path: Path) -> None:
+    """Before version 4 nothing says who was in them: a worker is not told to take back what may have counted."""
+    folder = tmp_path / "run"
+    of_version_3(folder)
+    kept = execute(folder, "SELECT data FROM snapshots WHERE round = 0")[0][0]
+    with RunLog.open(folder) as log:
+        later = replay.replay(log, 4)
+        execute(
+            folder,
+            "INSERT INTO snapshots VALUES (?, ?, ?, ?, ?)",
+            *rows.snapshot_rows(4, later.model.snapshot())[0],
+        )
+    execute(folder, "DELETE FROM rounds WHERE round < 4")
+    execute(folder, "DELETE FROM rounds WHERE round > 4")
+    config, run_id = execute(folder, "SELECT config, run_id FROM run")[0]
+    execute(folder, "UPDATE run SET rounds = 5, checksum = ?", rows.run_row(config, run_id, 5).checksum)
+    assert len(kept) == len(later.model.snapshot())
+    lacking = rows.round_row(replace(record_of(later.codec, 4, (0, 2)), round=4), None)
+    execute(
+        folder,
+        "UPDATE rounds SET workers = ?, lengths = ?, digest = ?, payloads = ?, checksum = ?",
+        *(lacking.workers, lacking.lengths, lacking.digest, lacking.payloads, lacking.checksum),
+    )
+    opened(folder)
+    with RunLog.open(folder) as log:
+        assert log.last_counted().tolist() == [4, 3, 4]
 
 
 # ---- who sent what -------------------------------------------------------------------------------------------

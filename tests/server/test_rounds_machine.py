@@ -14,6 +14,7 @@ from gradwire.server.rounds.events import Commit, Contribution, DeadlinePassed, 
 from gradwire.server.rounds.machine import step
 from gradwire.server.rounds.state import State, start
 from tests.server.rounds_books import Books
+from tests.server.rounds_configs import configs, draw_of
 
 WORKERS = 4
 SESSIONS = st.integers(0, 4)
@@ -27,9 +28,9 @@ class RoundsMachine(RuleBasedStateMachine):
 
     @initialize(workers=st.integers(1, WORKERS), total=st.integers(1, 3), data=st.data())
     def begin(self, workers: int, total: int, data: st.DataObject) -> None:
-        needed = data.draw(st.integers(1, workers), label="needed")
+        config = data.draw(configs(workers, total), label="config")
         logged = data.draw(st.integers(0, total), label="rounds in the log")
-        self.books = Books(machine, workers, total, needed, logged)
+        self.books = Books(machine, workers, total, config.needed, logged, draw_of(config), config.opening)
 
     @rule(session=SESSIONS, workers=st.lists(st.integers(-1, WORKERS), max_size=3, unique=True))
     def join(self, session: int, workers: list[int]) -> None:

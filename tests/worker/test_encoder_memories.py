@@ -122,11 +122,13 @@ def total(encoder: Encoder, counted: list[Any]) -> np.ndarray:
 
 
 def test_late_payload_returns_to_the_error_feedback() -> None:
-    """Late arrives after the entry, when the next payloads are made already: nothing is lost."""
+    """Late arrives before the round's entry, so before the next payload is made: nothing is lost."""
     encoder, task = SETUPS["feedback"].encoder(), Logistic()
-    sent = [encoder.encode(model_at(0), t) for t in range(3)]
+    sent = [encoder.encode(model_at(0), 0), encoder.encode(model_at(0), 1)]
     assert encoder.add_back(1)
     assert not encoder.add_back(1)  # once
+    assert not encoder.add_back(0)  # it was counted: the worker has gone on
+    sent.append(encoder.encode(model_at(0), 2))
     params = model_at(0).params
     given = sum(task.gradient(params, round=t, worker=0).value for t in range(3))
     assert np.allclose(total(encoder, [sent[0], sent[2]]), given, atol=1e-5)
@@ -161,15 +163,17 @@ def test_kept_inner_state_stays_where_it_is() -> None:
     assert not encoder.add_back(0) and state(encoder) == before
 
 
-def test_resync_after_a_round_was_taken_back_sends_the_same_bytes() -> None:
-    """The memories before the round do not know that an earlier one was taken back: they cannot be used."""
-    encoder = SETUPS["feedback"].encoder()
-    encoder.encode(model_at(0), 0)
-    sent = encoder.encode(model_at(1), 1)
-    assert encoder.add_back(0)
-    before = state(encoder)
+def test_resync_after_a_round_was_taken_back_takes_it_back_once() -> None:
+    """A process that is sent the server's model and learns that its last push was not counted goes on from there."""
+    encoder, whole = SETUPS["feedback"].encoder(), SETUPS["feedback"].encoder()
+    for each in (encoder, whole):
+        each.encode(model_at(0), 0)
+    before = state(whole)
+    encoder.encode(model_at(1, shift=1.0), 1)
     encoder.discard_last()
-    assert encoder.encode(model_at(1, shift=1.0), 1) == sent and state(encoder) == before
+    assert encoder.add_back(1)
+    assert [np.frombuffer(m["feedback"], "f4").shape for m in before] == [(DIM,)] * 2
+    assert encoder.encode(model_at(2), 2).round == 2 and not encoder.add_back(1)
 
 
 # ---- private runs -------------------------------------------------------------------------------------------

@@ -89,7 +89,7 @@ def arrays_in(state: RunState) -> int:
     for each in state.encoder._memories:
         held = [*each._state().values(), *(each._before or {}).values()]
         if controls is not None:
-            held += [change.before for change in controls._changes[each.worker]]
+            held.append(controls._changes[each.worker].before)
         found |= {id(array): array for array in held if array.shape == (DIM,)}
     return len(found)
 

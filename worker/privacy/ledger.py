@@ -48,6 +48,9 @@ class Ledger:
     def admit(self, run: Run) -> int:
         """Take part in a run; returns how many more pushes of it the budget pays for (a bound where there is none).
 
+        What is promised is the first push of each worker. How many rounds will draw a worker is not known, so a run is
+        not refused for having more rounds than the budget pays for.
+
         Raises:
             PrivacyError: the run was joined before with another codec, task or local steps, or as other workers.
             BudgetError: its first push would exceed the budget.
@@ -87,25 +90,30 @@ class Ledger:
         return kept or None
 
     def spend(self, round_: int, payloads: Mapping[int, bytes]) -> None:
-        """Pay for a round: its payloads, one for each of the run's workers, may leave once this has returned.
+        """Pay for payloads of a round, one for each of the workers that push: they may leave once this has returned.
+
+        A worker pays for the rounds alone in which it pushes. The run costs what its busiest worker has paid for, so a
+        payload of another costs nothing more.
 
         Raises:
             BudgetError: the budget does not pay for it; nothing was spent.
-            PrivacyError: payloads of other workers, or a round that is paid for with other bytes.
+            PrivacyError: payloads of other workers than the run's, or one that is paid for with other bytes.
             LogError: the disk refused it; nothing was spent.
         """
         run = self._admitted()
-        paid = self.payloads(round_)
-        if paid is not None:
-            if paid != payloads:
-                raise PrivacyError(f"round {round_} is paid for with other payloads: a retry re-sends those")
-            return
-        if payloads.keys() != run.workers:
+        paid = self.payloads(round_) or {}
+        if any(paid.get(worker, payload) != payload for worker, payload in payloads.items()):
+            raise PrivacyError(f"round {round_} is paid for with other payloads: a retry re-sends those")
+        new = {worker: payload for worker, payload in payloads.items() if worker not in paid}
+        if not new.keys() <= run.workers:
             raise PrivacyError(f"round {round_} has payloads of other workers than the run's")
-        if self._left(run) == 0:
+        counts = self._pushes[run.run_id]
+        busier = max((counts[worker] for worker in new), default=-1) >= self._busiest(run.run_id)
+        if busier and self._left(run) == 0:
             raise self._exceeded(run)
-        self._file.add(run, round_, payloads)
-        self._pushes[run.run_id].update(payloads.keys())
+        if new:
+            self._file.add(run, round_, new)
+            counts.update(new.keys())
 
     def workers(self, run_id: bytes) -> frozenset[int]:
         """The workers of a run that was spent for; none where it was not."""

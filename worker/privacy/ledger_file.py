@@ -95,11 +95,12 @@ class LedgerFile:
         return dict(self._file.rows(sql, run_id, round_))
 
     def add(self, run: Run, round_: int, payloads: Mapping[int, bytes]) -> None:
-        """Store a round's payloads and drop those of a round long ago, in one durable transaction.
+        """Store payloads of a round and drop those of rounds long ago, in one durable transaction.
 
         Raises:
             LogError: the disk refused it; nothing has changed.
         """
+        ((newest,),) = self._file.rows("SELECT max(round) FROM pushes WHERE run = ?", run.run_id)
         with self._file.transaction() as db:
             db.execute(
                 "INSERT OR IGNORE INTO runs VALUES (?, ?, ?, ?, 0)",
@@ -110,8 +111,8 @@ class LedgerFile:
                 [(run.run_id, worker, round_, payload) for worker, payload in sorted(payloads.items())],
             )
             db.execute(
-                "UPDATE pushes SET payload = NULL WHERE run = ? AND round = ?",
-                (run.run_id, round_ - KEPT_ROUNDS),
+                "UPDATE pushes SET payload = NULL WHERE run = ? AND round > ? AND round <= ?",
+                (run.run_id, (newest or 0) - KEPT_ROUNDS - 1, round_ - KEPT_ROUNDS),
             )
             db.execute("UPDATE runs SET pushes = pushes + ? WHERE run = ?", (len(payloads), run.run_id))
 

@@ -73,6 +73,11 @@ class TaskKind(ABC):
     name: ClassVar[str]
 
     @property
+    def own_data(self) -> bool:
+        """Whether a site trains on data of its own, unless a partition deals one data set to all of them."""
+        return False
+
+    @property
     @abstractmethod
     def known_dim(self) -> int | None:
         """Length of the parameter vector if it is known without building the task, else None."""

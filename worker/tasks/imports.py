@@ -30,6 +30,10 @@ class ImportingKind(TaskKind):
         check_target(self.target)
 
     @property
+    def own_data(self) -> bool:
+        return True
+
+    @property
     def known_dim(self) -> int | None:
         """None: only the user's code knows it, and a spec alone does not run that."""
         return None

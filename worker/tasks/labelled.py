@@ -50,6 +50,10 @@ class LabelledKind(TaskKind):
         """
 
     @property
+    def own_data(self) -> bool:
+        return self.dataset == FILE
+
+    @property
     def known_dim(self) -> int | None:
         """Length of the parameter vector, from the catalogue or the spec: no data is loaded.
 

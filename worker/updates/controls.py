@@ -27,8 +27,9 @@ from gradwire.worker.updates.base import State
 F32 = NDArray[np.float32]
 BEFORE = "control_before"  # the last computed round
 ROUND = "control_round"
-# A push is answered with Late while the next round is being computed. Each round that can be taken back costs an array.
-REMEMBERED = 2
+ARRAYS_KEPT = (
+    3  # [trained] for each worker: c_i, before the last round, and before that where it is computed again
+)
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,7 +54,7 @@ class Controls:
         self._zero = np.zeros(trained, np.float32)
         self._rate, self._damping = rate, damping
         self._value: dict[int, F32] = {}
-        self._changes: dict[int, tuple[_Change, ...]] = {}
+        self._changes: dict[int, _Change] = {}
 
     def value(self, worker: int) -> F32:
         """A worker's c_i [trained]."""
@@ -73,31 +74,22 @@ class Controls:
             server: c [trained] as it was in the round.
         """
         before = self.value(worker)
-        kept = (*self._changes.get(worker, ()), _Change(round_, before))
-        self._changes[worker] = kept[-REMEMBERED:]
+        self._changes[worker] = _Change(round_, before)
         self._value[worker] = before + self._damping * (update * self._rate - server)
 
     def take_back(self, worker: int, round_: int) -> bool:
-        """Subtract what a round changed; where it was the last, c_i is bit for bit what it was before it.
-
-        Returns whether the round is still known: the last ``REMEMBERED`` are, and after a restart the last.
-        """
-        changes = self._changes.get(worker, ())
-        at = next((i for i, change in enumerate(changes) if change.round == round_), None)
-        if at is None:
+        """Let c_i be, bit for bit, what it was before the last round; whether that was the round."""
+        last = self._changes.get(worker)
+        if last is None or last.round != round_:
             return False
-        before, later = changes[at].before, changes[at + 1 :]
-        if later:
-            moved = later[0].before - before
-            later = tuple(_Change(change.round, change.before - moved) for change in later)
-            before = self.value(worker) - moved
-        self._value[worker], self._changes[worker] = before, (*changes[:at], *later)
+        self._value[worker] = last.before
+        del self._changes[worker]
         return True
 
     def state(self, worker: int) -> State:
         """c_i, and what it was before the last round."""
-        last = self._changes.get(worker, ())[-1:]
-        before = {BEFORE: last[0].before, ROUND: np.array([last[0].round])} if last else {}
+        last = self._changes.get(worker)
+        before = {BEFORE: last.before, ROUND: np.array([last.round])} if last is not None else {}
         return {CONTROL: self.value(worker), **before}
 
     def restore(self, worker: int, state: Mapping[str, Array]) -> None:
@@ -114,4 +106,6 @@ class Controls:
         if any(arrays[name].shape != self._zero.shape for name in (CONTROL, BEFORE) if name in arrays):
             raise LogError(f"the control variate of worker {worker} has not {self._zero.size} numbers")
         self._value[worker] = arrays[CONTROL]
-        self._changes[worker] = (_Change(int(arrays[ROUND][0]), arrays[BEFORE]),) if BEFORE in arrays else ()
+        self._changes.pop(worker, None)
+        if BEFORE in arrays:
+            self._changes[worker] = _Change(int(arrays[ROUND][0]), arrays[BEFORE])

@@ -21,7 +21,7 @@ from gradwire.common.training.optimizers import Optimizer
 from gradwire.worker.tasks import Gradient, Task
 from gradwire.worker.tasks.base import layout_of
 from gradwire.worker.updates.base import Remembering, State, UpdateSource, restore_task_state, task_state
-from gradwire.worker.updates.controls import REMEMBERED, Controls
+from gradwire.worker.updates.controls import ARRAYS_KEPT, Controls
 from gradwire.worker.updates.inner import BEGINNING, INNER, Before, Inner, NumpyInner
 from gradwire.worker.updates.walk import Walk
 
@@ -60,7 +60,7 @@ class LocalUpdate(UpdateSource):
     @property
     def arrays_kept(self) -> int:
         inner = len(self._optimizer.initial_state(np.zeros(1, np.float32))) if self._keeps else 0
-        return 2 * inner + (1 + REMEMBERED if self._controls is not None else 0)
+        return 2 * inner + (ARRAYS_KEPT if self._controls is not None else 0)
 
     # ---- one round -------------------------------------------------------------------------------------------
 
