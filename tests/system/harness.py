@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from gradwire.common.codecs import parse
+from gradwire.common.codecs import AnyCodec, parse
 from gradwire.common.spec import parse_spec
 from gradwire.common.system.signals import StopSignals
 from gradwire.common.training.config import RunConfig
@@ -31,8 +31,8 @@ TIMEOUT = 300.0  # seconds: only a run that hangs takes so long, on a loaded mac
 Watch = Callable[[dict[str, Any]], None]
 
 
-def simulate(config: RunConfig, allow_import: Collection[str] = ()) -> Model:
-    """What the run must end with: the same fold, with no server, no wire and no concurrency."""
+def simulation(config: RunConfig, allow_import: Collection[str] = ()) -> tuple[Encoder, Model, AnyCodec]:
+    """All workers of a run in one encoder, its initial model, and its codec."""
     workers = tuple(range(config.workers))
     task = build_task(
         config.task,
@@ -55,7 +55,12 @@ def simulate(config: RunConfig, allow_import: Collection[str] = ()) -> Model:
         control_damping=damping,
     )
     source = LocalUpdate(task, local, control_damping=damping) if local is not None else TaskGradient(task)
-    encoder = Encoder(source, codec, config.seed, workers, feedback=feedback)
+    return Encoder(source, codec, config.seed, workers, feedback=feedback), model, codec
+
+
+def simulate(config: RunConfig, allow_import: Collection[str] = ()) -> Model:
+    """What the run must end with: the same fold, with no server, no wire and no concurrency."""
+    encoder, model, codec = simulation(config, allow_import)
     for round_ in range(config.rounds):
         batch = encoder.encode(model, round_)
         examples = batch.examples if config.weighting == "examples" else ()
@@ -77,7 +82,9 @@ class Run:
         tls: ServerTls | None = None,
         await_workers: bool = False,
         start: Start | None = None,
+        own_data: bool = False,
     ) -> None:
+        self.own_data = own_data
         self.config = config
         self.tls = tls
         self.await_workers = await_workers
@@ -97,16 +104,17 @@ class Run:
         elif event["event"] == "round":
             self._seen[f"round {event['round']}"].set()
         elif event["event"] == "joined":
-            self._seen[f"joined {event['process']}"].set()
+            times = sum(e["event"] == "joined" and e["process"] == event["process"] for e in self.events)
+            self._seen[f"joined {event['process']} {times}"].set()
         self._watch(event)
 
     async def seen(self, kind: str) -> None:
         """Wait for the first event of that kind."""
         await self._seen[kind].wait()
 
-    async def joined(self, process: str) -> None:
-        """Wait until that process has joined."""
-        await self.seen(f"joined {process}")
+    async def joined(self, process: str, times: int = 1) -> None:
+        """Wait until that process has joined so many times."""
+        await self.seen(f"joined {process} {times}")
 
     async def committed(self, round_: int) -> None:
         """Wait until that round is committed."""
@@ -121,6 +129,7 @@ class Run:
             address,
             self._progress,
             dim=dim,
+            own_data=self.own_data,
             start=self.start,
             await_workers=self.await_workers,
             tls=self.tls,

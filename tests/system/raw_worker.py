@@ -2,8 +2,9 @@
 
 import asyncio
 import contextlib
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import grpc
@@ -53,16 +54,25 @@ class RawWorker:
                 return message
 
     async def greet(
-        self, config: RunConfig, name: str, workers: tuple[int, ...], initial: Any = None
+        self,
+        config: RunConfig,
+        name: str,
+        workers: tuple[int, ...],
+        initial: Any = None,
+        last: Mapping[int, int] = MappingProxyType({}),
     ) -> str | None:
-        """Join and say ready, with another initial model than the task's if one is given; the answer's kind."""
+        """Join and say ready, with another initial model than the task's if one is given; the answer's kind.
+
+        ``last`` are the last pushes by worker.
+        """
         task = build_task(config.task, workers=config.workers, seed=config.seed)
         codec = parse(config.codec, task.dim)
         self.params = task.initial() if initial is None else initial
         await self.send(join=wire_pb2.Join(protocol=protocol.PROTOCOL, process=name, workers=workers))
         await self.receive()
         digest = digest_of(self.params)
-        await self.send(ready=wire_pb2.Ready(codec=codec_to_message(codec), digest=digest))
+        pushes = [wire_pb2.LastPush(worker=worker, round=round_) for worker, round_ in last.items()]
+        await self.send(ready=wire_pb2.Ready(codec=codec_to_message(codec), digest=digest, last=pushes))
         return (await self.receive()).WhichOneof("message")
 
     async def join(self, config: RunConfig, name: str, workers: tuple[int, ...]) -> None:

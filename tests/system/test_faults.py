@@ -103,26 +103,28 @@ def late_push(config: RunConfig) -> Any:
     ],
     ids=["feedback", "scaffold"],
 )
-def test_joining_process_is_sent_missed_rounds(
+def test_joining_process_learns_whether_its_last_push_was_counted(
     change: dict[str, str], tmp_path: Path, gate: PushGate
 ) -> None:
-    config = replace(CONFIG, workers=2, quorum=1, deadline=0.1, **change)
+    config = replace(CONFIG, quorum=1, deadline=0.1, **change)
     gate.hold(3)
-    missed = []
+    answers = []
 
     async def script(run: Run, group: asyncio.TaskGroup) -> None:
         group.create_task(run.work("steady", (0,)))
         await run.committed(2)
         joining = RawWorker(await run.address)
-        await joining.greet(config, "joining", (1,))
-        while (message := await joining.receive()).WhichOneof("message") != "open":
-            if message.HasField("late"):
-                missed.append(message.late.round)
+        kind = await joining.greet(config, "joining", (1, 2), last={1: 1, 2: 0})
+        while kind != "open":
+            message = await joining.receive()
+            kind = message.WhichOneof("message")
+            if kind == "late":
+                answers.append((message.late.round, *message.late.workers))
         await joining.close()
         gate.release()
 
     run_script(config, tmp_path, script)
-    assert missed == [0, 1, 2]
+    assert answers == [(0, 2), (1, 1)]
 
 
 def test_late_joiner_catches_up(tmp_path: Path, gate: PushGate) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -135,8 +136,8 @@ def test_killed_worker_sends_the_same_bytes_again(
         computed.append((worker, round))
         return compute(self, model, round=round, worker=worker)
 
-    def noted(self: Encoder, model: Model, round_: int) -> EncodedRound:
-        encoded = encode(self, model, round_)
+    def noted(self: Encoder, model: Model, round_: int, workers: Collection[int]) -> EncodedRound:
+        encoded = encode(self, model, round_, workers)
         if self.workers == (2,) and round_ == 3:
             sent.append(encoded)
             pushed.set()

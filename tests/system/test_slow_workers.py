@@ -2,6 +2,7 @@
 
 import asyncio
 import threading
+from collections.abc import Collection
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -34,11 +35,11 @@ def computed_by_a_slow_worker(
     """Rounds that worker 1 computed, whose first gradient takes until that round is committed; a summary."""
     encode, rounds, passed = Encoder.encode, [], threading.Event()
 
-    def slow(self: Encoder, model: Model, round_: int) -> EncodedRound:
+    def slow(self: Encoder, model: Model, round_: int, workers: Collection[int]) -> EncodedRound:
         if self.workers == (1,):
             rounds.append(round_)
             assert passed.wait(TIMEOUT)
-        return encode(self, model, round_)
+        return encode(self, model, round_, workers)
 
     monkeypatch.setattr(Encoder, "encode", slow)
 
@@ -77,10 +78,10 @@ def test_skipped_push_returns_to_feedback_memory(tmp_path: Path, monkeypatch: py
     returned: list[int] = []
     add_back = Encoder.add_back
 
-    def noted(self: Encoder, round_: int) -> bool:
+    def noted(self: Encoder, round_: int, workers: Collection[int]) -> bool:
         assert threading.current_thread() is not threading.main_thread(), "the stream waits for the disk"
         returned.append(round_)
-        return add_back(self, round_)
+        return add_back(self, round_, workers)
 
     monkeypatch.setattr(Encoder, "add_back", noted)
     config = replace(CONFIG, codec="top_k(k=3)", feedback="error")

@@ -45,7 +45,7 @@ def test_scaffold_goes_with_weights_or_with_missing_workers(flags: dict[str, obj
         ({**TASK, "seed": -1}, "seed is -1"),
         (
             {**TASK, **SCAFFOLD, "workers": 3, "quorum": 2, "deadline": 1.0, "weighting": "size"},
-            "scaffold with weighting size needs all workers in every round, and rounds here commit with 2 of 3: leave out quorum",
+            "needs all workers in every round, and rounds here commit with 2 of 3: leave out quorum",
         ),
     ],
 )
