@@ -12,6 +12,7 @@ from gradwire.common.training.config import RunConfig
 from gradwire.deploy.units import number
 from gradwire.server.log.run_log import RunLog
 from gradwire.server.log.schema import NAME
+from gradwire.server.measures import by_name, outcome_in_words
 
 PAGE = "README.txt"
 FILES = {
@@ -75,8 +76,10 @@ class FolderPage:
                 yield name, value
         yield "workers", str(config.workers)
         yield "rounds", f"{self._round} of {config.rounds}"
-        for name, value in self._summary.get("metrics", {}).items():
-            yield name, number(value)
+        if self._summary.get("metrics"):
+            yield from by_name(self._summary).items()
+        elif self._summary:
+            yield from (("evaluation", words) for words in outcome_in_words(self._summary))
         if best := self._summary.get("best"):
             yield "best", f"{best['metric']} {number(best['value'])} after round {best['round']}"
         if self._summary:

@@ -7,7 +7,7 @@ of the rounds that are due for evaluation wait for their reports; another round'
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -38,6 +38,7 @@ class BestModel:
         self._copies: dict[int, NDArray[np.float32]] = {}
         self._warned = False
         self._best = self._stored()
+        self._values = self._evaluated()  # by round, among which the best is
         if fold.has_model:
             self.keep_if_due()
 
@@ -60,21 +61,77 @@ class BestModel:
         if len(self._copies) > MAX_COPIES:
             del self._copies[min(self._copies)]
 
+    def note(self, round_: int, notes: Mapping[str, Any]) -> None:
+        """Store what was evaluated after so many rounds, as yet not by all: nothing is chosen by it.
+
+        Args:
+            round_: rounds folded into the evaluated parameters.
+            notes: what the log keeps of the round.
+        """
+        self._fold.log.record_metrics(round_, notes)
+
     def record(self, round_: int, metrics: Mapping[str, float], notes: Mapping[str, Any]) -> None:
         """Store what was evaluated after so many rounds, and the parameters with it where it is the best so far.
+
+        A round may be recorded again with other metrics. If it was the best one and is no more, the parameters of the
+        round that is now are computed from the log; where they are gone, those that are kept stay.
 
         Args:
             round_: rounds folded into the evaluated parameters.
             metrics: what was evaluated.
             notes: what the log keeps of the round.
         """
-        params = self._parameters(round_, metrics)
+        params = self._chosen(round_, metrics) if self._rule is not None else None
         self._copies = {at: copy for at, copy in self._copies.items() if at > round_}
-        if params is None or self._rule is None:
+        if self._best is None or params is None:
             self._fold.log.record_metrics(round_, notes)
-        else:
-            self._fold.log.keep_best(round_, np.ascontiguousarray(params, "<f4").tobytes(), notes)
-            self._best = round_, metrics[self._rule.metric]
+            return
+        best = self._best[0]
+        if best != round_:
+            self._fold.log.record_metrics(round_, notes)
+            notes = self._fold.log.metrics()[best]
+        self._fold.log.keep_best(best, np.ascontiguousarray(params, "<f4").tobytes(), notes)
+
+    def _chosen(self, round_: int, metrics: Mapping[str, float]) -> NDArray[np.float32] | None:
+        """Choose anew; the parameters of the best round, None where those are kept already."""
+        self._take(round_, metrics)
+        kept = self._best[0] if self._best is not None else None
+        # The others were compared with the one that is kept, unless that one has changed.
+        rounds = set(self._values)
+        if kept is not None and kept != round_:
+            rounds = {at for at in (round_, kept) if at in self._values}
+        while (found := self._first_best(rounds)) is not None:
+            if found[0] == kept:
+                self._best = found
+                return None
+            params = self._parameters(found[0])
+            if params is not None:
+                self._best = found
+                return params
+            del self._values[found[0]]
+            rounds.remove(found[0])
+        return None
+
+    def _take(self, round_: int, metrics: Mapping[str, float]) -> None:
+        """Take a round's value, or that it has none."""
+        assert self._rule is not None
+        value = metrics.get(self._rule.metric)
+        self._values.pop(round_, None)
+        if value is None:
+            self._warn(
+                f"the task evaluates {', '.join(metrics)}, not {self._rule.metric}: no best model is kept"
+            )
+        elif math.isfinite(value):
+            self._values[round_] = value
+
+    def _first_best(self, rounds: Collection[int]) -> tuple[int, float] | None:
+        """The first of these rounds than which none is better, and its value."""
+        assert self._rule is not None
+        best: tuple[int, float] | None = None
+        for at in sorted(rounds):
+            if self._rule.better(self._values[at], best[1] if best is not None else None):
+                best = at, self._values[at]
+        return best
 
     def _stored(self) -> tuple[int, float] | None:
         """Round and value of the best evaluation in the log."""
@@ -83,18 +140,18 @@ class BestModel:
             return None
         return found, float(self._fold.log.metrics()[found]["metrics"][self._rule.metric])
 
-    def _parameters(self, round_: int, metrics: Mapping[str, float]) -> NDArray[np.float32] | None:
-        """The evaluated parameters if they are the best so far and can be had."""
+    def _evaluated(self) -> dict[int, float]:
+        """The value of each round in the log, but of the newest one, which may not be settled, unless it is kept."""
         if self._rule is None:
-            return None
-        value = metrics.get(self._rule.metric)
-        if value is None:
-            self._warn(
-                f"the task evaluates {', '.join(metrics)}, not {self._rule.metric}: no best model is kept"
-            )
-            return None
-        if not math.isfinite(value) or not self._rule.better(value, self._best[1] if self._best else None):
-            return None
+            return {}
+        rounds = {at: notes["metrics"] for at, notes in self._fold.log.metrics().items() if notes["metrics"]}
+        if rounds and (self._best is None or self._best[0] != max(rounds)):
+            del rounds[max(rounds)]
+        values = {at: metrics.get(self._rule.metric) for at, metrics in rounds.items()}
+        return {at: value for at, value in values.items() if value is not None and math.isfinite(value)}
+
+    def _parameters(self, round_: int) -> NDArray[np.float32] | None:
+        """The parameters after so many rounds, if they can be had."""
         if round_ in self._copies:
             return self._copies[round_]
         if round_ == self._fold.model.round:
@@ -102,6 +159,7 @@ class BestModel:
         try:
             return replay(self._fold.log, round_).model.reported
         except LogError as error:
+            assert self._rule is not None
             self._warn(f"the model with the best {self._rule.metric} so far is not kept: {error}")
             return None
 

@@ -69,10 +69,10 @@ class Commits:
         losses = tuple(self._losses.get(c.worker, math.nan) for c in commit.contributions)
         self._losses.clear()
         point = self._counters.round_committed(commit.round, losses, weights)
-        # In a private run the log holds losses of single workers only if this end has opted in, too.
+        # In a private run the log holds losses and metrics of single workers only if this end has opted in, too.
         stored = self._fold.config.report_metrics or not self._fold.codec.private
         return RoundNotes(
-            point.to_notes(),
+            point.to_notes(single=stored),
             losses if stored and point.loss is not None else (),
             tuple(c.process for c in commit.contributions),
             self._counters.to_json(*self._tcp.recent()),

@@ -19,10 +19,12 @@ from gradwire.server.best import BestModel
 from gradwire.server.commits import Commits
 from gradwire.server.counters import Counters
 from gradwire.server.deadline import Deadline
+from gradwire.server.evaluations import Evaluations
 from gradwire.server.executor import RunExecutor
 from gradwire.server.fold import Fold
 from gradwire.server.log.notes import TALLY
 from gradwire.server.log.run_log import RunLog
+from gradwire.server.measures import SiteMetrics
 from gradwire.server.memories import Memories
 from gradwire.server.outgoing import snapshot_message
 from gradwire.server.progress import Progress
@@ -47,6 +49,7 @@ class Coordinator:
         sessions: the streams that take part, by number.
         shutdown: when the server may leave a finished run.
         best: the model with the best evaluation, where the run keeps it.
+        evaluations: who evaluates, and what was measured.
         failure: why the run cannot go on; None while it can.
         on_open: is called once, when the first round of this server opens.
     """
@@ -78,6 +81,9 @@ class Coordinator:
         self._executor = RunExecutor(self.fail)
         self.best = BestModel(self.fold, progress)
         self._commits = Commits(self.fold, self.counters, self.tcp, self._executor, self.best)
+        self.evaluations = Evaluations(
+            self.fold, self.counters, self.best, self._executor, self.sessions, progress
+        )
         self._deadline = Deadline(config.deadline, self._deadline_passed)
 
     @property
@@ -152,6 +158,9 @@ class Coordinator:
                 session.queue(outgoing)
             missed = await self._executor.on_disk(self._memories.settle, session, ready, self.state)
             self.sessions[session.number] = session
+            session.evaluates = ready.evaluates
+            if self.state.phase is not Phase.GATHERING:
+                self.evaluations.name_one(over=self.finished)
             for round_, workers in missed.items():
                 session.send_late(round_, workers)
             was_open = self.state.phase is Phase.OPEN
@@ -193,6 +202,8 @@ class Coordinator:
         async with self._lock:
             if self.sessions.pop(session.number, None) is not None:
                 await self._step(events.Left(session.number))
+                if self.finished:
+                    self.evaluations.name_one(over=True)
                 self._announce("left", session)
         if all(other.process != session.process for other in self.sessions.values()):
             self.shutdown.disconnected(session.process)
@@ -212,14 +223,9 @@ class Coordinator:
         """Training losses of workers at the open round's parameters; they count once the round commits."""
         self._commits.note_losses(losses)
 
-    async def note_metrics(self, round_: int, metrics: dict[str, float]) -> None:
-        """What a worker evaluated at the parameters before that round; a repeated report counts once."""
-        point = self.counters.point(round_)
-        if point.metrics.items() >= metrics.items():
-            return
-        point.metrics.update(metrics)
-        await self._executor.on_disk(self.best.record, round_, metrics, point.to_notes())
-        self._progress({"event": "metrics", "round": round_, "metrics": metrics})
+    async def note_metrics(self, session: Session, round_: int, found: SiteMetrics) -> None:
+        """What a process measured at the parameters before that round; a repeated report counts once."""
+        await self.evaluations.note(session, round_, found)
 
     # ---- effects -------------------------------------------------------------------------------------------
 
@@ -238,6 +244,7 @@ class Coordinator:
             self._opened = True
             self.counters.start(opened.round)
             self.on_open()
+            self.evaluations.name_one()
         for session in (self.sessions[number] for number in opened.sessions):
             self._send_open(session, opened.round, opened.due)
 
@@ -247,6 +254,7 @@ class Coordinator:
             for session in self.sessions.values():
                 session.send_late(effect.round, self._memories.missed(session, effect))
                 session.send_entry(entry)
+            self.evaluations.name_one()
             self._progress(self._commits.progress(record, entry, len(self.sessions)))
         elif isinstance(effect, events.Opened):
             self._open_round(effect)

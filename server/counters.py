@@ -14,22 +14,10 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from gradwire.common.transport.traffic import Size, Traffic
+from gradwire.server.history import Point
 from gradwire.server.tcp.meter import TcpBytes
 
 NAMES = ("reconnects", "resyncs", "late", "streams", "streams_checked", "worker_mismatches", "first_round")
-
-
-@dataclass
-class Point:
-    """One round of the history: mean training loss at its start, and what was evaluated there."""
-
-    round: int
-    loss: float | None = None
-    metrics: dict[str, float] = field(default_factory=dict)
-
-    def to_notes(self) -> dict[str, Any]:
-        """What the log keeps of it."""
-        return {"loss": self.loss, "metrics": self.metrics}
 
 
 @dataclass
@@ -73,7 +61,7 @@ class Counters:
     @classmethod
     def restored(cls, kept: str | None, history: Mapping[int, Mapping[str, Any]]) -> Self:
         """The counters of a run that goes on: what ``to_json`` wrote last, and the notes of each round."""
-        counters = cls(history={r: Point(r, p["loss"], dict(p["metrics"])) for r, p in history.items()})
+        counters = cls(history={r: Point.from_notes(r, notes) for r, notes in history.items()})
         if kept is None:
             return counters
         values = json.loads(kept)
@@ -140,15 +128,17 @@ class Counters:
         losses = [p.loss for _, p in sorted(self.history.items()) if p.loss is not None]
         return losses[-1] if losses else None
 
-    @property
-    def metrics(self) -> dict[str, float]:
-        """What was evaluated last."""
-        evaluated = [p.metrics for _, p in sorted(self.history.items()) if p.metrics]
-        return evaluated[-1] if evaluated else {}
+    def evaluated(self) -> list[Point]:
+        """The rounds in which anything was evaluated, in order."""
+        return [point for _, point in sorted(self.history.items()) if point.evaluated]
 
-    def rows(self) -> list[dict[str, Any]]:
-        """The history as JSON rows, in order of rounds."""
-        return [{"round": p.round, "loss": p.loss, **p.metrics} for _, p in sorted(self.history.items())]
+    def rows(self, *, single: bool = True) -> list[dict[str, Any]]:
+        """The history as JSON rows, in order of rounds.
+
+        Args:
+            single: whether values of single sites may be shown.
+        """
+        return [point.row(single=single) for _, point in sorted(self.history.items())]
 
     @property
     def as_predicted(self) -> bool:

@@ -9,6 +9,7 @@ from enum import StrEnum
 from typing import Any
 
 from gradwire.common.system.results import to_json
+from gradwire.server.measures import in_words, number, outcome_in_words, sites_in_words
 
 Progress = Callable[[dict[str, Any]], None]
 ROUND_EVERY = 0.05  # seconds between round events in JSON
@@ -72,9 +73,9 @@ def _plain_line(event: dict[str, Any]) -> None:
     elif kind in ("joined", "left") and event.get("least"):
         event = {**event, "expected": f"{event['least']}..{event['expected']}"}
     elif kind == "metrics":
-        event = {**event, "metrics": ", ".join(_measures(event["metrics"]))}
+        event = {**event, "metrics": ", ".join([*in_words(event), *sites_in_words(event)])}
     elif kind == "round":
-        event = {**event, "round": event["round"] + 1, "loss": _number(event["loss"])}
+        event = {**event, "round": event["round"] + 1, "loss": number(event["loss"])}
     print(text.format(**event), flush=True)
 
 
@@ -85,14 +86,6 @@ def _in_words(summary: dict[str, Any]) -> dict[str, Any]:
     }
     best = summary.get("best")
     kept = f"\nbest {best['metric']} {best['value']:.4g} after round {best['round']}" if best else ""
-    measures = "".join(f", {measure}" for measure in _measures(summary["metrics"]))
-    loss = _number(summary["loss"])
+    measures = "".join(f", {measure}" for measure in outcome_in_words(summary))
+    loss = number(summary["loss"])
     return {**summary, **checks, "loss": loss, "measures": measures, "best_model": kept}
-
-
-def _measures(metrics: dict[str, float]) -> list[str]:
-    return [f"{name} {value:.4g}" for name, value in metrics.items()]
-
-
-def _number(loss: float | None) -> str:
-    return "—" if loss is None else f"{loss:.4g}"

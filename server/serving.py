@@ -187,7 +187,7 @@ class _Serving:
             grace = STOP_GRACE
             if run.failure is not None:
                 raise run.failure
-            return await self._summary()
+            return await self._summary(progress)
         except Exception:
             grace = STOP_GRACE
             await self._stop_streams()
@@ -199,10 +199,13 @@ class _Serving:
         self._run.tcp.opened()
         self._at_open = read_interfaces()
 
-    async def _summary(self) -> dict[str, Any]:
+    async def _summary(self, progress: Progress) -> dict[str, Any]:
         # The kernel counts the last bytes of a connection when it has ended.
         await asyncio.to_thread(self._meter.wait_closed, STOP_GRACE)
+        await self._run.evaluations.settle()
         await self._run.save_counters()
+        if (warning := self._run.evaluations.warning) is not None:
+            progress({"event": "warning", "message": warning})
         summary = summarise(self._run)
         add_interfaces(summary, self._at_start, self._at_open, read_interfaces())
         return summary

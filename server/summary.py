@@ -58,7 +58,7 @@ def summarise(run: Coordinator) -> dict[str, Any]:
         "replicas_differ": differ,
         "workers_unchecked": unchecked,
         "loss": counters.loss,
-        "metrics": counters.metrics,
+        **run.evaluations.summary,
         "best": run.best.summary,
         "seconds": counters.seconds,
         "rounds_per_second": rounds_here / counters.seconds if counters.seconds else 0.0,
@@ -68,7 +68,7 @@ def summarise(run: Coordinator) -> dict[str, Any]:
         "reconnects": counters.reconnects,
         "resyncs": counters.resyncs,
         "late": counters.late,
-        "history": counters.rows(),
+        "history": counters.rows(single=run.evaluations.shows_single_sites),
     }
     _add_tcp(summary, *run.tcp.read())
     return summary
@@ -158,9 +158,17 @@ def failed_check(summary: dict[str, Any]) -> GradwireError | None:
     wild = [name for name, value in numbers.items() if value is not None and not math.isfinite(value)]
     if wild:
         return NotFiniteError(
-            f"the run ended with a {wild[0]} that is not a finite number: lower the learning rate"
+            f"the run ended with a {wild[0]} that is not a finite number{_at(summary, wild[0])}: "
+            "lower the learning rate"
         )
     return None
+
+
+def _at(summary: dict[str, Any], metric: str) -> str:
+    """The first of several sites whose last metric of this name is not finite."""
+    sites = summary.get("sites", {})
+    wild = [name for name, site in sites.items() if not math.isfinite(site["metrics"].get(metric, 0.0))]
+    return f" at {wild[0]}" if wild and len(sites) > 1 else ""
 
 
 def _messages(summary: dict[str, Any]) -> str:

@@ -33,6 +33,7 @@ def ready(state: RunState, earlier: Sequence[wire_pb2.StreamCount] = ()) -> wire
                 wire_pb2.LastPush(worker=worker, round=round_)
                 for worker, round_ in state.encoder.undecided().items()
             ],
+            evaluates=state.sends_metrics and state.reports.evaluates,
         )
     )
 

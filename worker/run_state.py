@@ -25,7 +25,7 @@ from gradwire.worker.records import Records, owner_of
 from gradwire.worker.replica import Replica
 from gradwire.worker.reports import Reports
 from gradwire.worker.site import Site
-from gradwire.worker.tasks import Task, build_task
+from gradwire.worker.tasks import Task, build_task, parse_task
 from gradwire.worker.tasks.base import layout_of, training_size
 from gradwire.worker.updates import LocalUpdate, TaskGradient
 
@@ -97,7 +97,9 @@ class RunState:
             self._refuse_private_averages(run)
             optimizer = parse_optimizer(spec_from_message(run.optimizer))
             self.replica = Replica(self.task.initial(), self.codec, optimizer, run, averaged)
-            self.reports = Reports(self.task, run.evaluate_every)
+            self.reports = Reports(
+                self.task, run.evaluate_every, own=self._own_data(run), counted=not self.codec.private
+            )
             self.encoder = self._encoder(run, workers)
         elif self.encoder.workers != workers:
             self.task = self._task(run, workers)  # its own data are dealt to the workers of this process
@@ -119,6 +121,11 @@ class RunState:
         )
         require_fits(task.dim, str(spec))
         return task
+
+    def _own_data(self, run: wire_pb2.Run) -> bool:
+        """Whether the task's data are this process's own, not dealt from data that all processes have."""
+        kind = parse_task(spec_from_message(run.task), allow_import=self._allow_import)
+        return kind.own_data and not run.HasField("partition")
 
     def _sent_layout(self) -> Layout:
         """The task's layout as the server receives it."""
@@ -196,6 +203,11 @@ class RunState:
     def sends_metrics(self) -> bool:
         """Whether losses and metrics may be sent."""
         return self.privacy.limits.allow_metrics(self.codec)
+
+    @property
+    def reports_metrics(self) -> bool:
+        """Whether this process evaluates: on data of its own, or because the server named it."""
+        return self.sends_metrics and self.reports.wanted
 
     @property
     def model(self) -> Model:

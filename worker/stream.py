@@ -78,7 +78,7 @@ class Stream:
         if notice is not None:
             self._progress(notice)
         self._stream_id = welcome.stream
-        self._unacknowledged_report = state.reports.last if 0 in welcome.workers else None
+        self._unacknowledged_report, state.reports.named = state.reports.last, False
         await self._ready(earlier=tuple(state.broken))
 
     async def _take_part(self) -> None:
@@ -86,6 +86,7 @@ class Stream:
         while not await self._handle(await self._inbox.next()):
             if self._due is not None and self._inbox.is_empty:
                 await self._push(self._due)
+            await self._report_if_due()
 
     async def _leave(self) -> None:
         """Half-close, then wait for OK: the server has received Done."""
@@ -123,6 +124,8 @@ class Stream:
                     "layout came, and it is this worker's: the peer speaks another protocol"
                 )
             raise LayoutError(f"this site's model is not the run's: {difference}")
+        elif kind == "evaluate":
+            self._state.reports.named = True
         elif kind == "late":
             await self._late(message.late)
         elif kind == "finish":
@@ -148,13 +151,13 @@ class Stream:
         # This process may have finished another run, or an earlier copy of this one.
         self._state.finished = self._state.done_sent = False
         self._state.broken.clear()  # the server has read them in Ready
-        self._state.reports.skip_to(self._state.replica.round)
         await self._repeat_report()
 
     async def _restore(self, snapshot: wire_pb2.Snapshot) -> None:
         self._progress(f"taking the server's model after round {snapshot.round}")
         await asyncio.to_thread(self._state.replica.restore, snapshot)
         self._state.encoder.discard_last()
+        self._state.reports.restored(snapshot.round)
         self._due = None
         if self._open:  # a resync: the server counts no push until it has the replica's round from Ready
             self._open = False
@@ -172,8 +175,7 @@ class Stream:
         if state.replica.round != rounds:
             raise DivergenceError(f"the run has {rounds} rounds, this replica folded {state.replica.round}")
         await self._repeat_report()
-        if 0 in state.encoder.workers:
-            await self._report()
+        await self._report()
         if not await asyncio.to_thread(state.model.verify):
             raise DivergenceError("the incremental digest differs from the parameters': memory is damaged")
         state.finished = True
@@ -200,16 +202,24 @@ class Stream:
             earlier, sent = self._pushed
             self._pushed = (round_, due | sent if earlier == round_ else due)
             await self._send(message)
-        if 0 in state.encoder.workers and state.reports.is_due(round_):
-            await self._report()
 
     async def _add_back(self, round_: int, workers: Collection[int]) -> bool:
         """Undo a round that was not counted of these workers; it waits for the disk."""
         return await asyncio.to_thread(self._state.encoder.add_back, round_, workers)
 
+    async def _report_if_due(self) -> None:
+        """Evaluate after the push, for which others wait; before it only where the round is committed by now."""
+        state, newest = self._state, self._inbox.newest_round()
+        assert state.run is not None
+        round_ = state.replica.round
+        if not self._open or round_ == state.run.rounds or (self._due is not None and newest is None):
+            return
+        if state.reports.is_due(round_, newest):
+            await self._report()
+
     async def _report(self) -> None:
         state = self._state
-        if not state.sends_metrics:
+        if not state.reports_metrics:
             return
         report = await asyncio.to_thread(state.reports.evaluate, state.model)
         if report is not None:
@@ -218,8 +228,9 @@ class Stream:
 
     async def _repeat_report(self) -> None:
         """Send the last report of the stream before once more: it may have been lost. The server takes it once."""
-        report, self._unacknowledged_report = self._unacknowledged_report, None
-        if report is not None:
+        report = self._unacknowledged_report
+        if report is not None and self._state.reports_metrics and report.round <= self._state.replica.round:
+            self._unacknowledged_report = None
             await self._send(wire_pb2.FromWorker(report=report))
 
 

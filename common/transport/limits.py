@@ -20,6 +20,7 @@ READY_BYTES = 16  # of the first Ready, for each worker of its process, besides
 MAX_PROCESS_NAME = 128  # characters
 MAX_METRICS = 64  # in a report
 MAX_METRIC_NAME = 64  # characters
+MAX_HELD_OUT = 1 << 53  # samples that a report's metrics are means over
 MAX_EXAMPLES = (1 << 32) - 1  # of one worker in one round: a fixed32
 
 

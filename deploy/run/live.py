@@ -165,4 +165,4 @@ def _metrics(view: View) -> list[str]:
     """The metrics, accuracy first: a line shows one. Of an earlier model they say after how many rounds."""
     ranked = sorted(view.metrics.items(), key=lambda item: item[0] != "accuracy")
     when = "" if view.measured_at == view.round else f" (after {view.measured_at})"
-    return [f"{name} {number(value)}{when}" for name, value in ranked]
+    return [f"{name} {view.ranges.get(name, number(value))}{when}" for name, value in ranked]

@@ -10,6 +10,7 @@ from rich.table import Table
 
 from gradwire.common.training.local import parse_local
 from gradwire.deploy.units import counted, duration, human, number
+from gradwire.server.measures import outcome_in_words
 
 LAYERS = {
     "payload_bits": "payload bits",
@@ -55,7 +56,7 @@ def _is_lower_bound(summary: Mapping[str, Any]) -> bool:
 
 def closing_lines(summary: Mapping[str, Any]) -> list[str]:
     """The outcome in a few lines."""
-    metrics = "".join(f", {name} {number(value)}" for name, value in summary["metrics"].items())
+    metrics = "".join(f", {words}" for words in outcome_in_words(summary))
     lines = [
         f"{_pace(summary)}, loss {number(summary['loss'])}{metrics}",
         *_best(summary),

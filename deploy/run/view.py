@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from gradwire.common.privacy.statement import spent_in_words
+from gradwire.server.measures import by_name
 
 WINDOW = 10.0  # seconds over which the rate is averaged
 
@@ -38,6 +39,8 @@ class View:
         delta: of that budget.
         epsilon: of one push; None where payloads are not private.
         round: committed rounds.
+        metrics: means over the sites, where several measure.
+        ranges: the same in words, with the smallest and the largest value of the sites.
         measured_at: the round of the metrics.
         live: hosted workers of each connected process.
     """
@@ -51,6 +54,7 @@ class View:
     round: int = 0
     loss: float | None = None
     metrics: dict[str, float] = field(default_factory=dict)
+    ranges: dict[str, str] = field(default_factory=dict)
     measured_at: int = 0
     live: dict[str, int] = field(default_factory=dict)
     resyncs: int = 0
@@ -119,7 +123,9 @@ class View:
         self.resyncs += 1
 
     def _metrics(self, event: Mapping[str, Any]) -> None:
-        self.metrics, self.measured_at = dict(event["metrics"]), int(event["round"])
+        if int(event["round"]) >= self.measured_at:  # not a site that reports an earlier model late
+            self.metrics, self.measured_at = dict(event["metrics"]), int(event["round"])
+            self.ranges = by_name(event)
 
     def _round(self, event: Mapping[str, Any]) -> None:
         self.round = int(event["round"]) + 1

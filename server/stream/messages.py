@@ -14,6 +14,7 @@ from gradwire.common.transport import payloads as joined
 from gradwire.common.transport.framing import Reassembler
 from gradwire.proto import wire_pb2
 from gradwire.server.coordinator import Coordinator
+from gradwire.server.measures import SiteMetrics
 from gradwire.server.rounds.events import Contribution, Pushed
 from gradwire.server.stream.session import Session
 from gradwire.server.stream.traffic_check import TrafficCheck
@@ -97,14 +98,26 @@ class Messages:
         return tuple(push.examples)
 
     async def _report(self, session: Session, report: wire_pb2.Report) -> None:
-        names = [m.name for m in report.metrics]
-        if 0 not in session.workers or report.round > self._run.config.rounds:
-            raise InvalidArgument("metrics come from the process with worker 0, for a round of the run")
+        names, committed = [m.name for m in report.metrics], self._run.fold.model.round
+        if not (session.evaluates or session.named):
+            raise InvalidArgument(
+                "metrics came from a process that has stated no held-out data of its own and was not named to evaluate"
+            )
+        if report.round > committed:
+            raise InvalidArgument(
+                f"metrics after round {report.round} came, {committed} rounds are committed"
+            )
         if not limits.accepts_metrics(names):
             raise InvalidArgument(
                 f"at most {limits.MAX_METRICS} metrics with short printable names are taken"
             )
-        await self._run.note_metrics(report.round, {m.name: m.value for m in report.metrics})
+        if report.examples > limits.MAX_HELD_OUT:
+            raise InvalidArgument(
+                f"metrics of {report.examples} samples came, expected at most {limits.MAX_HELD_OUT}"
+            )
+        if session.discarded_rounds is None:  # else they were measured at other parameters
+            found = SiteMetrics({m.name: m.value for m in report.metrics}, report.examples)
+            await self._run.note_metrics(session, report.round, found)
 
     async def _done(self, session: Session, done: wire_pb2.Done) -> None:
         session.done = True

@@ -39,6 +39,8 @@ class Session:
         removed: set once the run has removed the session: the process may join on another stream.
         abort_reason: why the server ended the stream; None while it has not.
         undecided: by worker, the open round where it has encoded a payload for it that may yet be counted.
+        evaluates: the process reports metrics on held-out data of its own.
+        named: it was told to evaluate for all.
         discarded_rounds: rounds of pushes that were dropped while the replica resyncs; None when in sync.
     """
 
@@ -56,6 +58,8 @@ class Session:
     removed: asyncio.Event = field(default_factory=asyncio.Event)
     abort_reason: str | None = None
     undecided: dict[int, int] = field(default_factory=dict)
+    evaluates: bool = False
+    named: bool = False
     discarded_rounds: set[int] | None = None
 
     # ---- sending -------------------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ import math
 import pytest
 
 from gradwire.common.transport.traffic import MessageSize, Size, Traffic
-from gradwire.server.counters import Counters, Point
+from gradwire.server.counters import Counters
+from gradwire.server.history import Point
 from gradwire.server.tcp.meter import TcpBytes
 
 PUSH = MessageSize(Size(94, 94), Size(12, 12), Size(18, 18))
@@ -52,7 +53,7 @@ def test_what_the_log_keeps_is_this_and_read_back_as_it_was() -> None:
 
 def test_a_new_run_begins_with_nothing() -> None:
     counters = Counters.restored(None, {})
-    assert counters.rows() == [] and counters.loss is None and counters.metrics == {}
+    assert counters.rows() == [] and counters.loss is None and counters.evaluated() == []
     assert counters.seconds == 0 and counters.as_predicted
     assert counters.tcp_joining == counters.tcp_total == TcpBytes()
 
@@ -68,7 +69,7 @@ def test_the_history_is_that_of_all_servers() -> None:
         {"round": 2, "loss": 0.5},
         {"round": 3, "loss": None, "accuracy": 0.2},
     ]
-    assert counters.loss == 0.5 and counters.metrics == {"accuracy": 0.2}
+    assert counters.loss == 0.5 and [point.round for point in counters.evaluated()] == [0, 3]
 
 
 def test_the_loss_of_a_round_is_the_mean_of_those_reported() -> None:

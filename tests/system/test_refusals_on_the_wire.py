@@ -197,7 +197,7 @@ REFUSALS: dict[str, tuple[Act, grpc.StatusCode, str]] = {
     "somebody else's report": (
         messages(("report", REPORT)),
         Status.INVALID_ARGUMENT,
-        "process with worker 0",
+        "was not named to evaluate",
     ),
     # pieces
     "a piece without a first": (raw(piece(b"x")), Status.INVALID_ARGUMENT, "does not continue"),
@@ -262,6 +262,7 @@ def test_fingerprint_decides_and_not_the_spelling(spelling: str | None, tmp_path
             await worker.send(ready=wire_pb2.Ready(codec=codec, digest=digest_of(params)))
             assert (await worker.receive()).HasField("upload")
             await worker.send(initial=wire_pb2.Snapshot(state=params.tobytes()))
+            assert (await worker.receive()).HasField("evaluate")
             kind = (await worker.receive()).WhichOneof("message")
             await worker.close()
             server.cancel()

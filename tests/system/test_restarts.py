@@ -11,6 +11,7 @@ import pytest
 from gradwire.common.errors import Unavailable
 from gradwire.common.training.config import RunConfig
 from gradwire.server.coordinator import Coordinator
+from gradwire.server.measures import SiteMetrics
 from gradwire.server.outgoing import OutgoingEntry
 from gradwire.server.serving import Interrupted
 from gradwire.server.stream.session import Session
@@ -58,11 +59,11 @@ def test_metrics_lost_with_a_stream_are_sent_again(tmp_path: Path, monkeypatch: 
     undisturbed = whole_run(CONFIG, tmp_path / "undisturbed", [(0,), (1,), (2,)])
     note, lost = Coordinator.note_metrics, [4, 8]
 
-    async def lose(self: Coordinator, round_: int, metrics: dict[str, float]) -> None:
+    async def lose(self: Coordinator, session: Session, round_: int, found: SiteMetrics) -> None:
         if round_ in lost:
             lost.remove(round_)
             raise Unavailable("the connection broke")
-        await note(self, round_, metrics)
+        await note(self, session, round_, found)
 
     monkeypatch.setattr(Coordinator, "note_metrics", lose)
     summary = whole_run(CONFIG, tmp_path / "run", [(0,), (1,), (2,)])

@@ -1,4 +1,4 @@
-"""When worker 0's process evaluates, and what it reports."""
+"""When a process evaluates, and what it reports."""
 
 from typing import Any
 
@@ -35,18 +35,26 @@ def test_due_rounds(every: int, rounds: list[int]) -> None:
     assert evaluated(Reports(build_task(TASK, workers=1, seed=0), every), range(7)) == rounds
 
 
-def test_skipped_multiple_is_evaluated_at_the_next_round() -> None:
+def test_only_multiples_are_evaluated_so_that_sites_evaluate_the_same_rounds() -> None:
     reports = Reports(build_task(TASK, workers=1, seed=0), 3)
     assert evaluated(reports, range(2)) == [0]
-    assert evaluated(reports, range(5, 9)) == [5, 6]
+    assert evaluated(reports, range(4, 9)) == [6]
 
 
-def test_replica_that_caught_up_evaluates_at_the_next_multiple() -> None:
+def test_process_that_is_behind_leaves_out_what_the_next_evaluation_replaces() -> None:
     reports = Reports(build_task(TASK, workers=1, seed=0), 3)
-    reports.skip_to(5)
-    assert evaluated(reports, range(5, 9)) == [6]
-    reports.skip_to(2)  # never back
-    assert evaluated(reports, range(7, 9)) == []
+    assert reports.is_due(3, newest=5) and not reports.is_due(3, newest=6)
+    assert reports.is_due(6, newest=6)
+
+
+def test_rounds_that_the_servers_model_replaced_are_evaluated_again() -> None:
+    reports = Reports(build_task(TASK, workers=1, seed=0), 3)
+    reports.evaluate(model(6))
+    reports.restored(6)
+    assert reports.last is None and reports.is_due(6)
+    reports.evaluate(model(6))
+    reports.restored(8)
+    assert reports.last is not None and not reports.is_due(6)
 
 
 def test_report_is_kept_until_the_next() -> None:
@@ -62,3 +70,22 @@ def test_task_without_measures_reports_nothing() -> None:
     reports = Reports(task, 2)
     assert reports.evaluate(model(0)) is None and reports.last is None
     assert not reports.is_due(1) and reports.is_due(2)
+
+
+@pytest.mark.parametrize(("own", "task", "evaluates"), [
+    (True, TASK, True), (False, TASK, False), (True, "synthetic(3)", False),
+])  # fmt: skip
+def test_process_evaluates_for_itself_on_held_out_data_of_its_own(
+    own: bool, task: str, evaluates: bool
+) -> None:
+    reports = Reports(build_task(task, workers=1, seed=0), 3, own=own)
+    assert reports.evaluates is reports.wanted is evaluates
+    reports.named = True
+    assert reports.wanted and reports.evaluates is evaluates
+
+
+def test_report_has_the_number_of_held_out_samples_where_it_may() -> None:
+    counted, silent = (Reports(build_task(TASK, workers=1, seed=0), 3, counted=c) for c in (True, False))
+    first, second = counted.evaluate(model(0)), silent.evaluate(model(0))
+    assert first is not None and first.examples == 8
+    assert second is not None and second.examples == 0 and second.metrics == first.metrics

@@ -44,7 +44,8 @@ class Task(Protocol):
 
     A task may have more: ``layout``, the ``Layout`` of its parameter vector (``layout_of``); ``constants()``, the bytes
     of the layout's constant arrays (``constants_of``); ``size(worker)``, the number of samples that a worker trains on
-    (``training_size``); ``worker_state(worker)``, arrays by name of what it keeps of a worker between rounds, and
+    (``training_size``); ``evaluation_size()``, the number of held-out samples that ``evaluate`` means over
+    (``evaluation_size``); ``worker_state(worker)``, arrays by name of what it keeps of a worker between rounds, and
     ``restore_worker_state(worker, arrays)``, which continues from them after a restart. A task on a device may take
     the parameters as a tensor, too.
     """
@@ -138,6 +139,16 @@ def training_size(task: Task, worker: int) -> int:
             "add it, or use --weighting examples"
         )
     return int(size(worker))
+
+
+def evaluation_size(task: Task) -> int | None:
+    """How many held-out samples a process's measures are means over; 0 where it has none, None where that is not known.
+
+    It is asked for before the first evaluation, and again after each.
+    """
+    size = getattr(task, "evaluation_size", None)
+    found: int | None = size() if size is not None else None
+    return found
 
 
 def require_at_least(least: int, kind: str, **values: int) -> None:

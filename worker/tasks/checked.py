@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from gradwire.common.arrays.compat import all_finite, is_tensor
 from gradwire.common.errors import GradwireError, TaskError
 from gradwire.common.transport import limits
-from gradwire.worker.tasks.base import Gradient, Task, checked_loss, layout_of, training_size
+from gradwire.worker.tasks.base import Gradient, Task, checked_loss, evaluation_size, layout_of, training_size
 
 
 class CheckedTask:
@@ -118,6 +118,21 @@ class CheckedTask:
         if not 1 <= size <= limits.MAX_EXAMPLES:
             raise TaskError(f"{where} returned {size}, expected a whole number of at least 1")
         return size
+
+    def evaluation_size(self) -> int | None:
+        """How many held-out samples ``evaluate`` means over, 0 for none; None where the task does not say.
+
+        Raises:
+            TaskError: it raised, or returned something else than a whole number of at least 0, or None.
+        """
+        where = f"{self.target}: evaluation_size()"
+        with user_code(where):
+            size = evaluation_size(self.task)
+        if size is not None and (not _is_whole(size) or not 0 <= size <= limits.MAX_HELD_OUT):
+            raise TaskError(
+                f"{where} returned {described(size)}, expected a whole number of at least 0, or None"
+            )
+        return None if size is None else int(size)
 
     def constants(self) -> list[bytes]:
         """The values of the layout's constant arrays; empty where the task has none."""

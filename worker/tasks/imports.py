@@ -31,6 +31,7 @@ class ImportingKind(TaskKind):
 
     @property
     def own_data(self) -> bool:
+        """What the user's code loads counts as this process's own."""
         return True
 
     @property

@@ -51,6 +51,7 @@ class LabelledKind(TaskKind):
 
     @property
     def own_data(self) -> bool:
+        """Whether the data set is a file of each site's own."""
         return self.dataset == FILE
 
     @property

@@ -76,6 +76,10 @@ class SupervisedTask:
         """
         return self.shards.size(worker)
 
+    def evaluation_size(self) -> int:
+        """Samples in the test split."""
+        return len(self.data.x_test)
+
     def gradient(self, params: NDArray[np.float32], *, round: int, worker: int) -> Gradient:
         """Gradient of the mean loss over this worker's batch or shard.
 

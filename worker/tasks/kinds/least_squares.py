@@ -80,6 +80,10 @@ class LeastSquaresTask:
         """
         return self.shards.size(worker)
 
+    def evaluation_size(self) -> int:
+        """All samples: the objective is over them."""
+        return self.shards.samples
+
     def evaluate(self, params: NDArray[np.float32]) -> dict[str, float]:
         """``distance`` = |θ* - θ|₂, the measure of [V] Figure 2, and ``loss``, the objective over all samples.
 

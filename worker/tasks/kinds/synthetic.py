@@ -49,6 +49,10 @@ class SyntheticTask:
         """One: there are no samples, and all workers weigh alike."""
         return 1
 
+    def evaluation_size(self) -> int:
+        """None at all."""
+        return 0
+
     def _draw(self, worker: int) -> NDArray[np.float32]:
         drawn = random_stream(self.seed, "synthetic", worker).standard_normal(self.dim)
         value = np.divide(drawn, np.sqrt(self.dim)).astype(np.float32)

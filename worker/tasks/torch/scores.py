@@ -43,6 +43,11 @@ class Scores:
         self._sums[name] += mean * samples
         self._counts[name] += samples
 
+    @property
+    def samples(self) -> int:
+        """Samples that were counted."""
+        return self._counts["test_loss"]
+
     def means(self) -> dict[str, float]:
         """Means over the samples by name.
 

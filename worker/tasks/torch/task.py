@@ -63,6 +63,7 @@ class TorchTask:
         """
         self._problem, self._train, self._test = problem, train, test
         self._seed, self._evaluated_as = site.seed, site.workers[0]
+        self._held_out = None if test is not None else 0
         self._arrays = ModuleArrays(problem.module, local=local)
         self._device = self._arrays.trained[0].device
         self._initial: NDArray[np.float32] = self._arrays.vector().cpu().numpy()
@@ -176,7 +177,12 @@ class TorchTask:
                         break
                     batch, samples = fetched
                     scores.add(self._problem.step(batch), samples)
+        self._held_out = scores.samples
         return scores.means()
+
+    def evaluation_size(self) -> int | None:
+        """Test samples as the last evaluation counted them; None before it."""
+        return self._held_out
 
     def to_onnx(self, params: Any) -> bytes:
         """The module with these parameters [dim], in evaluation mode, as an ONNX model.
