@@ -40,7 +40,7 @@ class Evaluation:
 
 
 def evaluate_run(model: ExportedModel, site: Site, allow_task: Collection[str]) -> Evaluation:
-    """Evaluate the model of a run with the run's task, as its workers do.
+    """Evaluate the model of a run with the run's task, as a worker with this machine's data does.
 
     Args:
         model: of the run.
@@ -95,7 +95,7 @@ def evaluate_file(path: Path, config: RunConfig, site: Site, allow_task: Collect
 
 
 def _built(config: RunConfig, site: Site, allow_task: Collection[str]) -> Task:
-    """The task as the process that hosts worker 0 builds it, the one that evaluates in a run."""
+    """The task as a process of the run builds it: with this machine's data, or with those that all processes share."""
     check_task(config.task, allow_task)
     return build_task(
         config.task,

@@ -12,6 +12,7 @@ class Reports:
     """The evaluations of one run; they outlive a connection.
 
     Attributes:
+        evaluates: this process has held-out data of its own, on which it evaluates whatever others do.
         named: the server has named this process, on the present stream, to evaluate for all.
         last: the newest report; None before the first.
     """
@@ -25,17 +26,12 @@ class Reports:
             own: the task's data are this process's own, not dealt from data that all share.
             counted: the number of held-out samples may be sent.
         """
-        self._task = task
         self._every = every
         self._own, self._counted = own, counted
+        self.evaluate_with(task)
         self._evaluated = -1  # the round that was evaluated last
         self.named = False
         self.last: wire_pb2.Report | None = None
-
-    @property
-    def evaluates(self) -> bool:
-        """Whether this process has held-out data of its own, on which it evaluates whatever others do."""
-        return self._own and evaluation_size(self._task) != 0
 
     @property
     def wanted(self) -> bool:
@@ -45,6 +41,7 @@ class Reports:
     def evaluate_with(self, task: Task) -> None:
         """Continue with another task: the process hosts other workers of the run."""
         self._task = task
+        self.evaluates = self._own and evaluation_size(task) != 0
 
     def is_due(self, round_: int, newest: int | None = None) -> bool:
         """Whether an evaluation is due at the parameters of this round: all sites evaluate the same rounds.

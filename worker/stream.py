@@ -209,12 +209,13 @@ class Stream:
 
     async def _report_if_due(self) -> None:
         """Evaluate after the push, for which others wait; before it only where the round is committed by now."""
-        state, newest = self._state, self._inbox.newest_round()
+        state = self._state
         assert state.run is not None
         round_ = state.replica.round
-        if not self._open or round_ == state.run.rounds or (self._due is not None and newest is None):
+        if not self._open or round_ == state.run.rounds or not state.reports.is_due(round_):
             return
-        if state.reports.is_due(round_, newest):
+        newest = self._inbox.newest_round()
+        if (self._due is None or newest is not None) and state.reports.is_due(round_, newest):
             await self._report()
 
     async def _report(self) -> None:

@@ -141,6 +141,7 @@ NUMBERS = [
     ("Limits", "Join, first Ready", number(limits.CONTROL_BYTES)),
     ("Limits", "Welcome", number(limits.CONTROL_BYTES)),
     ("Limits", "process name", f"to {limits.MAX_PROCESS_NAME} "),
+    ("Limits", "samples of a Report", f"2^{limits.MAX_HELD_OUT.bit_length() - 1}"),
     ("Limits", "metrics in a Report", f"{limits.MAX_METRICS}, names of at most {limits.MAX_METRIC_NAME} "),
     ("Limits", "streams in Ready.earlier", f"keeps {MAX_BROKEN_STREAMS}"),
     ("Limits", "workers, rounds", f"2^{MAX_WORKERS.bit_length() - 1}, 2^{MAX_ROUNDS.bit_length() - 1}"),

@@ -60,10 +60,11 @@ class RawWorker:
         workers: tuple[int, ...],
         initial: Any = None,
         last: Mapping[int, int] = MappingProxyType({}),
+        **ready: Any,
     ) -> str | None:
         """Join and say ready, with another initial model than the task's if one is given; the answer's kind.
 
-        ``last`` are the last pushes by worker.
+        ``last`` are the last pushes by worker, ``ready`` further fields of Ready.
         """
         task = build_task(config.task, workers=config.workers, seed=config.seed)
         codec = parse(config.codec, task.dim)
@@ -72,12 +73,14 @@ class RawWorker:
         await self.receive()
         digest = digest_of(self.params)
         pushes = [wire_pb2.LastPush(worker=worker, round=round_) for worker, round_ in last.items()]
-        await self.send(ready=wire_pb2.Ready(codec=codec_to_message(codec), digest=digest, last=pushes))
+        await self.send(
+            ready=wire_pb2.Ready(codec=codec_to_message(codec), digest=digest, last=pushes, **ready)
+        )
         return (await self.receive()).WhichOneof("message")
 
-    async def join(self, config: RunConfig, name: str, workers: tuple[int, ...]) -> None:
+    async def join(self, config: RunConfig, name: str, workers: tuple[int, ...], **ready: Any) -> None:
         """Join as a good worker would, up to the open round."""
-        answer = await self.greet(config, name, workers)
+        answer = await self.greet(config, name, workers, **ready)
         while answer != "open":
             if answer == "upload":
                 await self.send(initial=wire_pb2.Snapshot(state=self.params.tobytes()))

@@ -126,6 +126,8 @@ def test_gradwire_run_with_three_files(tmp_path: Path) -> None:
     assert done.returncode == 0, done.stdout + done.stderr
     summary = json.loads((tmp_path / "out.json").read_text())
     assert summary["metrics"]["accuracy"] > 0.8 and summary["replicas_agree"]
+    assert [site["examples"] for site in summary["sites"].values()] == [100, 100, 100]
+    assert "3 sites" in done.stdout
     # One site's file has a label that no other has: the run says where, and ends.
     with (tmp_path / "site-2" / "train.csv").open("a") as file:
         file.write("1,2,3,perhaps\n")

@@ -2,7 +2,7 @@
 
 import asyncio
 import math
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
 import grpc
@@ -81,6 +81,17 @@ def messages(*sent: tuple[str, object]) -> Act:
         await worker.join(CONFIG, "bad", (1,))
         for kind, message in sent:
             await worker.send(**{kind: message})
+
+    return act
+
+
+def reported(round_: int = 0, names: Sequence[str] = ("loss",), examples: int = 0) -> Act:
+    """A report of a process that evaluates for itself."""
+
+    async def act(worker: RawWorker) -> None:
+        await worker.join(CONFIG, "bad", (1,), evaluates=True)
+        metrics = [wire_pb2.Metric(name=name, value=1.0) for name in names]
+        await worker.send(report=wire_pb2.Report(round=round_, metrics=metrics, examples=examples))
 
     return act
 
@@ -198,6 +209,19 @@ REFUSALS: dict[str, tuple[Act, grpc.StatusCode, str]] = {
         messages(("report", REPORT)),
         Status.INVALID_ARGUMENT,
         "was not named to evaluate",
+    ),
+    "a report of a round to come": (
+        reported(1),
+        Status.INVALID_ARGUMENT,
+        "metrics after round 1 came, 0 rounds are committed",
+    ),
+    "a report of the end": (reported(3), Status.INVALID_ARGUMENT, "0 rounds are committed"),
+    "too many metrics": (reported(names=[str(k) for k in range(65)]), Status.INVALID_ARGUMENT, "at most 64"),
+    "a long name of a metric": (reported(names=["x" * 65]), Status.INVALID_ARGUMENT, "short printable"),
+    "too many samples": (
+        reported(examples=(1 << 53) + 1),
+        Status.INVALID_ARGUMENT,
+        "at most 9007199254740992",
     ),
     # pieces
     "a piece without a first": (raw(piece(b"x")), Status.INVALID_ARGUMENT, "does not continue"),
