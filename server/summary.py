@@ -167,7 +167,7 @@ def failed_check(summary: dict[str, Any]) -> GradwireError | None:
 def _at(summary: dict[str, Any], metric: str) -> str:
     """The first of several sites whose last metric of this name is not finite."""
     sites = summary.get("sites", {})
-    wild = [name for name, site in sites.items() if not math.isfinite(site["metrics"].get(metric, 0.0))]
+    wild = [name for name, site in sites.items() if not math.isfinite(site["metrics"].get(metric) or 0.0)]
     return f" at {wild[0]}" if wild and len(sites) > 1 else ""
 
 
