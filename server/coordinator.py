@@ -158,7 +158,7 @@ class Coordinator:
                 session.queue(outgoing)
             missed = await self._executor.on_disk(self._memories.settle, session, ready, self.state)
             self.sessions[session.number] = session
-            session.evaluates = ready.evaluates
+            self.evaluations.joined(session, evaluates=ready.evaluates)
             if self.state.phase is not Phase.GATHERING:
                 self.evaluations.name_one(over=self.finished)
             for round_, workers in missed.items():

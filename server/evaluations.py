@@ -60,7 +60,8 @@ class Evaluations:
         # A round that is not settled: it is the newest one, because a later report settles those before it.
         self._pending = self._newest if evaluated and not evaluated[-1].metrics else None
         self._reported = False  # to this server: what an earlier one has announced is not announced again
-        self._known = {name for point in evaluated for name in point.sites}
+        self._reporters = {name for point in evaluated for name in point.sites}
+        self._stated: set[str] = set()
 
     @property
     def shows_single_sites(self) -> bool:
@@ -68,6 +69,15 @@ class Evaluations:
         return self._fold.config.report_metrics or not (self._fold.has_model and self._fold.codec.private)
 
     # ---- who evaluates -------------------------------------------------------------------------------------
+
+    def joined(self, session: Session, *, evaluates: bool) -> None:
+        """A process takes part, and has said whether it evaluates on held-out data of its own."""
+        session.evaluates = evaluates
+        self._stated.discard(session.process)
+        if evaluates:
+            self._stated.add(session.process)
+        if len(self._stated) > self._fold.config.workers:  # names that others have taken the place of
+            self._stated &= self._fold.log.assignments().keys()
 
     def name_one(self, *, over: bool = False) -> None:
         """Name a process that evaluates for all, if nobody evaluates and the final model has not been evaluated.
@@ -123,7 +133,7 @@ class Evaluations:
             await self._settle(self._pending)
         point.sites[process] = found
         self._reported = True
-        self._known.add(process)
+        self._reporters.add(process)
         late, self._newest = round_ < self._newest, max(self._newest, round_)
         if late or self._all_reported(point):
             await self._settle(round_)
@@ -163,7 +173,7 @@ class Evaluations:
 
     def _sites(self) -> set[str]:
         """Processes that evaluate for themselves, or have."""
-        return self._known | {session.process for session in self._sessions.values() if session.evaluates}
+        return self._reporters | self._stated
 
     # ---- the outcome ---------------------------------------------------------------------------------------
 

@@ -8,6 +8,7 @@ import math
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -15,12 +16,14 @@ import pytest
 
 from gradwire.common.training.config import RunConfig
 from gradwire.server.best import BestModel
+from gradwire.server.commits import Commits
 from gradwire.server.counters import Counters
 from gradwire.server.evaluations import Evaluations
 from gradwire.server.executor import RunExecutor
 from gradwire.server.fold import Fold
 from gradwire.server.log.run_log import RunLog
 from gradwire.server.measures import SiteMetrics
+from gradwire.server.rounds.events import Commit, Contribution
 from gradwire.server.stream.session import Session
 from tests.common.downlinks.rounds import record_of
 
@@ -67,8 +70,10 @@ class Server:
     def join(self, process: str, worker: int, *, evaluates: bool = True) -> Session:
         task = asyncio.current_task()
         assert task is not None
-        session = Session(next(self.numbers), process, (worker,), task, evaluates=evaluates)
+        session = Session(next(self.numbers), process, (worker,), task)
         self.sessions[session.number] = session
+        self.log.assign(process, (worker,))
+        self.evaluations.joined(session, evaluates=evaluates)
         return session
 
     def leave(self, session: Session) -> None:
@@ -208,6 +213,34 @@ def test_report_for_a_later_round_settles_the_earlier_one_and_a_late_one_changes
     play(tmp_path, act)
 
 
+def test_late_report_changes_the_mean_at_once_whoever_else_is_late(tmp_path: Path) -> None:
+    async def act(server: Server) -> None:
+        a, b, _ = server.join("a", 0), server.join("b", 1), server.join("c", 2)
+        server.commit(4)
+        await server.report(a, 2, 0.5)
+        await server.report(a, 4, 0.25)
+        await server.report(b, 2, 1.0)
+        assert server.settled() == [(2, 0.5), (2, 0.75)]
+        await server.evaluations.settle()
+        assert server.settled()[2:] == [(4, 0.25)]
+
+    play(tmp_path, act)
+
+
+@pytest.mark.parametrize("opted", [False, True])
+def test_commit_keeps_no_more_of_single_sites_than_a_report_does(opted: bool, tmp_path: Path) -> None:
+    async def act(server: Server) -> None:
+        a = server.join("a", 0)
+        await server.report(a, 0, 0.5, 0)
+        tcp: Any = SimpleNamespace(recent=lambda: (None, None))
+        commits = Commits(server.fold, server.counters, tcp, server.executor, server.best)
+        notes = commits._notes(Commit(0, (Contribution(0, b""),)), ())
+        assert notes.measured == server.log.metrics()[0]
+        assert notes.measured["sites"] == {"a": SITE if opted else {}}
+
+    play(tmp_path, act, codec="private_top(epsilon=1)", report_metrics=opted, keep_best="")
+
+
 def test_run_has_no_more_sites_than_workers(tmp_path: Path) -> None:
     async def act(server: Server) -> None:
         for k in range(50):
@@ -215,6 +248,7 @@ def test_run_has_no_more_sites_than_workers(tmp_path: Path) -> None:
             await server.report(session, 0, float(k))
             server.leave(session)
         assert len(server.counters.point(0).sites) == CONFIG.workers
+        assert server.evaluations.summary["sites_evaluating"] <= 2 * CONFIG.workers
 
     play(tmp_path, act)
 

@@ -325,6 +325,14 @@ def wild(site: Site) -> Own:
     return own
 
 
+def silent(site: Site) -> Own:
+    """One site says that it evaluates, and measures nothing."""
+    own = sized(site)
+    if site.name == "process-2":
+        own.evaluate = lambda params: {}  # type: ignore[method-assign]
+    return own
+
+
 def unsized(site: Site) -> Own:
     return Own(site, {"process-0": 1, "process-1": None, "process-2": 0})
 
@@ -345,6 +353,23 @@ def test_custom_tasks_weigh_by_the_size_that_they_say(
     summary, _ = run_script(replace(CONFIG, task=f"custom({target})"), tmp_path, script)
     assert summary["metrics"] == {"number": mean} and summary["metrics_weighting"] == weighting
     assert summary["sites_evaluated"] == summary["sites_evaluating"] == count
+
+
+def test_evaluations_are_settled_though_a_site_never_reports(tmp_path: Path) -> None:
+    """The last one when the run ends, the others when the next one begins."""
+    target = f"{__name__}:silent"
+
+    async def script(run: Run, group: asyncio.TaskGroup) -> None:
+        for k in range(3):
+            group.create_task(run.work(f"process-{k}", (k,), allow_import=[target]))
+
+    config = replace(CONFIG, task=f"custom({target})", keep_best="number:min")
+    summary, run = run_script(config, tmp_path, script)
+    settled = [event for event in run.events if event["event"] == "metrics"]
+    assert [event["round"] for event in settled] == [0, 3, 6, 9, 12]
+    assert {event["metrics"]["number"] for event in settled} == {2 / 3}
+    assert summary["best"] == {"metric": "number", "round": 0, "value": 2 / 3}
+    assert (summary["sites_evaluated"], summary["sites_evaluating"]) == (2, 3)
 
 
 def test_measure_that_is_not_a_number_fails_the_run_and_names_the_site(tmp_path: Path) -> None:
