@@ -28,6 +28,9 @@ if TYPE_CHECKING:
     from gradwire.common.training.optimizers import Optimizer as Optimizer
     from gradwire.common.training.optimizers import parse_optimizer as parse_optimizer
     from gradwire.common.training.optimizers.base import register as register_optimizer  # noqa: F401 - public
+    from gradwire.worker.join import Finished as Finished
+    from gradwire.worker.join import JoinedRun as JoinedRun
+    from gradwire.worker.join import join as join
     from gradwire.worker.site import Site as Site
     from gradwire.worker.tasks import Gradient as Gradient
     from gradwire.worker.tasks import Task as Task
@@ -42,8 +45,10 @@ _PUBLIC = {
     "Accumulator": "gradwire.common.codecs:Accumulator",
     "Codec": "gradwire.common.codecs:Codec",
     "Example": "gradwire.common.codecs:Example",
+    "Finished": "gradwire.worker.join:Finished",
     "GradwireError": "gradwire.common.errors:GradwireError",
     "Gradient": "gradwire.worker.tasks:Gradient",
+    "JoinedRun": "gradwire.worker.join:JoinedRun",
     "Layout": "gradwire.common.training.layout:Layout",
     "LayoutArray": "gradwire.common.training.layout:LayoutArray",
     "Optimizer": "gradwire.common.training.optimizers:Optimizer",
@@ -53,6 +58,7 @@ _PUBLIC = {
     "TaskKind": "gradwire.worker.tasks:TaskKind",
     "TorchProblem": "gradwire.worker.tasks.torch:TorchProblem",
     "codecs": "gradwire.common.codecs:codecs",
+    "join": "gradwire.worker.join:join",
     "parse": "gradwire.common.codecs:parse",
     "parse_optimizer": "gradwire.common.training.optimizers:parse_optimizer",
     "register_codec": "gradwire.common.codecs:register",

@@ -27,6 +27,7 @@ from gradwire.server.log.run_log import RunLog
 from gradwire.server.measures import SiteMetrics
 from gradwire.server.memories import Memories
 from gradwire.server.outgoing import snapshot_message
+from gradwire.server.own_loops import OwnLoops
 from gradwire.server.progress import Progress
 from gradwire.server.rounds import events, machine
 from gradwire.server.rounds.drawing import Draw
@@ -48,6 +49,7 @@ class Coordinator:
         tcp: its TCP bytes.
         sessions: the streams that take part, by number.
         shutdown: when the server may leave a finished run.
+        own_loops: sites that train in loops of their own.
         best: the model with the best evaluation, where the run keeps it.
         evaluations: who evaluates, and what was measured.
         failure: why the run cannot go on; None while it can.
@@ -60,6 +62,7 @@ class Coordinator:
         self.counters = Counters.restored(runlog.get(TALLY), runlog.metrics())
         self.tcp = TcpTotals(self.counters)
         self.sessions: dict[int, Session] = {}
+        self.own_loops = OwnLoops(runlog)
         self.shutdown = Shutdown(runlog, self.sessions, progress)
         self.failure: BaseException | None = None
         self.on_open: Callable[[], None] = lambda: None
@@ -194,6 +197,14 @@ class Coordinator:
             if self.state.phase is Phase.OPEN:
                 self._send_open(session, self.state.round, self.state.due)
 
+    def note_start(self, process: str) -> None:
+        """A program with a training loop of its own has joined for the first time since it was started."""
+        starts = self.own_loops.started(process)
+        if starts > 1 and not self.finished:
+            self._progress(
+                {"event": "restarted", "process": process, "round": self.state.round, "starts": starts}
+            )
+
     async def leave(self, session: Session) -> None:
         """Remove the session of a stream that ended."""
         await self._executor.run(self._leave(session))
@@ -302,4 +313,6 @@ class Coordinator:
     def _announce(self, event: str, session: Session) -> None:
         live, config = len(self.state.live), self.config
         row = {"event": event, "process": session.process, "workers": list(session.workers)}
-        self._progress({**row, "live": live, "least": config.min_workers, "expected": config.workers})
+        why = {"reason": session.left} if session.left else {}
+        expected = {"least": config.min_workers, "expected": config.workers}
+        self._progress({**row, "live": live, **expected, **why})

@@ -47,7 +47,7 @@ _FINISHED = """finished: {rounds} rounds, loss {loss}{measures}
 up {uplink[payload_bits]} bits in {uplink[message_bytes]} bytes of messages
 down {downlink[payload_bits]} bits in {downlink[message_bytes]} bytes of messages
 predicted bytes were measured: {predicted_equals_measured}
-replicas agree: {replicas_agree} (digest {digest}, {replicas_checked} of {processes} checked){best_model}"""
+replicas agree: {replicas_agree} (digest {digest}, {replicas_checked} of {processes} checked){best_model}{restarts}"""
 
 
 def _json_line(event: dict[str, Any]) -> None:
@@ -60,7 +60,8 @@ def _plain_line(event: dict[str, Any]) -> None:
     text = {
         "listening": "listening on {address}, run {run_id}, round {round}",
         "joined": "{process} joined: {live} of {expected} workers",
-        "left": "{process} left: {live} of {expected} workers",
+        "left": "{process} left{why}: {live} of {expected} workers",
+        "restarted": "{process} was started again at round {round}: from here its part is not bit-reproducible",
         "round": "round {round} of {rounds}: loss {loss}, {uplink_bits} bits up, {downlink_bits} bits down",
         "metrics": "after {round} rounds: {metrics}",
         "resync": "{process} differed in round {round} and is sent the server's model",
@@ -70,8 +71,11 @@ def _plain_line(event: dict[str, Any]) -> None:
     }[kind]
     if kind == "finished":
         event = _in_words(event["summary"])
-    elif kind in ("joined", "left") and event.get("least"):
-        event = {**event, "expected": f"{event['least']}..{event['expected']}"}
+    elif kind in ("joined", "left"):
+        reason = event.get("reason")
+        why = f" ({reason}; its seat is kept)" if reason else ""
+        least = f"{event['least']}.." if event.get("least") else ""
+        event = {**event, "expected": f"{least}{event['expected']}", "why": why}
     elif kind == "metrics":
         event = {**event, "metrics": ", ".join([*in_words(event), *sites_in_words(event)])}
     elif kind == "round":
@@ -88,4 +92,8 @@ def _in_words(summary: dict[str, Any]) -> dict[str, Any]:
     kept = f"\nbest {best['metric']} {best['value']:.4g} after round {best['round']}" if best else ""
     measures = "".join(f", {measure}" for measure in outcome_in_words(summary))
     loss = number(summary["loss"])
-    return {**summary, **checks, "loss": loss, "measures": measures, "best_model": kept}
+    again = ", ".join(f"{name} (started {count} times)" for name, count in summary["restarted"].items())
+    restarts = f"\nnot bit-reproducible: {again}" if again else ""
+    return {
+        **summary, **checks, "loss": loss, "measures": measures, "best_model": kept, "restarts": restarts
+    }  # fmt: skip

@@ -66,6 +66,8 @@ def summarise(run: Coordinator) -> dict[str, Any]:
         "streams": counters.streams,
         "streams_checked": counters.streams_checked,
         "reconnects": counters.reconnects,
+        # Sites whose own training loops were started more than once, and how often: not bit-reproducible.
+        "restarted": run.own_loops.restarted(),
         "resyncs": counters.resyncs,
         "late": counters.late,
         "history": counters.rows(single=run.evaluations.shows_single_sites),

@@ -108,6 +108,21 @@ class Encoder:
             self._last = self._encode(model, round_, chosen)
         return self._last
 
+    def holds(self, round_: int, workers: Collection[int]) -> bool:
+        """Whether ``encode`` waits for nobody: it computes the updates, or the payloads are there already."""
+        if not self._source.waits or not workers:
+            return True
+        paid = self._paid_for(round_)
+        return all(
+            m.worker in paid or m.keeps(round_, m.worker in self._discarded)
+            for m in self._memories
+            if m.worker in workers
+        )
+
+    async def ready(self, model: Model) -> None:
+        """Wait for the updates of the model's round, where somebody else computes them."""
+        await self._source.ready(model, model.round)
+
     def discard_last(self) -> None:
         """Compute the last round again if it is asked for: the model that it was computed at was not the server's.
 
@@ -115,6 +130,7 @@ class Encoder:
         computed, are sent again instead; so are those of a worker that took an earlier round back meanwhile.
         """
         self._last, self._discarded = None, set(self.workers)
+        self._source.discard()
 
     def add_back(self, round_: int, workers: Collection[int] | None = None) -> bool:
         """Undo a worker's last round, which was committed without it, once; whether there was anything to undo.
@@ -140,6 +156,10 @@ class Encoder:
     def remembers(self) -> bool:
         """Whether workers take back what a round that was not counted changed."""
         return self._source.follows_payloads or any(memory.feedback is not None for memory in self._memories)
+
+    def _paid_for(self, round_: int) -> Mapping[int, bytes]:
+        """Payloads of a round by worker that the ledger has paid for."""
+        return (self._ledger.payloads(round_) if self._ledger is not None else None) or {}
 
     def _paid(self, round_: int, memory: WorkerMemory, payload: bytes) -> Sent:
         """What a worker sends for a round that is paid for already; loss and examples are in its record alone."""
@@ -205,7 +225,7 @@ class Encoder:
         return sent
 
     def _encode(self, model: Model, round_: int, memories: Sequence[WorkerMemory]) -> EncodedRound:
-        paid = (self._ledger.payloads(round_) if self._ledger is not None else None) or {}
+        paid = self._paid_for(round_)
         sent = {
             memory.worker: self._paid(round_, memory, paid[memory.worker])
             if memory.worker in paid

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -54,6 +54,7 @@ class Inbox:
         self._queue: deque[Received] = deque()
         self._queued_bytes = 0
         self._end: Exception | None = None
+        self._interrupt: Exception | None = None
         self._changed = asyncio.Condition()
         self._receiver = asyncio.get_running_loop().create_task(self._receive())
 
@@ -64,7 +65,7 @@ class Inbox:
     @property
     def is_empty(self) -> bool:
         """Whether no message is queued and the stream has not ended."""
-        return not self._queue and self._end is None
+        return not self._queue and self._end is None and self._interrupt is None
 
     def newest_round(self) -> int | None:
         """The replica's round once all queued messages are folded; None when none of them moves it."""
@@ -81,6 +82,8 @@ class Inbox:
         """
         async with self._changed:
             await self._changed.wait_for(lambda: not self.is_empty)
+            if self._interrupt is not None:
+                raise self._interrupt
             if not self._queue:
                 assert self._end is not None
                 raise self._end
@@ -88,6 +91,46 @@ class Inbox:
             self._queued_bytes -= received.size
             self._changed.notify_all()
             return received
+
+    async def comes_after(self, event: Coroutine[Any, Any, None]) -> bool:
+        """Wait for an event or a message; whether the event came first. It is cancelled if it did not.
+
+        Raises:
+            Exception: what the event raised.
+        """
+        waiting = asyncio.ensure_future(event)
+        message = asyncio.ensure_future(self._not_empty())
+        try:
+            await asyncio.wait({waiting, message}, return_when=asyncio.FIRST_COMPLETED)
+            if waiting.done():
+                waiting.result()
+            return waiting.done() and self.is_empty
+        finally:
+            for task in (waiting, message):
+                task.cancel()
+            await asyncio.wait({waiting, message})
+
+    async def _not_empty(self) -> None:
+        async with self._changed:
+            await self._changed.wait_for(lambda: not self.is_empty)
+
+    def interrupt(self, error: Exception) -> None:
+        """Let ``next`` raise this from now on, whatever is queued."""
+        self._interrupt = error
+        self._waking = asyncio.ensure_future(self._wake())  # a task lives as long as something refers to it
+
+    async def _wake(self) -> None:
+        async with self._changed:
+            self._changed.notify_all()
+
+    async def ended(self) -> None:
+        """Wait until the server has ended the stream; what it still sends is dropped."""
+        async with self._changed:
+            while self._end is None:
+                self._queue.clear()
+                self._queued_bytes = 0
+                self._changed.notify_all()
+                await self._changed.wait()
 
     async def expect(self, kind: str) -> wire_pb2.FromServer:
         """The next message, which has to be of that kind.

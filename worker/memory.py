@@ -55,6 +55,10 @@ class WorkerMemory:
         last = self._sent
         return last if last is not None and last.round == round_ else None
 
+    def keeps(self, round_: int, discarded: bool) -> bool:
+        """Whether what was sent for a round is sent again, also after ``discard`` where it is called for."""
+        return self.sent(round_) is not None and not (discarded and self._before is not None)
+
     @property
     def undecided(self) -> int | None:
         """The last round that a payload was encoded for, if the memories depend on whether it was counted."""

@@ -19,8 +19,9 @@ class Outbox:
         sent: pushes written; the server counts them too, and both must agree.
     """
 
-    def __init__(self, call: Call) -> None:
-        self._call = call
+    def __init__(self, call: Call, total: wire_pb2.Traffic) -> None:
+        """Write to a call; ``total`` counts the pushes of all streams."""
+        self._call, self._total = call, total
         self.sent = wire_pb2.Traffic()
 
     async def send(self, message: wire_pb2.FromWorker) -> None:
@@ -32,7 +33,8 @@ class Outbox:
         """
         pieces = tuple(frames(message))
         if message.HasField("push"):
-            add_traffic(self.sent, len(message.push.payloads), sum(map(len, pieces)))
+            for counts in (self.sent, self._total):
+                add_traffic(counts, len(message.push.payloads), sum(map(len, pieces)))
         try:
             for piece in pieces:
                 await self._call.write(piece)

@@ -9,10 +9,12 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
 from gradwire.common.errors import Unavailable
+from gradwire.common.training.model import Model
 from gradwire.common.transport import protocol
 from gradwire.common.transport.address import Address
 from gradwire.common.transport.options import channel_options
@@ -25,6 +27,9 @@ from gradwire.worker.run_state import RunState
 from gradwire.worker.site import Site
 from gradwire.worker.stream import Stream
 from gradwire.worker.tls_probe import diagnose
+
+if TYPE_CHECKING:
+    from gradwire.worker.join.loop import OwnLoop
 
 log = logging.getLogger(__name__)
 
@@ -64,11 +69,24 @@ class WorkerOptions:
 class WorkerProcess:
     """Connects and reconnects; keeps replica and payloads in between."""
 
-    def __init__(self, options: WorkerOptions, progress: Callable[[str], None] = log.info) -> None:
+    def __init__(
+        self,
+        options: WorkerOptions,
+        progress: Callable[[str], None] = log.info,
+        loop: OwnLoop | None = None,
+    ) -> None:
+        """Nothing is joined yet.
+
+        Args:
+            options: what it is started with.
+            progress: called with lines for the user.
+            loop: hands over the updates of a training loop of the user's own; None where a task computes them.
+        """
         self._options = options
         self._progress = progress
         site = replace(options.site, name=options.name)
-        self._state = RunState(options.allow_import, options.state_dir, options.limits, site)
+        self._state = RunState(options.allow_import, options.state_dir, options.limits, site, loop)
+        self._stream: Stream | None = None
         self._stop = asyncio.Event()
 
     async def run(self) -> None:
@@ -102,6 +120,21 @@ class WorkerProcess:
     def finished(self) -> bool:
         """Whether the last round is folded: only the server's acknowledgement of Done is missing."""
         return self._state.finished
+
+    @property
+    def model(self) -> Model:
+        """The replica's model, once a run is joined."""
+        return self._state.model
+
+    def status(self) -> dict[str, Any]:
+        """Where this process stands in the run, as JSON."""
+        return {**self._state.status(), "process": self._options.name}
+
+    def leave(self, reason: str) -> None:
+        """Leave the run before its end: the server is told now, if there is a stream."""
+        self._stop.set()
+        if self._stream is not None:
+            self._stream.leave(reason)
 
     def stop_reconnecting(self) -> None:
         """Exit at the next disconnect, or now if there is no connection."""
@@ -144,10 +177,17 @@ class WorkerProcess:
         call: Call = channel.stream_stream(protocol.METHOD)()
         options = self._options
         join = wire_pb2.Join(
-            protocol=protocol.PROTOCOL, process=options.name, count=options.count, workers=options.workers
+            protocol=protocol.PROTOCOL,
+            process=options.name,
+            count=options.count,
+            workers=options.workers,
+            own_loop=self._state.own_loop,
+            started=self._state.own_loop and self._state.run is None,
         )
+        self._stream = Stream(call, self._state, join, self._progress)
         try:
             with wire_errors():
-                await Stream(call, self._state, join, self._progress).run()
+                await self._stream.run()
         finally:
+            self._stream = None
             call.cancel()

@@ -6,11 +6,12 @@ from collections import deque
 from collections.abc import Collection, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from gradwire.common.codecs import AnyCodec, parse
 from gradwire.common.errors import InvalidArgument, PrivacyError, TaskError
 from gradwire.common.system.memory import ARRAYS, require_fits, require_memory
-from gradwire.common.training.config import MAX_ROUNDS, MAX_WORKERS
+from gradwire.common.training.config import MAX_ROUNDS, MAX_WORKERS, OWN
 from gradwire.common.training.layout import Layout, Role
 from gradwire.common.training.local import parse_local
 from gradwire.common.training.model import Model
@@ -27,7 +28,10 @@ from gradwire.worker.reports import Reports
 from gradwire.worker.site import Site
 from gradwire.worker.tasks import Task, build_task, parse_task
 from gradwire.worker.tasks.base import layout_of, training_size
-from gradwire.worker.updates import LocalUpdate, TaskGradient
+from gradwire.worker.updates import HandedOver, LocalUpdate, TaskGradient, UpdateSource
+
+if TYPE_CHECKING:
+    from gradwire.worker.join.loop import OwnLoop
 
 MAX_BROKEN_STREAMS = 64  # whose counts are kept until a server has received them
 
@@ -40,6 +44,7 @@ class RunState:
         finished: the last round is folded and checked.
         done_sent: Done was written; the server may not have acknowledged it.
         broken: counts of streams that broke, until a server has received them.
+        sent, received: pushes and entries of all streams of this process.
         run: as Welcome described it; None before the first Welcome, and so are the attributes below.
         task, layout, codec, replica, encoder, reports: built for this run.
     """
@@ -57,6 +62,7 @@ class RunState:
         state_dir: Path | None = None,
         limits: Limits | None = None,
         site: Site | None = None,
+        loop: OwnLoop | None = None,
     ) -> None:
         """Nothing is joined yet.
 
@@ -65,11 +71,14 @@ class RunState:
             state_dir: folder for what must survive a restart; None keeps it in memory.
             limits: what the worker's owner allows.
             site: name and data of this process; its workers and seed are those of the run.
+            loop: of the user's own, which computes the updates; None where the run's task does.
         """
         self.privacy = Privacy(limits or Limits(), state_dir)
         self._allow_import = allow_import
         self._state_dir = state_dir
         self._site = site or Site()
+        self._loop = loop
+        self.sent, self.received = wire_pb2.Traffic(), wire_pb2.Traffic()
         self._contact = False
         self.finished = False
         self.done_sent = False
@@ -110,6 +119,13 @@ class RunState:
 
     def _task(self, run: wire_pb2.Run, workers: tuple[int, ...]) -> Task:
         spec = spec_from_message(run.task)
+        if self._loop is not None:
+            if spec.name != OWN:
+                raise TaskError(
+                    f"the run's task is {spec}, whose gradients gradwire worker computes: start the server with "
+                    f"--task {OWN} for sites that train in loops of their own"
+                )
+            return self._loop
         partition = spec_from_message(run.partition) if run.HasField("partition") else None
         task = build_task(
             spec,
@@ -165,16 +181,20 @@ class RunState:
         local = parse_local(spec_from_message(run.local)) if run.HasField("local") else None
         feedback = run.error_feedback
         damping = self.replica.model.control_damping
-        source = (
-            LocalUpdate(self.task, local, control_damping=damping)
-            if local is not None
-            else TaskGradient(self.task)
-        )
+        source: UpdateSource
+        if self._loop is not None:
+            source = HandedOver(self._loop, keep=feedback)
+        elif local is not None:
+            source = LocalUpdate(self.task, local, control_damping=damping)
+        else:
+            source = TaskGradient(self.task)
         self._require_memory(source.arrays_kept + feedback * ARRAYS_KEPT, workers)
         records = None
-        if self._state_dir is not None and (feedback or local is not None or source.remembers):
+        # What a loop of the user's own sent once, it cannot compute again.
+        always = feedback or local is not None or self.own_loop
+        if self._state_dir is not None and (always or source.remembers):
             owner = owner_of(run.run_id, self.codec, local, feedback=feedback)
-            records = Records(self._state_dir, owner, always=feedback or local is not None)
+            records = Records(self._state_dir, owner, always=always)
         if self.codec.private and len(workers) > 1 and getattr(self.task, "shares_samples", False):
             raise PrivacyError(
                 f"the site's loader gives the same samples to all {len(workers)} workers of this process, and the "
@@ -198,6 +218,27 @@ class RunState:
                 f"what {len(workers)} workers remember, {kept} arrays of {dim:,} numbers each,",
                 "host fewer workers in one process",
             )
+
+    @property
+    def own_loop(self) -> bool:
+        """Whether the updates come from a training loop of the user's own."""
+        return self._loop is not None
+
+    def status(self) -> dict[str, Any]:
+        """Where this process stands in the run, as JSON; empty before it is joined."""
+        if self.run is None:
+            return {}
+        return {
+            "run": self.run.run_id.hex(),
+            "workers": list(self.encoder.workers),
+            "round": self.replica.round,
+            "rounds": self.run.rounds,
+            "codec": self.codec.spec,
+            "optimizer": self.model.optimizer.spec,
+            "private": self.codec.private,
+            "uplink": _counted(self.sent),
+            "downlink": _counted(self.received),
+        }
 
     @property
     def sends_metrics(self) -> bool:
@@ -226,6 +267,11 @@ class RunState:
         """Whether the server answered since the last call."""
         contact, self._contact = self._contact, False
         return contact
+
+
+def _counted(traffic: wire_pb2.Traffic) -> dict[str, int]:
+    names = ("messages", "payload_bytes", "message_bytes")
+    return {name: getattr(traffic, name) for name in names}
 
 
 def _is_continued(run: wire_pb2.Run, later: wire_pb2.Run) -> bool:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Collection
 
-from gradwire.common.errors import DivergenceError, InvalidArgument, LayoutError
+import grpc
+
+from gradwire.common.errors import DivergenceError, InvalidArgument, LayoutError, WireError
+from gradwire.common.transport import limits
 from gradwire.common.transport.layouts import layout_from_message
 from gradwire.proto import wire_pb2
 from gradwire.worker import messages
@@ -13,6 +17,9 @@ from gradwire.worker.inbox import Call, Inbox, Received, StreamClosed
 from gradwire.worker.outbox import Outbox, add_traffic
 from gradwire.worker.privacy import check_assignment
 from gradwire.worker.run_state import RunState
+from gradwire.worker.updates.handed_over import LoopLeft
+
+GOODBYE_SECONDS = 3.0  # for Leave to reach the server and be acknowledged
 
 
 class Stream:
@@ -33,7 +40,7 @@ class Stream:
         self._join = join
         self._progress = progress
         self._inbox = Inbox(call, state.note_contact)
-        self._outbox = Outbox(call)
+        self._outbox = Outbox(call, state.sent)
         self._received = wire_pb2.Traffic()
         self._stream_id: int | None = None  # by which Welcome names this stream
         self._acknowledged = False  # the server has received Done, and with it our counts
@@ -56,7 +63,10 @@ class Stream:
         try:
             await self._join_run()
             await self._take_part()
-            await self._leave()
+            await self._half_close()
+        except LoopLeft as left:
+            await self._say_goodbye(str(left))
+            raise
         finally:
             if self._stream_id is not None and not self._acknowledged:
                 self._state.broken.append(
@@ -65,6 +75,10 @@ class Stream:
                     )
                 )
             await self._inbox.close()
+
+    def leave(self, reason: str) -> None:
+        """End this stream before the run is finished, and tell the server why, at the next message or wait."""
+        self._inbox.interrupt(LoopLeft(reason))
 
     async def _join_run(self) -> None:
         state = self._state
@@ -84,11 +98,22 @@ class Stream:
     async def _take_part(self) -> None:
         """Fold everything received before a gradient is computed: only a push for the newest round counts."""
         while not await self._handle(await self._inbox.next()):
-            if self._due is not None and self._inbox.is_empty:
-                await self._push(self._due)
+            while self._due is not None and self._inbox.is_empty:
+                encoder, due = self._state.encoder, self._due
+                ready = encoder.holds(self._state.replica.round, due)
+                if ready or await self._inbox.comes_after(encoder.ready(self._state.model)):
+                    await self._push(due)
             await self._report_if_due()
 
-    async def _leave(self) -> None:
+    async def _say_goodbye(self, reason: str) -> None:
+        """Tell the server that this process leaves before the end, if it can be told."""
+        with contextlib.suppress(WireError, grpc.aio.AioRpcError, TimeoutError):
+            async with asyncio.timeout(GOODBYE_SECONDS):
+                await self._send(wire_pb2.FromWorker(leave=wire_pb2.Leave(reason=limits.reason(reason))))
+                await self._outbox.half_close()
+                await self._inbox.ended()
+
+    async def _half_close(self) -> None:
         """Half-close, then wait for OK: the server has received Done."""
         await self._outbox.half_close()
         try:
@@ -138,7 +163,8 @@ class Stream:
     async def _fold(self, entry: wire_pb2.Entry, size: int) -> None:
         state = self._state
         payload_bytes = await asyncio.to_thread(state.replica.fold, entry)
-        add_traffic(self._received, payload_bytes, size)
+        for counts in (self._received, state.received):
+            add_traffic(counts, payload_bytes, size)
         assert state.run is not None
         if self._open and state.replica.round < state.run.rounds:
             hosted = frozenset(state.encoder.workers)

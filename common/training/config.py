@@ -24,6 +24,7 @@ MAX_INTERVAL = 1 << 31
 
 OPTIMIZER = "sgd(lr=0.1)"
 OPTIMIZER_OF_LOCAL_STEPS = "sgd(lr=1.0)"  # the mean of the workers' models: FedAvg
+OWN = "own"  # the task of sites that train in loops of their own
 
 LR = Shorthand("lr", float, "Short for --optimizer 'sgd(lr=…)'", "sgd(lr={!r})")
 
@@ -44,7 +45,7 @@ class RunConfig:
         metadata=described(
             "Optimizer of the server",
             shorthand=LR,
-            unset=f"{OPTIMIZER}; {OPTIMIZER_OF_LOCAL_STEPS} with --local",
+            unset=f"{OPTIMIZER}; {OPTIMIZER_OF_LOCAL_STEPS} with --local or --task {OWN}",
         ),
     )
     local: str = field(
@@ -134,12 +135,17 @@ class RunConfig:
 
     def __post_init__(self) -> None:
         if not self.optimizer:
-            default = OPTIMIZER_OF_LOCAL_STEPS if self.local else OPTIMIZER
+            updates = self.local or parse_spec(self.task).name == OWN
+            default = OPTIMIZER_OF_LOCAL_STEPS if updates else OPTIMIZER
             object.__setattr__(self, "optimizer", default)
         for name in ("task", "codec", "optimizer", "downlink"):
             parse_spec(getattr(self, name))
         if self.partition:
             parse_spec(self.partition)
+        if parse_spec(self.task).name == OWN and (self.local or self.partition):
+            raise ConfigError(
+                f"the task {OWN} has its steps and data in the sites' own loops: leave --local and --partition out"
+            )
         if self.keep_best:
             parse_keep_best(self.keep_best)
         check_limits(self)

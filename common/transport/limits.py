@@ -18,6 +18,7 @@ CONTROL_BYTES = 1 << 16
 READY_BYTES = 16  # of the first Ready, for each worker of its process, besides
 
 MAX_PROCESS_NAME = 128  # characters
+MAX_REASON = 200  # characters of why a process leaves
 MAX_METRICS = 64  # in a report
 MAX_METRIC_NAME = 64  # characters
 MAX_HELD_OUT = 1 << 53  # samples that a report's metrics are means over
@@ -36,6 +37,11 @@ def snapshot_bytes(dim: int, arrays: int = 1) -> int:
 def initial_bytes(dim: int) -> int:
     """Bytes that no initial model exceeds: parameters, layout, and the values of constant arrays with their tags."""
     return snapshot_bytes(dim) + LAYOUT_BYTES + CONSTANT_BYTES + 16 * MAX_ARRAYS
+
+
+def reason(text: str) -> str:
+    """Why a process leaves, as it may be shown: short, and without what a terminal would obey."""
+    return "".join(c if c.isprintable() else " " for c in text[:MAX_REASON])
 
 
 def accepts_metrics(names: Collection[str]) -> bool:

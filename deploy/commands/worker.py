@@ -19,8 +19,6 @@ from typing import Annotated
 import typer
 
 from gradwire.common.errors import ConfigError
-from gradwire.common.privacy.accounting import check_delta, require_accountant
-from gradwire.common.privacy.budget import Budget
 from gradwire.common.system.signals import StopSignals
 from gradwire.common.training.config import MAX_WORKERS
 from gradwire.common.training.settings import check_between
@@ -29,7 +27,7 @@ from gradwire.common.transport.tls import worker_tls
 from gradwire.deploy.external import AllowCodec, AllowOptimizer, import_allowed
 from gradwire.deploy.site import site_from
 from gradwire.worker.certificates import claim, hold
-from gradwire.worker.privacy import Limits
+from gradwire.worker.privacy import Limits, budget_from
 from gradwire.worker.process import WorkerOptions, WorkerProcess
 
 
@@ -137,25 +135,6 @@ def worker(
         code = asyncio.run(_run(WorkerProcess(options, _say), signals))
     if code:
         raise typer.Exit(code)
-
-
-def budget_from(max_epsilon: float | None, delta: float | None, state_dir: Path | None) -> Budget | None:
-    """The privacy budget that the flags ask for.
-
-    Raises:
-        ConfigError: values out of range, a delta without a budget, or a budget without a folder for its ledger.
-    """
-    if max_epsilon is None:
-        if delta is not None:
-            raise ConfigError("--delta without --max-epsilon limits nothing: pass both")
-        return None
-    if state_dir is None:
-        raise ConfigError("--max-epsilon needs --state-dir: the ledger must survive a restart")
-    if delta is None:
-        return Budget(max_epsilon)
-    budget = Budget(max_epsilon, check_delta(delta))
-    require_accountant()
-    return budget
 
 
 def parse_ids(text: str) -> tuple[int, ...]:

@@ -107,6 +107,8 @@ class Joining:
             self._run.counters.reconnects += 1
         if known.get(join.process) != workers:
             self._run.log.assign(join.process, workers)
+        if join.own_loop and join.started:
+            self._run.note_start(join.process)
         return workers
 
     # ---- Welcome and Ready ---------------------------------------------------------------------------------

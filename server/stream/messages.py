@@ -44,6 +44,8 @@ class Messages:
             await self._run.resynced(session)
         elif kind == "report":
             await self._report(session, message.report)
+        elif kind == "leave":
+            session.left = limits.reason(message.leave.reason)
         elif kind == "done" and self._run.finished:
             await self._done(session, message.done)
         else:

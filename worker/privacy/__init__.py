@@ -2,6 +2,6 @@
 
 from gradwire.worker.privacy.enforcement import Privacy
 from gradwire.worker.privacy.ledger import Ledger
-from gradwire.worker.privacy.limits import Limits, check_assignment
+from gradwire.worker.privacy.limits import Limits, budget_from, check_assignment
 
-__all__ = ["Ledger", "Limits", "Privacy", "check_assignment"]
+__all__ = ["Ledger", "Limits", "Privacy", "budget_from", "check_assignment"]

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from pathlib import Path
 
 from gradwire.common.codecs import AnyCodec
-from gradwire.common.errors import PrivacyError
+from gradwire.common.errors import ConfigError, PrivacyError
+from gradwire.common.privacy.accounting import check_delta, require_accountant
 from gradwire.common.privacy.budget import Budget
 from gradwire.proto import wire_pb2
 
@@ -43,6 +45,25 @@ class Limits:
     def allow_metrics(self, codec: AnyCodec) -> bool:
         """Whether losses and metrics may be sent in a run with this codec."""
         return self.report_metrics or not codec.private
+
+
+def budget_from(max_epsilon: float | None, delta: float | None, state_dir: Path | None) -> Budget | None:
+    """The privacy budget that a worker's owner asks for.
+
+    Raises:
+        ConfigError: values out of range, a delta without a budget, or a budget without a folder for its ledger.
+    """
+    if max_epsilon is None:
+        if delta is not None:
+            raise ConfigError("--delta without --max-epsilon limits nothing: pass both")
+        return None
+    if state_dir is None:
+        raise ConfigError("--max-epsilon needs --state-dir: the ledger must survive a restart")
+    if delta is None:
+        return Budget(max_epsilon)
+    budget = Budget(max_epsilon, check_delta(delta))
+    require_accountant()
+    return budget
 
 
 def check_assignment(asked: wire_pb2.Join, assigned: Collection[int]) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Protocol, TypeAlias, runtime_checkable
+from typing import Any, ClassVar, Protocol, TypeAlias, runtime_checkable
 
 from numpy.typing import NDArray
 
@@ -35,6 +35,8 @@ class UpdateSource(ABC):
     round that has to be computed again.
     """
 
+    waits: ClassVar[bool] = False  # ``ready`` has to be awaited before ``update`` is called for a round
+
     @property
     @abstractmethod
     def dim(self) -> int:
@@ -58,6 +60,12 @@ class UpdateSource(ABC):
             TaskError: the task cannot compute it.
             NotFiniteError: a loss is not finite.
         """
+
+    async def ready(self, model: Model, round_: int) -> None:  # noqa: B027 - most compute at once
+        """Wait until ``update`` can be called for this round without waiting; may be cancelled and called again."""
+
+    def discard(self) -> None:  # noqa: B027 - most compute from the model that they are given
+        """The model of the last round was not the server's: an update that was begun at it is not sent."""
 
     @property
     def follows_payloads(self) -> bool:

@@ -42,7 +42,7 @@ class ModuleArrays:
             TaskError: no trainable parameter, one that is not initialised, or statistics that cannot be averaged.
             LayoutError: an array of a dtype that cannot be laid out.
         """
-        inner = _unwrapped(module)
+        inner = unwrapped(module)
         parameters = [
             _Entry(names, p, _role(p)) for names, p in _once(inner.named_parameters(remove_duplicate=False))
         ]
@@ -102,7 +102,7 @@ class _Entry:
         return LayoutArray(name, tuple(self.tensor.shape), dtype, self.role, digest, tuple(aliases))
 
 
-def _unwrapped(module: torch.nn.Module) -> torch.nn.Module:
+def unwrapped(module: torch.nn.Module) -> torch.nn.Module:
     """The module inside wrappers that add a prefix to its names."""
     while True:
         if isinstance(module, DataParallel | DistributedDataParallel):

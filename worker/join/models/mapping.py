@@ -1,0 +1,131 @@
+"""Arrays by name: NumPy arrays, which are set in place, and others that the array API describes, such as JAX's."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from gradwire.common.errors import ConfigError, TaskError
+from gradwire.common.training.layout import FLOATS, Layout, LayoutArray, Role, constant_digest
+from gradwire.worker.join.models.base import JoinedModel
+
+
+class ArraysModel(JoinedModel):
+    """A dictionary of arrays, which may hold dictionaries; a name is the path to an array, joined by dots.
+
+    Floating arrays are trained, integers and booleans constant.
+    """
+
+    def __init__(self, arrays: MutableMapping[str, Any]) -> None:
+        """Fix the layout.
+
+        Raises:
+            ConfigError: no array, a key that is no text, or a value that is no array.
+            LayoutError: a dtype that cannot be laid out, or no floating array.
+        """
+        self._arrays = arrays
+        found = dict(_leaves(arrays))
+        read = {name: _as_numpy(name, value) for name, value in found.items()}
+        rows = [_row(name, array) for name, array in read.items()]
+        rows.sort(key=lambda row: row.role is Role.CONSTANT)
+        self.layout = Layout(tuple(rows))
+        self._constants = {row.name: read[row.name].copy() for row in rows if row.role is Role.CONSTANT}
+
+    def constants(self) -> list[bytes]:
+        return [_bytes(self._constants[array.name]) for array in self.layout.constants]
+
+    def read(self, given: Any, out: NDArray[np.float32]) -> None:
+        arrays = self._now(given)
+        for row, place in self.layout.views(out):
+            value = _as_numpy(row.name, arrays[row.name])
+            if value.shape != row.shape:
+                raise TaskError(
+                    f"{row.name} has the shape {list(value.shape)}, the model joined with {list(row.shape)}: a model "
+                    "keeps its arrays for the whole run"
+                )
+            np.copyto(place, value, casting="unsafe")
+
+    def read_gradients(self, out: NDArray[np.float32]) -> None:
+        raise NotImplementedError  # refused when it joins
+
+    def load(self, vector: NDArray[np.float32], given: Any) -> Any:
+        target = self._arrays if given is None else given
+        for row, values in self.layout.views(vector):
+            holder, key = _holder(target, row.name)
+            value = holder[key]
+            if isinstance(value, np.ndarray) and value.flags.writeable:
+                np.copyto(value, values, casting="unsafe")
+            else:
+                holder[key] = _like(value, values)
+        return target
+
+    def exported(self, vector: NDArray[np.float32]) -> dict[str, Any]:
+        moving = {row.name: values.astype(row.dtype) for row, values in self.layout.views(vector)}
+        return {**moving, **{name: array.copy() for name, array in self._constants.items()}}
+
+    def _now(self, given: Any) -> dict[str, Any]:
+        if given is not None and not isinstance(given, MutableMapping):
+            raise TaskError(
+                f"step was given a {type(given).__name__}, expected a dict of the arrays that joined, or nothing"
+            )
+        arrays = dict(_leaves(self._arrays if given is None else given))
+        known = {row.name for row in self.layout.arrays}
+        if arrays.keys() != known:
+            name = sorted(arrays.keys() ^ known)[0]
+            what = "new" if name in arrays else "missing"
+            raise TaskError(f"the array {name} is {what}: a model keeps its arrays for the whole run")
+        return arrays
+
+
+def _leaves(arrays: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """All arrays with their names, in the order of the dictionary."""
+    for key, value in arrays.items():
+        if not isinstance(key, str) or not key or "." in key:
+            raise ConfigError(f"an array is called {key!r}, expected a text without dots")
+        if isinstance(value, Mapping):
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield prefix + key, value
+
+
+def _holder(arrays: Any, name: str) -> tuple[Any, str]:
+    """The dictionary that holds an array, and its key there."""
+    *path, key = name.split(".")
+    for part in path:
+        arrays = arrays[part]
+    return arrays, key
+
+
+def _as_numpy(name: str, value: Any) -> NDArray[Any]:
+    """An array as NumPy's; a tensor without its graph.
+
+    Raises:
+        ConfigError: it is none.
+    """
+    detached = value.detach().cpu() if hasattr(value, "detach") else value
+    if not hasattr(detached, "__array__") or np.isscalar(detached):
+        raise ConfigError(f"{name} is a {type(value).__name__}, expected an array")
+    return np.asarray(detached)
+
+
+def _row(name: str, array: NDArray[Any]) -> LayoutArray:
+    role = Role.TRAINED if array.dtype.name in FLOATS else Role.CONSTANT
+    digest = constant_digest(_bytes(array)) if role is Role.CONSTANT else b""
+    return LayoutArray(name, array.shape, array.dtype.name, role, digest)
+
+
+def _bytes(array: NDArray[Any]) -> bytes:
+    return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
+
+
+def _like(value: Any, values: NDArray[np.float32]) -> Any:
+    """New values as an array of the same kind: a tensor, or one of the array API's namespaces."""
+    if hasattr(value, "new_tensor"):
+        return value.new_tensor(values)
+    if isinstance(value, np.ndarray):
+        return values.astype(value.dtype)
+    xp = value.__array_namespace__()
+    return xp.asarray(values.copy(), dtype=value.dtype)
