@@ -58,6 +58,11 @@ class Child:
         readers = [self._reader(process.stdout, False), self._reader(process.stderr, True)]
         threading.Thread(target=self._wait, args=(process, readers), daemon=True).start()
 
+    @property
+    def pid(self) -> int | None:
+        """Its process id; None before it was started."""
+        return None if self._process is None else self._process.pid
+
     def send(self, number: signal.Signals) -> None:
         """Send a signal; none is sent once it has exited."""
         if self._process is not None:

@@ -18,6 +18,7 @@ from pathlib import Path
 
 from gradwire.common.errors import ConfigError, GradwireError
 from gradwire.common.system import atomic
+from gradwire.common.system.locks import FileLock
 from gradwire.common.training.layout import Layout
 from gradwire.common.transport.address import parse_address, require_protected
 from gradwire.common.transport.tls import worker_tls
@@ -32,6 +33,8 @@ from gradwire.worker.updates.handed_over import LoopLeft
 
 LEAVE_SECONDS = 5.0  # in which the server may be told that the program leaves
 NAME_FILE = "name"  # in the state directory: the name of a process that was given none
+LOCK_FILE = "join.lock"
+_held: list[FileLock] = []
 GONE = "its program ended without leaving the run"
 
 
@@ -172,7 +175,7 @@ def _options(settings: Settings, pid: int, say: Callable[[str], None]) -> Worker
     if warning := require_protected(address, tls=tls is not None, insecure=settings.insecure):
         say(warning)
     certified = tls.identity.name if tls is not None and tls.identity is not None else None
-    state_dir = _path(settings.state_dir)
+    state_dir = None if settings.state_dir is None else _locked(Path(settings.state_dir))
     return WorkerOptions(
         server=address,
         name=settings.name or certified or _kept_name(state_dir, f"{socket.gethostname()}-{pid}"),
@@ -188,11 +191,29 @@ def _path(text: str | None) -> Path | None:
     return None if text is None else Path(text)
 
 
+def _locked(state_dir: Path) -> Path:
+    """The state directory, once no other program uses it; held until this process ends.
+
+    Raises:
+        ConfigError: another one does, or it cannot be used.
+    """
+    try:
+        atomic.make_folder(state_dir)
+        lock = FileLock(state_dir / LOCK_FILE, create_mode=0o600)
+        if lock.acquire(blocking=False):
+            _held.append(lock)
+            return state_dir
+    except OSError as error:
+        raise ConfigError(
+            f"state_dir {state_dir} cannot be used: {error.strerror}; name a folder that may be written"
+        ) from error
+    raise ConfigError(f"another program uses state_dir {state_dir}: give each program one of its own")
+
+
 def _kept_name(state_dir: Path | None, name: str) -> str:
     """The name that a program had when it was started with this state directory first: with it, it keeps its seat."""
     if state_dir is None:
         return name
-    atomic.make_folder(state_dir)
     path = state_dir / NAME_FILE
     try:
         if not path.exists():

@@ -14,6 +14,11 @@ from gradwire.common.errors import ConfigError, NotFiniteError
 from gradwire.common.training.layout import Layout, Role
 
 
+def exchanges(*, gradients: bool) -> str:
+    """The schema of a model's layout: what its site exchanges, which has to be the same at all of them."""
+    return f"exchanges = {'gradients' if gradients else 'updates'}"
+
+
 class JoinedModel(ABC):
     """Reads and sets a model of the user's. Vectors are float32 [dim], in the order of the layout.
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from gradwire.common.errors import ConfigError, TaskError
 from gradwire.common.training.layout import FLOATS, Layout, LayoutArray, Role, constant_digest
-from gradwire.worker.join.models.base import JoinedModel
+from gradwire.worker.join.models.base import JoinedModel, exchanges
 
 
 class ArraysModel(JoinedModel):
@@ -31,7 +31,7 @@ class ArraysModel(JoinedModel):
         read = {name: _as_numpy(name, value) for name, value in found.items()}
         rows = [_row(name, array) for name, array in read.items()]
         rows.sort(key=lambda row: row.role is Role.CONSTANT)
-        self.layout = Layout(tuple(rows))
+        self.layout = Layout(tuple(rows), schema=exchanges(gradients=False))
         self._constants = {row.name: read[row.name].copy() for row in rows if row.role is Role.CONSTANT}
 
     def constants(self) -> list[bytes]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from gradwire.common.errors import TaskError
 from gradwire.common.training.layout import Layout, LayoutArray, Role, constant_digest
 from gradwire.common.weights.start import COUNT
-from gradwire.worker.join.models.base import JoinedModel
+from gradwire.worker.join.models.base import JoinedModel, exchanges
 from gradwire.worker.tasks.torch.arrays import ModuleArrays, unwrapped
 
 
@@ -42,7 +42,7 @@ class TorchModel(JoinedModel):
         # depends on it where the layer has a momentum.
         values = {name: bytes(len(data)) if _counts(name) else data for name, data in values.items()}
         rows = tuple(_with_digest(array, values) for array in arrays.layout.arrays)
-        self.layout = Layout(rows, schema=f"exchanges = {'gradients' if gradients else 'updates'}")
+        self.layout = Layout(rows, schema=exchanges(gradients=gradients))
         self._values = values
         self._names = _names(self._module)
         self._gradients = gradients
