@@ -10,7 +10,7 @@ from gradwire.common.errors import BudgetError, ConfigError, PrivacyError, TaskE
 from gradwire.common.privacy.accounting import affordable, require_accountant
 from gradwire.common.spec import bind_arguments, parse_spec
 from gradwire.common.system.memory import require_fits
-from gradwire.common.training.config import RunConfig
+from gradwire.common.training.config import OWN, RunConfig
 
 
 def check(config: RunConfig, allow_task: Collection[str]) -> None:
@@ -18,9 +18,14 @@ def check(config: RunConfig, allow_task: Collection[str]) -> None:
 
     Raises:
         SpecError: no such codec, task or optimizer, or one that takes no such arguments.
-        TaskError: the task runs code that was not allowed, or needs more memory than there is.
+        TaskError: the task runs code that was not allowed, needs more memory than there is, or is not for workers here.
         DataError: the data set is unknown, or cannot be fetched.
     """
+    if parse_spec(config.task).name == OWN:
+        raise TaskError(
+            f"the sites of the task {OWN} train in loops of their own, which no worker process here has: start "
+            f"gradwire server --task {OWN} and join it from your programs with gradwire.join"
+        )
     dim = check_names(config)
     if dim is not None:
         require_fits(dim, config.task)

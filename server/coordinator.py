@@ -173,8 +173,18 @@ class Coordinator:
             if self.finished:
                 self.shutdown.rejoined(session.process)
                 self._send_finish(session)
+            elif session.started:
+                await self._note_start(session)
         self._announce("joined", session)
         self._update_shutdown()
+
+    async def _note_start(self, session: Session) -> None:
+        """A program with a training loop of its own takes part for the first time since it was started."""
+        first = self.state.phase is Phase.GATHERING and not self.state.round
+        starts = await self._executor.on_disk(self.own_loops.started, session.process, first)
+        if starts > 1:
+            row = {"process": session.process, "round": self.state.round, "starts": starts}
+            self._progress({"event": "restarted", **row})
 
     async def resync(self, session: Session, round_: int) -> None:
         """Send a replica that differed in that round the server's model.
@@ -196,14 +206,6 @@ class Coordinator:
                 self._send_late(session, round_, session.workers)
             if self.state.phase is Phase.OPEN:
                 self._send_open(session, self.state.round, self.state.due)
-
-    def note_start(self, process: str) -> None:
-        """A program with a training loop of its own has joined for the first time since it was started."""
-        starts = self.own_loops.started(process)
-        if starts > 1 and not self.finished:
-            self._progress(
-                {"event": "restarted", "process": process, "round": self.state.round, "starts": starts}
-            )
 
     async def leave(self, session: Session) -> None:
         """Remove the session of a stream that ended."""

@@ -13,13 +13,17 @@ class OwnLoops:
     def __init__(self, log: RunLog) -> None:
         self._log = log
 
-    def started(self, process: str) -> int:
+    def started(self, process: str, first: bool) -> int:
         """A program has joined under this name for the first time since it was started; how often that happened.
+
+        Args:
+            process: the name.
+            first: whether no round was open yet, so that no earlier start of it has computed anything.
 
         Raises:
             LogError: the log refused it.
         """
-        starts = self._starts(process) + 1
+        starts = 1 if first else self._starts(process) + 1
         self._log.put(PREFIX + process, str(starts))
         return starts
 

@@ -83,6 +83,15 @@ ROOMS = {
     "server/rounds": Room(("gradwire.common.errors",), never=PURE),
     "server": Room(EDGE, (*WIRE, "numpy")),
     "worker": Room(EDGE, (*WIRE, *ARRAYS, "rich", "scipy", "sklearn", "pooch", "pyarrow", "PIL")),
+    # A user's program: no gRPC, whose threads do not survive the forks of data loaders.
+    "worker/join": Room(
+        ("gradwire.common", "gradwire.worker.tasks.torch.arrays"),
+        ("numpy", "torch"),
+        frozenset({"concurrent", "gradwire.common.system", "multiprocessing", "ssl"}),
+    ),
+    # Its wire process, which has all that the program must not have.
+    "worker/join/wire.py": Room((*COMMON, "gradwire.worker")),
+    "worker/join/loop.py": Room((*COMMON, "gradwire.worker"), ("numpy",)),
     "deploy": Room(
         ("gradwire.common", "gradwire.proto", "gradwire.server", "gradwire.worker"),
         (*WIRE, *TERMINAL, "numpy", "docker", "cryptography"),

@@ -182,7 +182,7 @@ class WorkerProcess:
             count=options.count,
             workers=options.workers,
             own_loop=self._state.own_loop,
-            started=self._state.own_loop and self._state.run is None,
+            started=self._state.started,
         )
         self._stream = Stream(call, self._state, join, self._progress)
         try:

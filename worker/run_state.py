@@ -41,6 +41,7 @@ class RunState:
 
     Attributes:
         privacy: the owner's limits, and the ledger.
+        started: the server may not know yet that a program with a loop of its own was started.
         finished: the last round is folded and checked.
         done_sent: Done was written; the server may not have acknowledged it.
         broken: counts of streams that broke, until a server has received them.
@@ -80,6 +81,7 @@ class RunState:
         self._loop = loop
         self.sent, self.received = wire_pb2.Traffic(), wire_pb2.Traffic()
         self._contact = False
+        self.started = loop is not None
         self.finished = False
         self.done_sent = False
         self.broken: deque[wire_pb2.StreamCount] = deque(maxlen=MAX_BROKEN_STREAMS)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Collection
 
 import grpc
 
-from gradwire.common.errors import DivergenceError, InvalidArgument, LayoutError, WireError
+from gradwire.common.errors import DivergenceError, GradwireError, InvalidArgument, LayoutError, WireError
 from gradwire.common.transport import limits
 from gradwire.common.transport.layouts import layout_from_message
 from gradwire.proto import wire_pb2
@@ -65,7 +65,12 @@ class Stream:
             await self._take_part()
             await self._half_close()
         except LoopLeft as left:
-            await self._say_goodbye(str(left))
+            if not self._state.finished:
+                await self._say_goodbye(str(left))
+            raise
+        except GradwireError as error:
+            if self._state.own_loop and not isinstance(error, WireError):
+                await self._say_goodbye(f"its part ended with {type(error).__name__}: {error}")
             raise
         finally:
             if self._stream_id is not None and not self._acknowledged:
@@ -174,6 +179,7 @@ class Stream:
         round_, sent = self._pushed
         waived = sent.union(message.pushed) if round_ == self._state.replica.round else message.pushed
         self._open, self._due = True, frozenset(self._state.encoder.workers).difference(waived)
+        self._state.started = False
         # This process may have finished another run, or an earlier copy of this one.
         self._state.finished = self._state.done_sent = False
         self._state.broken.clear()  # the server has read them in Ready

@@ -81,6 +81,7 @@ class Joining:
         task = asyncio.current_task()
         assert task is not None
         session = self._streams[join.process] = Session(next(self._numbers), join.process, workers, task)
+        session.started = join.own_loop and join.started
         return session
 
     async def _abort_earlier(self, process: str) -> None:
@@ -107,8 +108,6 @@ class Joining:
             self._run.counters.reconnects += 1
         if known.get(join.process) != workers:
             self._run.log.assign(join.process, workers)
-        if join.own_loop and join.started:
-            self._run.note_start(join.process)
         return workers
 
     # ---- Welcome and Ready ---------------------------------------------------------------------------------

@@ -41,6 +41,7 @@ class Session:
         undecided: by worker, the open round where it has encoded a payload for it that may yet be counted.
         evaluates: the process reports metrics on held-out data of its own.
         named: it was told to evaluate for all.
+        started: this is the first that the server hears of a program with a training loop of its own.
         left: why the process leaves before the end, in its own words; empty while it does not.
         discarded_rounds: rounds of pushes that were dropped while the replica resyncs; None when in sync.
     """
@@ -61,6 +62,7 @@ class Session:
     undecided: dict[int, int] = field(default_factory=dict)
     evaluates: bool = False
     named: bool = False
+    started: bool = False
     left: str = ""
     discarded_rounds: set[int] | None = None
 

@@ -167,7 +167,7 @@ def test_busy_worker_stops_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
 def sent(call: FakeCall, *messages: wire_pb2.FromWorker) -> wire_pb2.Traffic:
     async def run() -> wire_pb2.Traffic:
         chosen: Any = call
-        outbox = Outbox(chosen)
+        outbox = Outbox(chosen, wire_pb2.Traffic())
         try:
             for message in messages:
                 await outbox.send(message)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import operator
 import os
 import threading
 from collections.abc import Callable, Collection
@@ -13,10 +12,10 @@ from gradwire.common.errors import ConfigError
 from gradwire.common.transport.limits import CONSTANT_BYTES
 from gradwire.worker.join.link import Link
 from gradwire.worker.join.memory import SharedVectors
-from gradwire.worker.join.models import joined_model
+from gradwire.worker.join.models import JoinedModel, joined_model
 from gradwire.worker.join.progress import ProgressLine
 from gradwire.worker.join.run import JoinedRun
-from gradwire.worker.join.settings import Settings
+from gradwire.worker.join.settings import Settings, whole
 
 BUFFERS = ("averaged", "local")
 _joined: dict[
@@ -96,44 +95,48 @@ def join(
     every = _checked_every(every, gradients=gradients)
     if buffers not in BUFFERS:
         raise ConfigError(f"buffers is {buffers!r}, expected one of {', '.join(BUFFERS)}")
-    if size is not None and (isinstance(size, bool) or not isinstance(size, int) or size < 1):
-        raise ConfigError(f"size is {size!r}, expected the number of samples of the training set")
+    if size is not None:
+        size = whole(size, 1, "size", "the number of samples of the training set")
     settings = Settings(
         server=server, name=name, worker=worker, cert=_text(cert), key=_text(key), ca=_text(ca), insecure=insecure,
         state_dir=_text(state_dir), retry_for=retry_for, max_epsilon=max_epsilon, delta=delta,
-        report_metrics=report_metrics, allow_codec=tuple(allow_codec), allow_optimizer=tuple(allow_optimizer),
+        report_metrics=report_metrics, allow_codec=allow_codec, allow_optimizer=allow_optimizer,
         evaluates=evaluate is not None,
     )  # fmt: skip
     adapter = joined_model(model, gradients=gradients, local_buffers=buffers == "local")
-    vectors = SharedVectors.create(adapter.layout.dim)
-    adapter.read(None, vectors.update)
-    adapter.require_finite(vectors.update, "the array")
+    line = ProgressLine(progress)
     on_close = _claim(server)
     try:
-        values = adapter.constants()
-        constants = values if sum(map(len, values)) <= CONSTANT_BYTES else []
-        link = Link(settings, adapter.layout, constants, vectors)
+        link, vectors = _linked(settings, adapter)
     except BaseException:
         on_close()
         raise
+    return JoinedRun(
+        adapter, vectors, link, line, on_close,
+        every=every, gradients=gradients, evaluate=evaluate, size=size,
+    )  # fmt: skip
+
+
+def _linked(settings: Settings, adapter: JoinedModel) -> tuple[Link, SharedVectors]:
+    """The wire process of a model, and what is shared with it.
+
+    Raises:
+        NotFiniteError: the model holds numbers that are not finite.
+    """
+    vectors = SharedVectors.create(adapter.layout.dim)
     try:
-        return JoinedRun(
-            adapter, vectors, link, ProgressLine(progress), on_close,
-            every=every, gradients=gradients, evaluate=evaluate, size=size,
-        )  # fmt: skip
-    except BaseException as error:
-        link.close(f"its program ended with {type(error).__name__}")
-        on_close()
+        adapter.read(None, vectors.update)
+        adapter.require_finite(vectors.update, "the array", "join with a model of finite numbers")
+        values = adapter.constants()
+        constants = values if sum(map(len, values)) <= CONSTANT_BYTES else []
+    except BaseException:
+        vectors.close()
         raise
+    return Link(settings, adapter.layout, constants, vectors), vectors
 
 
 def _checked_every(every: int, *, gradients: bool) -> int:
-    try:
-        every = operator.index(every)
-    except TypeError:
-        raise ConfigError(f"every is {every!r}, expected a whole number of steps, at least 1") from None
-    if every < 1:
-        raise ConfigError(f"every is {every}, expected at least 1: the steps from one exchange to the next")
+    every = whole(every, 1, "every", "the steps from one exchange to the next")
     if gradients and every != 1:
         raise ConfigError(
             f"every is {every} with gradients=True, expected 1: call step once per exchange, after as many backward "

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -12,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from gradwire.common import errors
-from gradwire.common.errors import GradwireError, Unavailable
+from gradwire.common.errors import FailedPrecondition, GradwireError, Unavailable
 from gradwire.common.training.layout import Layout
 from gradwire.worker.join.frames import Closed, Message, pack, receive
 from gradwire.worker.join.memory import SharedVectors
@@ -47,15 +48,30 @@ class Link:
         """
         self._vectors, self._owner = vectors, os.getpid()
         self._channel, theirs = socket.socketpair()
-        with theirs:
-            self._process = _start(theirs.fileno(), vectors.file)
+        path = [entry for entry in sys.path if isinstance(entry, str)]
+        try:
+            with theirs:
+                self._process = _start(theirs.fileno(), vectors.file, path)
+        except BaseException:
+            self._channel.close()
+            vectors.close()
+            raise
         first = {
             "settings": settings.to_json(),
             "layout": layout.to_json(),
-            "path": sys.path,
+            "path": path,
             "pid": os.getpid(),
         }
-        self._channel.sendall(pack(first, constants))
+        try:
+            self._send(pack(first, constants))
+        except BaseException:
+            self.close("its program ended while it joined")
+            raise
+
+    @property
+    def pid(self) -> int:
+        """The id of the wire process."""
+        return self._process.pid
 
     def ask(self, message: Message, say: Callable[[str], None]) -> Message:
         """Send a message and wait for its answer.
@@ -67,11 +83,15 @@ class Link:
         Raises:
             GradwireError: what ended the wire process's part in the run.
         """
+        if os.getpid() != self._owner:
+            raise FailedPrecondition(
+                "this process was forked from the one that joined: only that one takes steps"
+            )
+        self._send(pack(message))
         try:
-            self._channel.sendall(pack(message))
             while "answer" not in (answer := receive(self._channel)):
                 say(answer["say"])
-        except (Closed, ConnectionError) as error:
+        except Closed as error:
             raise self._lost() from error
         if answer["answer"] == "error":
             raise _error(answer["kind"], answer["message"])
@@ -82,26 +102,21 @@ class Link:
         if os.getpid() != self._owner:
             return
         try:
-            self._channel.sendall(pack({"leave": reason}))
+            self._channel.settimeout(EXIT_SECONDS)  # of a process that reads nothing any more
+            self._send(pack({"leave": reason}))
             self._process.wait(EXIT_SECONDS)
-        except (ConnectionError, OSError):
-            pass  # it has ended
-        except subprocess.TimeoutExpired:
-            self._process.terminate()
+        except (TimeoutError, subprocess.TimeoutExpired):
+            pass
         finally:
             self._channel.close()
-            self._end()
-
-    def _end(self) -> None:
-        """Wait for the process, which loses its socket."""
-        try:
-            self._process.wait(EXIT_SECONDS)
-        except BaseException:
             self._process.kill()
             self._process.wait()
-            raise
-        finally:
             self._vectors.close()
+
+    def _send(self, message: bytes) -> None:
+        """Write a message; what a process that has ended wrote before can still be received."""
+        with contextlib.suppress(ConnectionError):
+            self._channel.sendall(message)
 
     def _lost(self) -> Unavailable:
         """Why there is no answer: the process was killed, or failed in a way that it could not describe."""
@@ -113,9 +128,9 @@ class Link:
         )
 
 
-def _start(channel: int, file: int) -> subprocess.Popen[bytes]:
+def _start(channel: int, file: int, path: Sequence[str]) -> subprocess.Popen[bytes]:
     """The wire process, in a process group of its own: Ctrl-C is for the program, which then leaves in order."""
-    command = [sys.executable, "-c", _START.format(channel, file), json.dumps(sys.path)]
+    command = [sys.executable, "-c", _START.format(channel, file), json.dumps(path)]
     return subprocess.Popen(
         command,
         stdin=subprocess.DEVNULL,

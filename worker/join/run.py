@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import weakref
 from collections.abc import Callable, Iterable, Iterator
 from types import TracebackType
 from typing import Any, TypeVar
@@ -23,7 +24,15 @@ T = TypeVar("T")
 
 
 class Finished(Exception):
-    """The run is finished. ``step`` raises it in a loop that does not end by itself; the ``with`` block absorbs it."""
+    """The run is finished. ``step`` raises it in a loop that does not end by itself; the ``with`` block absorbs it.
+
+    Attributes:
+        run: that is finished.
+    """
+
+    def __init__(self, run: JoinedRun) -> None:
+        super().__init__(f"the run is finished after {run.round} rounds")
+        self.run = run
 
 
 class JoinedRun:
@@ -60,9 +69,15 @@ class JoinedRun:
         self._final: NDArray[np.float32] | None = None
         self._losses = Losses()
         self._steps = 0
-        self._iterating = False
+        self._iterating = 0  # loops over ``batches`` that are in a batch
         self._status: Message = {}
-        self._ask({"update": False}, None)
+        # A run that nobody leaves is left when the program drops it or ends.
+        self._finalizer = weakref.finalize(self, _abandon, link, on_close)
+        try:
+            self._ask({"update": False}, None)
+        except BaseException as error:
+            self._close(_reason(error))
+            raise
 
     # ---- the loop --------------------------------------------------------------------------------------------
 
@@ -75,7 +90,7 @@ class JoinedRun:
             examples: of this step, the site's weight in a run that weighs by examples, and the loss's.
 
         Returns:
-            ``model``, or the model that joined; after an exchange with the run's values.
+            ``model``; after an exchange with the run's values, and the model that joined where it is None.
 
         Raises:
             Finished: the run is finished, in a loop that is not over ``batches``.
@@ -103,11 +118,11 @@ class JoinedRun:
             empty = True
             for batch in loader:
                 empty = False
-                self._iterating = True
+                self._iterating += 1
                 try:
                     yield batch
                 finally:
-                    self._iterating = False
+                    self._iterating -= 1
                 if self.finished:
                     return
             if empty:
@@ -125,9 +140,13 @@ class JoinedRun:
         if self._on_close is None:
             raise FailedPrecondition("this site has left the run: call gradwire.join again to go on")
         message = self._update(given)
-        result = self._ask(message, given)
+        try:
+            result = self._ask(message, given)
+        except BaseException as error:  # the wire process may wait for a message, or this one for an answer
+            self.leave(_reason(error))
+            raise
         if self.finished and not self._iterating:
-            raise Finished(f"the run is finished after {self.round} rounds")
+            raise Finished(self)
         return result
 
     def _update(self, given: Any) -> Message:
@@ -226,6 +245,7 @@ class JoinedRun:
         if on_close is None:
             return
         self._final = self._vectors.model.copy() if self._final is None else self._final
+        self._finalizer.detach()
         try:
             self._link.close(reason)
         finally:
@@ -237,10 +257,24 @@ class JoinedRun:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> bool:
-        """Leave, unless the run is finished; absorbs ``Finished`` and nothing else."""
-        if error is None or isinstance(error, Finished):
+        """Leave, unless the run is finished; absorbs its ``Finished`` and nothing else."""
+        over = isinstance(error, Finished) and error.run is self
+        if error is None or over:
             self.leave()
         else:
-            text = f": {error}" if isinstance(error, GradwireError) else ""
-            self.leave(f"its loop ended with {type(error).__name__}{text}")
-        return isinstance(error, Finished)
+            self.leave(_reason(error))
+        return over
+
+
+def _reason(error: BaseException) -> str:
+    """Why a site leaves, for the server: messages of the program's own errors may speak of its data."""
+    text = f": {error}" if isinstance(error, GradwireError) else ""
+    return f"its loop ended with {type(error).__name__}{text}"
+
+
+def _abandon(link: Link, on_close: Callable[[], None]) -> None:
+    """Leave a run that the program dropped."""
+    try:
+        link.close("its program dropped the run without leaving it")
+    finally:
+        on_close()

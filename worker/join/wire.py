@@ -98,6 +98,8 @@ def _watched_parent(wire: Wire) -> Iterator[None]:
         yield
         return
     parent = os.pidfd_open(os.getppid())
+    if os.getppid() != wire.program:  # it was killed before, and this process has another parent now
+        wire.leave(GONE)
     running = asyncio.get_running_loop()
 
     def gone() -> None:
@@ -113,7 +115,11 @@ def _watched_parent(wire: Wire) -> Iterator[None]:
 
 
 class Wire:
-    """The worker process behind one joined program."""
+    """The worker process behind one joined program.
+
+    Attributes:
+        program: id of its process.
+    """
 
     def __init__(self, first: frames.Message, file: int, send: Callable[[frames.Message], None]) -> None:
         """Prepare it.
@@ -131,8 +137,9 @@ class Wire:
         layout = Layout.from_json(first["layout"])
         vectors = SharedVectors(file, layout.dim)
         self._send = send
+        self.program: int = first["pid"]
         self.loop = OwnLoop(vectors, layout, first.get("attachments", ()), send, evaluates=settings.evaluates)
-        self._process = WorkerProcess(_options(settings, first["pid"], self._say), self._say, self.loop)
+        self._process = WorkerProcess(_options(settings, self.program, self._say), self._say, self.loop)
         self.loop.status = self._process.status
 
     async def run(self) -> None:
@@ -145,6 +152,10 @@ class Wire:
             await self._process.run()
             await self.loop.requested()
         except LoopLeft:
+            return
+        except asyncio.CancelledError:  # it left while there was no connection
+            if self.loop.left is None:
+                raise
             return
         model = self._process.model
         self.loop.finish(model.reported, model.round)

@@ -17,6 +17,7 @@ EXAMPLES = {
     "least_squares": "least_squares(samples=10000, dim=200)",
     "logistic": "logistic(a9a, l2=0.01)",
     "mlp": "mlp(mnist, hidden=1000)",
+    "own": "own",
     "softmax": "softmax(digits, batch=8)",
     "synthetic": "synthetic(dim=795010)",
     "torch": "torch(my_package.module:factory, batch=32, buffers=local)",
@@ -59,6 +60,13 @@ def test_canonical_spelling_round_trip(text: str) -> None:
     kind = parse_task(text)
     assert kind.name == parse_spec(text).name
     assert parse_task(str(spec_of(kind))) == kind
+
+
+def test_loops_of_the_users_own_are_not_built() -> None:
+    with pytest.raises(
+        TaskError, match=r"join it from a Python program with gradwire\.join, not with gradwire worker"
+    ):
+        build_task("own", workers=1, seed=0)
 
 
 def test_unknown_task() -> None:

@@ -71,8 +71,15 @@ class JoinedModel(ABC):
     def exported(self, vector: NDArray[np.float32]) -> dict[str, Any]:
         """A model as new arrays or tensors by name, constants included."""
 
-    def require_finite(self, vector: NDArray[np.float32], what: str) -> None:
+    def require_finite(
+        self, vector: NDArray[np.float32], what: str, advice: str = "lower the learning rate"
+    ) -> None:
         """Refuse numbers that no codec takes.
+
+        Args:
+            vector: float32 [dim].
+            what: it holds, before the name of an array.
+            advice: to the user.
 
         Raises:
             NotFiniteError: it holds some; the first such array is named.
@@ -81,9 +88,7 @@ class JoinedModel(ABC):
             return
         for array, values in self.layout.views(vector):
             if not np.isfinite(values).all():
-                raise NotFiniteError(
-                    f"{what} {array.name} holds numbers that are not finite: lower the learning rate"
-                )
+                raise NotFiniteError(f"{what} {array.name} holds numbers that are not finite: {advice}")
 
 
 def joined_model(model: Any, *, gradients: bool, local_buffers: bool) -> JoinedModel:

@@ -12,6 +12,9 @@ from gradwire.common.errors import ConfigError, TaskError
 from gradwire.common.training.layout import FLOATS, Layout, LayoutArray, Role, constant_digest
 from gradwire.worker.join.models.base import JoinedModel, exchanges
 
+# Attributes of arrays of NumPy, torch and the array API.
+_ARRAYS = ("__array_interface__", "new_tensor", "__array_namespace__")
+
 
 class ArraysModel(JoinedModel):
     """A dictionary of arrays, which may hold dictionaries; a name is the path to an array, joined by dots.
@@ -46,7 +49,7 @@ class ArraysModel(JoinedModel):
                     f"{row.name} has the shape {list(value.shape)}, the model joined with {list(row.shape)}: a model "
                     "keeps its arrays for the whole run"
                 )
-            np.copyto(place, value, casting="unsafe")
+            _copy(value, place)
 
     def read_gradients(self, out: NDArray[np.float32]) -> None:
         raise NotImplementedError  # refused when it joins
@@ -57,7 +60,9 @@ class ArraysModel(JoinedModel):
             holder, key = _holder(target, row.name)
             value = holder[key]
             if isinstance(value, np.ndarray) and value.flags.writeable:
-                np.copyto(value, values, casting="unsafe")
+                _copy(values, value)
+            elif hasattr(value, "new_tensor"):
+                value.detach().copy_(value.new_tensor(values))
             else:
                 holder[key] = _like(value, values)
         return target
@@ -106,9 +111,12 @@ def _as_numpy(name: str, value: Any) -> NDArray[Any]:
         ConfigError: it is none.
     """
     detached = value.detach().cpu() if hasattr(value, "detach") else value
-    if not hasattr(detached, "__array__") or np.isscalar(detached):
+    if np.isscalar(detached) or not any(hasattr(detached, known) for known in _ARRAYS):
         raise ConfigError(f"{name} is a {type(value).__name__}, expected an array")
-    return np.asarray(detached)
+    try:
+        return np.asarray(detached)
+    except TypeError as error:  # a tensor of a dtype that NumPy lacks
+        raise ConfigError(f"{name} cannot be read as an array: {error}") from error
 
 
 def _row(name: str, array: NDArray[Any]) -> LayoutArray:
@@ -121,11 +129,17 @@ def _bytes(array: NDArray[Any]) -> bytes:
     return np.ascontiguousarray(array, array.dtype.newbyteorder("<")).tobytes()
 
 
+def _copy(values: NDArray[Any], place: NDArray[Any]) -> None:
+    """Write numbers as another dtype; those beyond it are infinite there, which the next exchange refuses."""
+    with np.errstate(over="ignore"):
+        np.copyto(place, values, casting="unsafe")
+
+
 def _like(value: Any, values: NDArray[np.float32]) -> Any:
-    """New values as an array of the same kind: a tensor, or one of the array API's namespaces."""
-    if hasattr(value, "new_tensor"):
-        return value.new_tensor(values)
+    """New values as an array of the same kind: NumPy's, or that of another namespace of the array API."""
     if isinstance(value, np.ndarray):
-        return values.astype(value.dtype)
+        new = np.empty_like(value)
+        _copy(values, new)
+        return new
     xp = value.__array_namespace__()
     return xp.asarray(values.copy(), dtype=value.dtype)

@@ -8,12 +8,15 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
+from torch.nn.parameter import is_lazy
 
 from gradwire.common.errors import TaskError
 from gradwire.common.training.layout import Layout, LayoutArray, Role, constant_digest
 from gradwire.common.weights.start import COUNT
 from gradwire.worker.join.models.base import JoinedModel, exchanges
 from gradwire.worker.tasks.torch.arrays import ModuleArrays, unwrapped
+
+_KEEPS = "a module keeps its arrays for the whole run"
 
 
 class TorchModel(JoinedModel):
@@ -32,6 +35,8 @@ class TorchModel(JoinedModel):
         """
         self._module = unwrapped(module)
         for name, tensor in self._tensors().items():
+            if is_lazy(tensor):
+                raise TaskError(f"{name} has no shape yet: call the module once before joining")
             if tensor.is_meta:
                 raise TaskError(
                     f"{name} is on the device meta and has no values: load the weights before joining"
@@ -78,7 +83,8 @@ class TorchModel(JoinedModel):
         return self._module
 
     def exported(self, vector: NDArray[np.float32]) -> dict[str, Any]:
-        state = {name: tensor.detach().clone() for name, tensor in self._module.state_dict().items()}
+        held = self._module.state_dict()
+        state = {_plain(name): tensor.detach().clone() for name, tensor in held.items()}
         for array, values in self.layout.views(vector):
             for name in (array.name, *array.aliases):
                 if name in state:
@@ -88,7 +94,7 @@ class TorchModel(JoinedModel):
     def _tensors(self) -> dict[str, torch.Tensor]:
         """Parameters and buffers by name."""
         named = [*self._module.named_parameters(remove_duplicate=False), *self._module.named_buffers()]
-        return {name.replace("_orig_mod.", ""): tensor for name, tensor in named}
+        return {_plain(name): tensor for name, tensor in named}
 
     def _checked(self) -> dict[str, torch.Tensor]:
         """The same, once the module has the arrays that it joined with.
@@ -97,27 +103,50 @@ class TorchModel(JoinedModel):
             TaskError: it has others now.
         """
         tensors = self._tensors()
-        keeps = "a module keeps its arrays for the whole run"
-        if _names(self._module) != self._names:
-            name = sorted(_names(self._module) ^ self._names)[0]
-            raise TaskError(f"the parameter {name} was added or removed since the module joined: {keeps}")
+        known = self._names.union(*((array.name, *array.aliases) for array in self.layout.arrays))
+        if other := (_names(self._module) - self._names) | (known - tensors.keys()):
+            raise TaskError(f"the array {min(other)} was added or removed since the module joined: {_KEEPS}")
         for array in self.layout.arrays:
-            tensor, shape = tensors[array.name], list(array.shape)
-            if list(tensor.shape) != shape:
+            tensor = tensors[array.name]
+            _check(array, tensor)
+            if other := {name for name in array.aliases if tensors[name] is not tensor}:
                 raise TaskError(
-                    f"{array.name} has the shape {list(tensor.shape)}, the module joined with {shape}: {keeps}"
+                    f"{array.name} and {min(other)} were one array when the module joined, and are two now: {_KEEPS}"
                 )
-            if array.role is Role.CONSTANT and tensor.requires_grad:
-                raise TaskError(
-                    f"{array.name} was frozen when the module joined and requires gradients now: unfreeze it before"
-                )
-            if tensor.is_meta:
-                raise TaskError(f"{array.name} is on the device meta and has no values: {keeps}")
         return tensors
 
 
+def _check(array: LayoutArray, tensor: torch.Tensor) -> None:
+    """Refuse a tensor that is not what the module joined with.
+
+    Raises:
+        TaskError: it has another shape or dtype, no values, or is no constant any more.
+    """
+    if tensor.shape != array.shape:
+        raise TaskError(
+            f"{array.name} has the shape {list(tensor.shape)}, the module joined with {list(array.shape)}: {_KEEPS}"
+        )
+    if _dtype(tensor) != array.dtype:
+        raise TaskError(f"{array.name} is {_dtype(tensor)}, the module joined with {array.dtype}: {_KEEPS}")
+    if array.role is Role.CONSTANT and tensor.requires_grad:
+        raise TaskError(
+            f"{array.name} was frozen when the module joined and requires gradients now: unfreeze it before"
+        )
+    if tensor.is_meta:
+        raise TaskError(f"{array.name} is on the device meta and has no values: {_KEEPS}")
+
+
+def _dtype(tensor: torch.Tensor) -> str:
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def _plain(name: str) -> str:
+    """A name as it is without ``torch.compile`` of a part of the module."""
+    return name.replace("_orig_mod.", "")
+
+
 def _names(module: torch.nn.Module) -> frozenset[str]:
-    return frozenset(name for name, _ in module.named_parameters(remove_duplicate=False))
+    return frozenset(_plain(name) for name, _ in module.named_parameters(remove_duplicate=False))
 
 
 def _counts(name: str) -> bool:
