@@ -23,11 +23,9 @@ import json, os, signal, sys
 import numpy as np
 import gradwire
 ADDRESS = sys.argv[1]
-_out = os.fdopen(os.dup(1), "w")
 
 def note(what, **fields):
-    _out.write(json.dumps({"note": what, **fields}) + "\\n")
-    _out.flush()
+    os.write(1, (json.dumps({"note": what, **fields}) + "\\n").encode())
 
 def await_go():
     line = sys.stdin.readline()

@@ -2,16 +2,19 @@
 
 import asyncio
 import contextlib
+import math
 import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import pytest
+
 from gradwire.common.training.config import RunConfig
 from gradwire.common.transport.tls import ServerTls
 from gradwire.server.coordinator import Coordinator
-from gradwire.server.progress import Progress
+from gradwire.server.rounds.events import Pushed
 from gradwire.server.stream.session import Session
 from tests.system.harness import TIMEOUT, Run
 
@@ -112,6 +115,40 @@ def _abort(sessions: tuple[Session, ...]) -> None:
         session.abort("a test breaks this connection")
 
 
+class Pushes:
+    """The pushes that reach the server, as they are counted; those from a round on can be lost.
+
+    Those that are lost are not counted, as if the server were killed when they came.
+    """
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.lost_from = math.inf
+        self._changed = threading.Condition()
+        self._seen: set[tuple[int, str]] = set()
+        handle, pushes = Coordinator.handle, self
+
+        async def watched(coordinator: Coordinator, event: Any) -> None:
+            lost = isinstance(event, Pushed) and event.round >= pushes.lost_from
+            if not lost:
+                await handle(coordinator, event)
+            if isinstance(event, Pushed):
+                pushes._note(event)
+            if lost:
+                await asyncio.Event().wait()  # until its stream ends
+
+        monkeypatch.setattr(Coordinator, "handle", watched)
+
+    def _note(self, event: Pushed) -> None:
+        with self._changed:
+            self._seen.update((event.round, each.process) for each in event.contributions)
+            self._changed.notify_all()
+
+    def wait(self, round_: int, process: str) -> None:
+        """Wait until a process's push of that round has come, and is counted or lost."""
+        with self._changed:
+            assert self._changed.wait_for(lambda: (round_, process) in self._seen, TIMEOUT)
+
+
 def watched(patch: Callable[[str, Any], None]) -> list[Coordinator]:
     """The coordinators that are made from here on; ``patch`` is ``monkeypatch.setattr``."""
     made: list[Coordinator] = []
@@ -123,6 +160,3 @@ def watched(patch: Callable[[str, Any], None]) -> list[Coordinator]:
 
     patch("gradwire.server.coordinator.Coordinator.__init__", noted)
     return made
-
-
-__all__ = ["Event", "Progress", "Server", "own", "watched"]
