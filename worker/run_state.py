@@ -226,6 +226,11 @@ class RunState:
         """Whether the updates come from a training loop of the user's own."""
         return self._loop is not None
 
+    @property
+    def can_evaluate(self) -> bool:
+        """Whether an evaluation would begin now: a loop of the user's own evaluates between its steps."""
+        return self._loop is None or self._loop.waits
+
     def status(self) -> dict[str, Any]:
         """Where this process stands in the run, as JSON; empty before it is joined."""
         if self.run is None:

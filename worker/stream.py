@@ -246,6 +246,8 @@ class Stream:
         round_ = state.replica.round
         if not self._open or round_ == state.run.rounds or not state.reports.is_due(round_):
             return
+        if not state.can_evaluate:  # the next entries do not wait for the user's loop
+            return
         newest = self._inbox.newest_round()
         if (self._due is None or newest is not None) and state.reports.is_due(round_, newest):
             await self._report()

@@ -98,6 +98,11 @@ class OwnLoop:
             await self._changed.wait()
         return self._request
 
+    @property
+    def waits(self) -> bool:
+        """Whether the program waits for an answer: it does not compute."""
+        return self._request is not None
+
     def answer(self, message: Message) -> None:
         """Answer the program, which then computes."""
         self._request = None
@@ -222,6 +227,6 @@ class OwnLoop:
         self._send({"answer": "evaluate"})
         return await self._metrics
 
-    def evaluation_size(self) -> int:
-        """Samples of the last evaluation; 0 where the program did not say."""
-        return self._tested
+    def evaluation_size(self) -> int | None:
+        """Samples of the last evaluation, None where the program did not say; 0 where it does not evaluate."""
+        return (self._tested or None) if self.evaluates else 0

@@ -20,6 +20,11 @@ class OwnKind(TaskKind):
     name = OWN
 
     @property
+    def own_data(self) -> bool:
+        """Each program has its own."""
+        return True
+
+    @property
     def known_dim(self) -> int | None:
         """None: the first model that joins has it."""
         return None
