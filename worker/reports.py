@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from gradwire.common.training.model import Model
 from gradwire.proto import wire_pb2
 from gradwire.worker.tasks import Task
@@ -63,11 +65,14 @@ class Reports:
 
     def evaluate(self, model: Model) -> wire_pb2.Report | None:
         """Evaluate the model; None when the task has no measures. Blocks."""
-        values = self._task.evaluate(model.reported)
-        self._evaluated = model.round
+        return self.measured(model.round, self._task.evaluate(model.reported))
+
+    def measured(self, round_: int, values: Mapping[str, float]) -> wire_pb2.Report | None:
+        """The report of what was measured at the parameters of a round; None when that is nothing."""
+        self._evaluated = round_
         if not values:
             return None
         metrics = [wire_pb2.Metric(name=name, value=value) for name, value in values.items()]
         examples = evaluation_size(self._task) if self._counted else None
-        self.last = wire_pb2.Report(round=model.round, metrics=metrics, examples=examples or 0)
+        self.last = wire_pb2.Report(round=round_, metrics=metrics, examples=examples or 0)
         return self.last
