@@ -112,6 +112,27 @@ def test_metrics_of_an_earlier_model_say_so() -> None:
     assert "accuracy 0.91 (after 10)  up" in status_line(view)
 
 
+def test_metrics_of_several_sites_have_their_range_and_no_late_report_goes_back() -> None:
+    view = View(100, 4)
+    view.apply(round_event(9))
+    found = {
+        "metrics": {"accuracy": 0.91},
+        "metrics_min": {"accuracy": 0.8},
+        "metrics_max": {"accuracy": 0.95},
+    }
+    view.apply({"event": "metrics", "round": 10, **found})
+    assert "accuracy 0.91 (0.8 to 0.95)  up" in status_line(view)
+    view.apply({"event": "metrics", "round": 5, "metrics": {"accuracy": 0.5}})
+    assert "accuracy 0.91 (0.8 to 0.95)  up" in status_line(view)
+
+
+def test_outcome_of_an_earlier_model_says_so() -> None:
+    last = {"metrics": {}, "metrics_round": 1, "last_metrics": {"accuracy": 0.9}}
+    assert closing_lines({**summary(4), "restarts": {}, **last})[0].endswith(
+        "loss 0.25, last evaluated after round 1 of 3: accuracy 0.9"
+    )
+
+
 def test_local_steps_stand_with_the_rounds() -> None:
     local = "local(steps=50, optimizer=sgd(lr=0.05))"
     assert closing_lines({**summary(4), "restarts": {}, "local": local})[0].startswith(

@@ -30,6 +30,10 @@ LINES = {
     "after 2 rounds: accuracy 0.9123, distance 1.5": {
         "event": "metrics", "round": 2, "metrics": {"accuracy": 0.91234, "distance": 1.5},
     },
+    "after 2 rounds: accuracy 0.9 (0.8 to 0.95), 2 of 3 sites": {
+        "event": "metrics", "round": 2, "metrics": {"accuracy": 0.9}, "metrics_min": {"accuracy": 0.8},
+        "metrics_max": {"accuracy": 0.95}, "sites_evaluated": 2, "sites_evaluating": 3,
+    },
     "w differed in round 4 and is sent the server's model": {"event": "resync", "process": "w", "round": 4},
     "the run is finished; waiting 15 s to check the replicas of workers [1, 2]": {
         "event": "waiting", "seconds": 15.0, "workers": [1, 2],
