@@ -11,8 +11,8 @@ from pathlib import Path
 
 import numpy as np
 
-import gradwire
 from gradwire.common.training.digest import digest_of
+from gradwire.worker.join import join
 
 
 def main(server: str, name: str, folder: str, dim: str) -> None:
@@ -20,7 +20,7 @@ def main(server: str, name: str, folder: str, dim: str) -> None:
     random = np.random.default_rng(int.from_bytes(os.urandom(16)))
     model = {"w": np.zeros(int(dim), np.float32)}
     journal = os.open(Path(folder) / f"{name}.journal", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
-    with gradwire.join(server, model, name=name, state_dir=Path(folder) / name, retry_for=120.0) as run:
+    with join(server, model, name=name, state_dir=Path(folder) / name, retry_for=120.0) as run:
         while True:
             os.write(journal, f"{run.round} {digest_of(model['w']):016x} {os.getpid()}\n".encode())
             model["w"] += random.standard_normal(model["w"].size, np.float32)

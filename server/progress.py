@@ -92,7 +92,7 @@ def _in_words(summary: dict[str, Any]) -> dict[str, Any]:
     kept = f"\nbest {best['metric']} {best['value']:.4g} after round {best['round']}" if best else ""
     measures = "".join(f", {measure}" for measure in outcome_in_words(summary))
     loss = number(summary["loss"])
-    again = ", ".join(f"{name} (started {count} times)" for name, count in summary["restarted"].items())
+    again = ", ".join(f"{name} (started {count} times)" for name, count in summary.get("restarted", {}).items())
     restarts = f"\nnot bit-reproducible: {again}" if again else ""
     return {
         **summary, **checks, "loss": loss, "measures": measures, "best_model": kept, "restarts": restarts

@@ -80,7 +80,7 @@ ROOMS = {
     "common/system": Room(GROUND, never=frozenset(SOCKETS)),
     "common/transport": Room(EDGE, (*WIRE, "numpy", "cryptography")),
     "common": Room(GROUND, never=PURE),
-    "server/rounds": Room(("gradwire.common.errors",), never=PURE),
+    "server/rounds": Room(("gradwire.common.errors", "gradwire.common.randomness"), never=PURE),
     "server": Room(EDGE, (*WIRE, "numpy")),
     "worker": Room(EDGE, (*WIRE, *ARRAYS, "rich", "scipy", "sklearn", "pooch", "pyarrow", "PIL")),
     # A user's program: no gRPC, whose threads do not survive the forks of data loaders.

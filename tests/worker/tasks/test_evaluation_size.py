@@ -98,7 +98,7 @@ def test_torch_task_counts_what_it_evaluates(test: str, before: int | None, afte
     ],
 )  # fmt: skip
 def test_kinds_that_hold_data_of_each_process(task: str, own: bool) -> None:
-    assert parse_task(task).holds_data is own
+    assert parse_task(task).own_data is own
 
 
 @pytest.mark.parametrize(

@@ -109,9 +109,9 @@ class TorchModel(JoinedModel):
         for array in self.layout.arrays:
             tensor = tensors[array.name]
             _check(array, tensor)
-            if other := {name for name in array.aliases if tensors[name] is not tensor}:
+            if others := {name for name in array.aliases if tensors[name] is not tensor}:
                 raise TaskError(
-                    f"{array.name} and {min(other)} were one array when the module joined, and are two now: {_KEEPS}"
+                    f"{array.name} and {min(others)} were one array when the module joined, and are two now: {_KEEPS}"
                 )
         return tensors
 
