@@ -1,6 +1,7 @@
 """docs/own-loop.md: its scripts, as they stand there, take part in runs of a real server; so does the README's loop."""
 
 import json
+import os
 import re
 import shlex
 import subprocess
@@ -21,6 +22,7 @@ BLOCKS = documents.blocks(path_of("own-loop"))
 DIFFS = {block.mark: block.text.splitlines() for block in BLOCKS if block.kind == "diff"}
 FILES = {block.mark.removeprefix("file: "): block.text for block in BLOCKS if block.mark.startswith("file: ")}
 SITES = 3
+ONE_THREAD = {**os.environ, "OMP_NUM_THREADS": "1"}  # all sites share this machine
 
 needs_torch = pytest.mark.usefixtures("torch_installed")
 
@@ -59,7 +61,7 @@ def train(folder: Path, script: str, *options: str, sites: int = SITES) -> dict[
         (folder / "site.py").write_text(script.replace(ADDRESS, address), encoding="utf-8")
         commands = [[sys.executable, folder / "site.py"] for _ in range(sites)]
         processes = [
-            subprocess.Popen(words, cwd=folder / f"site-{site}", stderr=subprocess.PIPE, text=True)
+            subprocess.Popen(words, cwd=folder / f"site-{site}", stderr=subprocess.PIPE, text=True, env=ONE_THREAD)
             for site, words in enumerate(commands)
         ]
         try:
