@@ -61,7 +61,9 @@ def train(folder: Path, script: str, *options: str, sites: int = SITES) -> dict[
         (folder / "site.py").write_text(script.replace(ADDRESS, address), encoding="utf-8")
         commands = [[sys.executable, folder / "site.py"] for _ in range(sites)]
         processes = [
-            subprocess.Popen(words, cwd=folder / f"site-{site}", stderr=subprocess.PIPE, text=True, env=ONE_THREAD)
+            subprocess.Popen(
+                words, cwd=folder / f"site-{site}", stderr=subprocess.PIPE, text=True, env=ONE_THREAD
+            )
             for site, words in enumerate(commands)
         ]
         try:
