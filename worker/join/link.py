@@ -136,6 +136,7 @@ def _start(channel: int, file: int, path: Sequence[str]) -> subprocess.Popen[byt
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         pass_fds=(channel, file),
+        env={"GRPC_VERBOSITY": "NONE", **os.environ},  # what went wrong is one line of the program's
         process_group=0,
     )
 
