@@ -136,17 +136,17 @@ class OwnLoop:
             request = await self.requested()
             if request.get("update") and self._given == round_:
                 return
-            late = bool(request.get("update")) and self._given is not None
-            if late and keep and request["finite"]:
+            late = self._late(request)
+            if late is not None and keep and request["finite"]:
                 update = self._vectors.update
                 self._carried = update.copy() if self._carried is None else self._carried + update
-            self.hand_over(model.params, round_, late=late)
+            np.copyto(self._vectors.model, model.params)
+            self._given = round_
+            self.answer({"answer": "model", "round": round_, "late": late})
 
-    def hand_over(self, params: NDArray[np.float32], round_: int, *, late: bool = False) -> None:
-        """Answer with the model after so many rounds, for the program to train from."""
-        np.copyto(self._vectors.model, params)
-        lost, self._given = self._given, round_
-        self.answer({"answer": "model", "round": round_, "late": lost if late else None})
+    def _late(self, request: Message) -> int | None:
+        """The round of an update that came after it was committed; None where the program waits with none."""
+        return self._given if request.get("update") else None
 
     def taken(self, round_: int, worker: int) -> Gradient:
         """The update that ``ready`` waited for. It is read before the program goes on.
@@ -168,12 +168,10 @@ class OwnLoop:
 
     def finish(self, params: NDArray[np.float32], round_: int) -> None:
         """Answer that the run is finished, with its model."""
+        assert self._request is not None
+        late = self._late(self._request)
         np.copyto(self._vectors.model, params)
-        self.answer({"answer": "finished", "round": round_})
-
-    def fail(self, kind: str, text: str) -> None:
-        """Answer with an error, now or when the program asks next."""
-        self._send({"answer": "error", "kind": kind, "message": text})
+        self.answer({"answer": "finished", "round": round_, "late": late})
 
     # ---- the task --------------------------------------------------------------------------------------------
 
