@@ -22,7 +22,7 @@ import numpy as np
 
 TABLES = (
     "run", "resolved", "releases", "layout", "constants", "rounds", "snapshots", "senders", "losses", "assignments",
-    "metrics", "meta",
+    "metrics", "meta", "counted",
 )  # fmt: skip
 TYPES = {int: b"int", str: b"str", bytes: b"bytes"}
 SGD = r"sgd\(lr=[^,]+, schedule=(constant|inverse_sqrt|step), momentum=[^,]+, every=\d+, factor=[^,]+\)"
@@ -60,8 +60,8 @@ def read_log(folder: Path) -> dict[str, list[Any]]:
     source, copy = sqlite3.connect(f"file:{folder / 'run.db'}?mode=ro", uri=True), sqlite3.connect(":memory:")
     source.backup(copy)
     pragmas = [copy.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
-    if pragmas != [0x67726164, 3]:
-        fail(f"{folder} holds no log of version 3")
+    if pragmas != [0x67726164, 4]:
+        fail(f"{folder} holds no log of version 4")
     rows = {table: copy.execute(f"SELECT * FROM {table} ORDER BY 1").fetchall() for table in TABLES}
     for table, found in rows.items():
         for row in found:
@@ -160,8 +160,17 @@ def audit(folder: Path) -> int:
     start = 0 if 0 in stored or not rounds else newest  # a pruned log begins with its newest snapshot
     arrays = list(snapshot(rows, start).reshape(1 + (float(optimizer["momentum"]) != 0), dim).copy())
     compared = 0
+    covered, last = rows["counted"][0][:2] if rows["counted"] else (-1, b"")
+    counted: dict[int, int] = {}
     for t in range(start, rounds):
-        _, _, lengths, examples, digest, data, _ = stored.get(t) or fail(f"round {t} is missing")
+        _, gaps, lengths, examples, digest, data, _ = stored.get(t) or fail(f"round {t} is missing")
+        counted |= dict.fromkeys((np.cumsum(unpacked(gaps)) - 1).tolist(), t + 1)
+        if (
+            t + 1 == covered
+            and not start
+            and any(n != counted.get(w, 0) for w, n in enumerate(unpacked(last)))
+        ):
+            fail(f"table counted has other workers than the rounds up to {t}")
         ends = np.cumsum([0, *unpacked(lengths)])
         payloads = [data[a:b] for a, b in pairwise(ends)]
         weights = unpacked(examples) or [1] * len(payloads)

@@ -258,15 +258,23 @@ def pieces(m: int) -> int:
 
 
 def push(
-    round_: int, lengths: Sequence[int], *, fixed: bool, losses: bool, examples: bool, digest: bool
+    round_: int,
+    lengths: Sequence[int],
+    *,
+    fixed: bool,
+    losses: bool,
+    examples: bool,
+    digest: bool,
+    workers: Sequence[int] = (),
 ) -> int:
     p = number(round_) + field(sum(lengths)) + (0 if fixed else field(sum(map(v, lengths))))
-    p += (losses + examples) * field(4 * len(lengths)) + 9 * digest
+    p += (losses + examples) * field(4 * len(lengths)) + 9 * digest + field(sum(map(v, workers)))
     return pieces(1 + v(p) + p)
 
 
-def entry(round_: int, body: int) -> int:
-    e = number(round_) + body
+def entry(round_: int, body: int, following: Sequence[int] = ()) -> int:
+    """``following``: the cohort of the next round."""
+    e = number(round_) + body + field(sum(map(v, following)))
     return pieces(1 + v(e) + e)
 
 

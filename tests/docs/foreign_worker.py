@@ -1,6 +1,8 @@
-"""A worker written from docs/protocol.md and docs/payloads.md alone: foreign_worker.py ADDRESS CODEC DIM RESYNC_AT
+"""A worker written from docs/protocol.md and docs/payloads.md alone.
 
-It hosts two workers whose gradients pull parameter i towards i / 7; the optimizer is sgd(lr=0.01, momentum=0.9).
+Usage: foreign_worker.py ADDRESS CODEC DIM RESYNC_AT COUNT
+
+It hosts COUNT workers whose gradients pull parameter i towards i / 7; the optimizer is sgd(lr=0.01, momentum=0.9).
 CODEC is float32, or cross_polytope in canonical form. At round RESYNC_AT it sends a wrong digest, once. Of the package
 it imports the messages that protoc generated from proto/wire.proto. It prints one line of JSON.
 """
@@ -53,7 +55,7 @@ def to_message(spec: Any) -> wire.Spec:
 class Worker:
     """A replica, and what is sent for its two workers."""
 
-    def __init__(self, address: str, spec: str, dim: int, resync_at: int) -> None:
+    def __init__(self, address: str, spec: str, dim: int, resync_at: int, count: int) -> None:
         self.spec, self.codec, self.resync_at = spec, PAYLOADS["build"](spec, dim), resync_at
         self.params, self.velocity = np.zeros(dim, np.float32), np.zeros(dim, np.float32)
         self.target, self.rng, self.round, self.is_open = (
@@ -62,13 +64,14 @@ class Worker:
             0,
             False,
         )
+        self.count = count
         self.sent, self.received, self.seen = wire.Traffic(), wire.Traffic(), Counter[str]()
         self.outbox: queue.Queue[bytes | None] = queue.Queue()
         method = grpc.insecure_channel(address).stream_stream("/gradwire.v1.ParameterServer/Train")
         self.call = method(iter(self.outbox.get, None))
 
     def run(self) -> dict[str, Any]:
-        self.send(join=wire.Join(protocol=1, process="foreign", count=2))
+        self.send(join=wire.Join(protocol=2, process="foreign", count=self.count))
         for raw in self.call:
             message = wire.FromServer.FromString(raw)
             kind = message.WhichOneof("message")
@@ -110,18 +113,22 @@ class Worker:
 
     # ---- rounds ------------------------------------------------------------------------------------------------
 
-    def open(self, _: wire.Open, __: int) -> None:
+    def open(self, message: wire.Open, _: int) -> None:
         self.is_open = True
-        self.push()
+        self.push([worker for worker in self.ids if worker not in message.pushed])
 
-    def push(self) -> None:
+    def push(self, due: list[int]) -> None:
+        if not due:
+            return
         checked = digest(self.params) if self.round % self.config.digest_every == 0 else 0
         if self.round == self.resync_at:
             checked, self.resync_at = 12345, -1
         gap = self.params - self.target
-        payloads = b"".join(self.encode(gap + 0.01 * worker) for worker in self.ids)
-        losses = [float((gap * gap).sum())] * len(self.ids)
+        payloads = b"".join(self.encode(gap + 0.01 * worker) for worker in due)
+        losses = [float((gap * gap).sum())] * len(due)
         push = wire.Push(round=self.round, payloads=payloads, losses=losses, digest=checked)
+        if len(due) < len(self.ids):
+            push.workers.extend(due)
         count(self.sent, len(payloads), self.send(push=push))
 
     def encode(self, gradient: np.ndarray) -> bytes:
@@ -142,7 +149,7 @@ class Worker:
         self.round += 1
         count(self.received, payload_bytes, length)
         if self.is_open and self.round < self.config.rounds:
-            self.push()
+            self.push([w for w in self.ids if w in message.cohort] if self.config.cohort else list(self.ids))
 
     def fold_payloads(self, message: wire.Entry) -> int:
         data, cohort = message.payloads.data, list(message.payloads.workers) or range(self.config.workers)
@@ -185,5 +192,5 @@ def count(traffic: wire.Traffic, payload_bytes: int, message_bytes: int) -> None
 
 
 if __name__ == "__main__":
-    address, spec, dim, resync_at = sys.argv[1:]
-    print(json.dumps(Worker(address, spec, int(dim), int(resync_at)).run()))
+    address, spec, *numbers = sys.argv[1:]
+    print(json.dumps(Worker(address, spec, *map(int, numbers)).run()))

@@ -13,6 +13,7 @@ import pytest
 
 from gradwire.common.training.config import RunConfig
 from tests.docs.test_log_format_page import audit
+from tests.system.cohorts import cohorts, records_of
 from tests.system.harness import Run
 
 WORKER = Path(__file__).parent / "foreign_worker.py"
@@ -31,6 +32,7 @@ async def foreign_run(
     async with asyncio.timeout(120), asyncio.TaskGroup() as group:
         server = group.create_task(run.serve())
         words = [sys.executable, str(WORKER), await run.address, canonical, str(DIM), str(RESYNC_AT)]
+        words.append(str(config.workers))
         process = await asyncio.create_subprocess_exec(*words, stdout=asyncio.subprocess.PIPE)
         printed, _ = await process.communicate()
         if process.returncode:
@@ -57,6 +59,20 @@ def test_foreign_worker_trains(downlink: str, codec: str, tmp_path: Path) -> Non
     assert worker["digest"] == summary["digest"] == audit(tmp_path)
     losses = [point["loss"] for point in summary["history"] if point["loss"] is not None]
     assert losses[-1] < losses[0]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("downlink", ["log", "sum", "model"])
+def test_foreign_worker_pushes_for_its_workers_that_are_drawn(downlink: str, tmp_path: Path) -> None:
+    config = RunConfig(
+        task=f"synthetic(dim={DIM})", codec="float32", optimizer="sgd(lr=0.01, momentum=0.9)", workers=5, cohort=2,
+        rounds=ROUNDS, downlink=downlink, digest_every=3,
+    )  # fmt: skip
+    summary, worker = asyncio.run(foreign_run(config, tmp_path, "float32"))
+    assert worker["status"] == "OK" and worker["seen"]["entry"] == ROUNDS
+    assert summary["predicted_equals_measured"] and summary["replicas_agree"] and summary["resyncs"] == 1
+    assert worker["digest"] == summary["digest"] == audit(tmp_path)
+    assert [record.workers for record in records_of(tmp_path)] == cohorts(config)
 
 
 def test_foreign_worker_imports_nothing_but_the_messages() -> None:

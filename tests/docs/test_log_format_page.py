@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from gradwire.common.codecs import parse
+from gradwire.common.errors import LogError
 from gradwire.common.randomness import worker_coins
 from gradwire.common.training.config import RunConfig
 from gradwire.common.training.digest import digest_of
@@ -51,6 +52,7 @@ RUNS = [
         "optimizer": "sgd(schedule=inverse_sqrt)",
     },
     {"codec": "float32", "optimizer": "sgd(lr=0.05)", "digest_every": 1},
+    {"cohort": 2, "downlink": "log"},
 ]
 
 
@@ -93,6 +95,58 @@ def test_auditor_begins_a_pruned_log_at_its_snapshot(
     fold.log.close()
 
 
+@pytest.mark.parametrize("keep_log", [False, True])
+def test_the_log_knows_who_was_counted_last_also_of_pruned_rounds(
+    keep_log: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fold_module, "SNAPSHOT_FLOOR", 10_000)
+    monkeypatch.setattr(fold_module, "KEEP_LOG_BYTES", 0)
+    counted = {}
+
+    def append(log: RunLog, record: RoundRecord, *others: Any) -> None:
+        counted.update(dict.fromkeys(record.workers, record.round))
+        real(log, record, *others)
+
+    real = RunLog.append
+    monkeypatch.setattr(RunLog, "append", append)
+    config = replace(CONFIG, workers=5, keep_log=keep_log, quorum=2, deadline=1.0, rounds=200)
+    fold = served(config, tmp_path, rounds=90)
+    expected = [counted[0], counted[1], counted[2], counted[3], -1]
+    assert fold.log.last_counted().tolist() == expected
+    fold.log.close()
+    with RunLog.open(tmp_path) as log:
+        assert log.last_counted().tolist() == expected, "from the table and the rounds behind it"
+    audit(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "run.db")) as db, db:
+        ((covered,),) = db.execute("SELECT round FROM counted").fetchall()
+        assert 0 < covered <= 90
+        if keep_log:
+            db.execute("DELETE FROM counted")
+        else:
+            db.execute("UPDATE counted SET round = 1")
+    if keep_log:
+        with RunLog.open(tmp_path) as log:
+            assert log.last_counted().tolist() == expected, "from all rounds"
+        return
+    forged(tmp_path, "counted", "1", round=1)
+    with RunLog.open(tmp_path) as log, pytest.raises(LogError, match="is damaged"):
+        log.last_counted()
+
+
+def test_auditor_notices_another_worker_in_the_table_of_those_counted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fold_module, "SNAPSHOT_FLOOR", 1_000)
+    served(replace(CONFIG, codec="float32"), tmp_path, rounds=12).log.close()
+    audit(tmp_path)
+    with closing(sqlite3.connect(tmp_path / "run.db")) as db:
+        ((data,),) = db.execute("SELECT data FROM counted").fetchall()
+    last = list(rows.unpack_ints(data))
+    forged(tmp_path, "counted", "1", data=rows.pack_ints([last[0] - 1, *last[1:]]))
+    with pytest.raises(SystemExit, match="table counted has other workers than the rounds up to"):
+        audit(tmp_path)
+
+
 def test_auditor_recomputes_what_version_1_began(tmp_path: Path) -> None:
     of_version_1(tmp_path / "run")
     summary = whole_run(CONFIG_1, tmp_path / "run", [(0, 2), (1,)])
@@ -103,7 +157,7 @@ DAMAGE = {
     "a payload": ("UPDATE rounds SET payloads = x'00' WHERE round = 5", "table rounds is damaged: 5"),
     "a codec": ("UPDATE resolved SET codec_spec = 'float32'", "table resolved is damaged"),
     "a round less": ("DELETE FROM rounds WHERE round = 5", "round 5 is missing"),
-    "an old format": ("PRAGMA user_version = 1", "holds no log of version 3"),
+    "an old format": ("PRAGMA user_version = 1", "holds no log of version 4"),
 }
 
 

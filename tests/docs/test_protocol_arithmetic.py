@@ -87,13 +87,18 @@ def test_pushes_are_as_long_as_the_page_says(spec: str, dim: int, workers: int) 
     lengths = [len(payload) for payload in payloads]
     for losses in ((), (0.0,) * workers):
         for examples in ((), (1,) * workers):
-            for round_, digest in ((0, 0), (1, 5), (200, 0), (70_000, 9)):
+            for round_, digest, named in (
+                (0, 0, ()),
+                (1, 5, (0, 1, 127)),
+                (200, 0, (128, 70_000)),
+                (70_000, 9, (0,)),
+            ):
                 push = protocol.push_message(
-                    codec, round_, payloads, losses=losses, examples=examples, digest=digest
+                    codec, round_, payloads, losses=losses, examples=examples, digest=digest, workers=named
                 )
                 assert bytes_of(push) == arithmetic.push(
                     round_, lengths, fixed=codec.fixed_length, losses=bool(losses), examples=bool(examples),
-                    digest=bool(digest),
+                    digest=bool(digest), workers=named,
                 )  # fmt: skip
 
 
@@ -111,6 +116,9 @@ def test_log_entries_are_as_long_as_the_page_says(spec: str, dim: int, workers: 
             ids = cohort if workers < total else ()
             body = arithmetic.log_body(lengths, ids, fixed=codec.fixed_length, examples=bool(examples))
             assert bytes_of(wire_pb2.FromServer(entry=entry)) == arithmetic.entry(round_, body)
+            entry.cohort.extend((0, 127, 128, 1 << 19))
+            message = wire_pb2.FromServer(entry=entry)
+            assert bytes_of(message) == arithmetic.entry(round_, body, (0, 127, 128, 1 << 19))
 
 
 @pytest.mark.parametrize("dim", [3, 100, 400_000, 262_140, 262_144])

@@ -15,7 +15,7 @@ from gradwire.common.codecs.forms.gain import GAINS
 from gradwire.common.downlinks import CommittedRound, downlinks, resolve_downlink
 from gradwire.common.downlinks import parse as parse_downlink
 from gradwire.common.privacy.mechanisms import MECHANISMS
-from gradwire.common.randomness import worker_coins
+from gradwire.common.randomness import cohort_place, worker_coins
 from gradwire.common.spec import parse_spec
 from gradwire.common.training.config import MAX_ROUNDS, MAX_WORKERS, RunConfig
 from gradwire.common.training.digest import digest_of
@@ -24,7 +24,7 @@ from gradwire.common.training.optimizers.schedules import schedules
 from gradwire.common.training.record import RoundRecord
 from gradwire.common.transport import limits, options, protocol
 from gradwire.proto import wire_pb2
-from gradwire.server import fold, serving, shutdown
+from gradwire.server import serving, shutdown
 from gradwire.server.stream import joining, service, session
 from gradwire.worker.process import CONFIRM_FOR
 from gradwire.worker.run_state import MAX_BROKEN_STREAMS
@@ -167,7 +167,7 @@ def test_tables_have_the_librarys_numbers(heading: str, start: str, value: str) 
 
 def test_prose_has_the_librarys_numbers() -> None:
     assert f"Protocol number **{protocol.PROTOCOL}**" in text_of("protocol")
-    assert f"the last {fold.REPORTED_ROUNDS} rounds" in text_of("protocol")
+    assert f"Ready {limits.READY_BYTES} more for each worker" in text_of("protocol")
     assert f"({limits.PIECE_BYTES:,} bytes)" in text_of("protocol")
     assert protocol.METHOD in text_of("protocol")
 
@@ -192,7 +192,12 @@ def test_worked_examples() -> None:
     second = protocol.push_message(vertices, 20, payloads, losses=[0.25, 0.5])
     log = parse_downlink(parse_spec("log"), codec=vertices, seed=7, workers=2)
     entry = wire_pb2.FromServer(entry=log.build(CommittedRound(RoundRecord(20, (0, 1), payloads))))
+    orders = [sorted(range(6), key=lambda w: cohort_place(11, round_, w)) for round_ in (0, 1)]
     assert examples("protocol") == {
+        "cohort": [
+            f"seed 11, 6 workers, round {round_}: {' '.join(map(str, order))}"
+            for round_, order in enumerate(orders)
+        ],
         "fingerprint": [f"{vertices.spec} dim=3", vertices.fingerprint.hex()],
         "digest": [params.astype("<f4").tobytes().hex(), f"{digest_of(params):016x}"],
         "push-float32": [first.SerializeToString().hex()],
