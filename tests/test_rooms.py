@@ -80,6 +80,7 @@ ROOMS = {
     "common/system": Room(GROUND, never=frozenset(SOCKETS)),
     "common/transport": Room(EDGE, (*WIRE, "numpy", "cryptography")),
     "common": Room(GROUND, never=PURE),
+    # The draw of a cohort follows from the seed; nothing else here is random.
     "server/rounds": Room(("gradwire.common.errors", "gradwire.common.randomness"), never=PURE),
     "server": Room(EDGE, (*WIRE, "numpy")),
     "worker": Room(EDGE, (*WIRE, *ARRAYS, "rich", "scipy", "sklearn", "pooch", "pyarrow", "PIL")),

@@ -194,10 +194,10 @@ def _without_ranges(known: Mapping[str, Setting], source: Mapping[str, Any]) -> 
         if len(both) > 2 or not all(part.isdecimal() for part in both):
             raise ConfigError(f"{name} is {text!r}, expected a whole number or MIN..MAX, as in 2..10")
         values[name] = int(both[-1])
-        if len(both) == 2:
-            if least in source:
-                raise ConfigError(f"{name} {text} and {least} are both given: leave {least} out")
-            values[least] = int(both[0])
+        if len(both) == 2 and least in source:
+            raise ConfigError(f"{name} {text} and {least} are both given: leave {least} out")
+        if least not in source:  # an earlier source's MIN does not go with this MAX
+            values[least] = int(both[0]) if len(both) == 2 else 0
     return values
 
 

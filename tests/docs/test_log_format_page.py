@@ -109,7 +109,9 @@ def test_the_log_knows_who_was_counted_last_also_of_pruned_rounds(
 
     real = RunLog.append
     monkeypatch.setattr(RunLog, "append", append)
-    config = replace(CONFIG, workers=5, keep_log=keep_log, quorum=2, deadline=1.0, rounds=200)
+    config = replace(
+        CONFIG, codec="float32", workers=5, keep_log=keep_log, quorum=2, deadline=1.0, rounds=200
+    )
     fold = served(config, tmp_path, rounds=90)
     expected = [counted[0], counted[1], counted[2], counted[3], -1]
     assert fold.log.last_counted().tolist() == expected

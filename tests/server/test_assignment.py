@@ -71,6 +71,47 @@ def test_certified_processes_keep_their_ids_for_the_whole_run() -> None:
         certified("new", 3, ())
 
 
+def of_sites(
+    process: str, count: int, wanted: tuple[int, ...], connected: list[str], workers: int = 7
+) -> tuple[int, ...]:
+    """Ids where each site holds data of its own; worker 6 was alice's, who joined with fewer since."""
+    known = {**KNOWN, "alice": (5,)}
+    senders = {0: "a", 3: "gone", 5: "alice", 6: "alice"}
+    return assign(
+        process,
+        count,
+        wanted,
+        workers=workers,
+        known=known,
+        connected=connected,
+        bound=Bound.DATA,
+        senders=senders,
+    )
+
+
+def test_where_sites_hold_data_ids_stay_with_names() -> None:
+    assert of_sites("gone", 2, (), []) == (3, 4)
+    assert of_sites("alice", 2, (), []) == (5, 6), "its own come first"
+    assert of_sites("alice", 1, (6,), []) == (6,)
+    assert of_sites("new", 1, (), [], workers=8) == (7,)
+    with pytest.raises(
+        FailedPrecondition,
+        match=r"^worker 3 stays with gone, which holds its data and is away: .*--name gone",
+    ):
+        of_sites("new", 1, (3,), [])
+    with pytest.raises(FailedPrecondition, match="worker 6 stays with alice"):
+        of_sites("new", 1, (6,), [])
+    with pytest.raises(FailedPrecondition, match="worker 0 is hosted by a process that is connected"):
+        of_sites("new", 1, (0,), ["a"])
+    with pytest.raises(
+        FailedPrecondition,
+        match=r"1 workers asked for, 0 of the run's 7 are free; .* \(alice, b, gone\): start those again",
+    ):
+        of_sites("new", 1, (), ["a"])
+    with pytest.raises(FailedPrecondition, match=r"are free: start fewer$"):
+        of_sites("new", 1, (), ["a", "b", "gone", "alice"])
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.data())
 def test_whatever_joins_gets_as_many_free_ids_as_it_asked_for_or_is_refused(data: st.DataObject) -> None:

@@ -1,9 +1,9 @@
 """Runs that draw a cohort for each round, over gRPC: who pushes, what it costs, and the bits that they end with."""
 
 import asyncio
-import itertools
 from collections import Counter
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import grpc
@@ -91,7 +91,7 @@ def test_memories_last_while_a_worker_is_not_drawn(change: dict[str, str], tmp_p
     check(summary, config, tmp_path)
     assert [record.workers for record in records_of(tmp_path)] == cohorts(config)
     rounds = [[t for t, (w,) in enumerate(cohorts(config)) if w == worker] for worker in range(10)]
-    assert max(b - a for each in rounds for a, b in itertools.pairwise(each)) > 8
+    assert max(b - a for each in rounds for a, b in pairwise(each)) > 8
 
 
 def test_weights_are_those_of_the_drawn_workers(tmp_path: Path) -> None:
