@@ -1,7 +1,7 @@
 """Runs whose processes join late, leave and come back, and memories that last however long that takes."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,7 +10,9 @@ import pytest
 
 from gradwire.common.errors import FailedPrecondition
 from gradwire.common.training.config import RunConfig
+from gradwire.common.training.model import Model
 from gradwire.server.summary import failed_check
+from gradwire.worker.encoder import EncodedRound, Encoder
 from tests.system.cohorts import ProcessGate, recomputed, records_of
 from tests.system.harness import Run, cancel, run_script
 from tests.system.test_cohorts import MEMORIES
@@ -147,6 +149,40 @@ def test_a_site_that_is_away_for_thirty_rounds_continues(
         away = workers.index(False)
         assert 7 <= away <= 10 and workers == [True] * away + [False] * (40 - away) + [True] * 8
         check(summary, config, tmp_path, lost=lost_after(config, tmp_path, away))
+
+
+@pytest.mark.parametrize("change", MEMORIES.values(), ids=MEMORIES)
+def test_a_worker_knows_before_the_next_round_that_its_push_came_too_late(
+    change: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its pushes wait on their way while rounds commit at the deadline: each is taken back before the next is made."""
+    config = replace(
+        CONFIG, workers=3, min_workers=0, quorum=2, deadline=0.2, rounds=14, downlink="log", **change
+    )
+    encode, encoded = Encoder.encode, []
+
+    def noted(
+        self: Encoder, model: Model, round_: int, workers: Collection[int] | None = None
+    ) -> EncodedRound:
+        if self.workers == (2,):
+            encoded.append(round_)
+        return encode(self, model, round_, workers)
+
+    async def script(run: Run, group: asyncio.TaskGroup) -> None:
+        gate = ProcessGate(monkeypatch, "slow", 3)
+        group.create_task(run.work("steady", (0, 1)))
+        group.create_task(run.work("slow", (2,)))
+        await gate.held.wait()
+        await run.committed(7)
+        gate.release()
+
+    monkeypatch.setattr(Encoder, "encode", noted)
+    summary, _ = run_script(config, tmp_path, script)
+    rounds = set(encoded)
+    monkeypatch.setattr(Encoder, "encode", encode)
+    lost = {r.round: (2,) for r in records_of(tmp_path) if r.round in rounds and 2 not in r.workers}
+    assert {3, 4, 5} <= lost.keys() and summary["late"] >= 3
+    check(summary, config, tmp_path, lost)
 
 
 def lost_after(config: RunConfig, folder: Path, away: int) -> dict[int, tuple[int, ...]]:

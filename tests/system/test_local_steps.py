@@ -136,7 +136,9 @@ def test_killed_worker_sends_the_same_bytes_again(
         computed.append((worker, round))
         return compute(self, model, round=round, worker=worker)
 
-    def noted(self: Encoder, model: Model, round_: int, workers: Collection[int]) -> EncodedRound:
+    def noted(
+        self: Encoder, model: Model, round_: int, workers: Collection[int] | None = None
+    ) -> EncodedRound:
         encoded = encode(self, model, round_, workers)
         if self.workers == (2,) and round_ == 3:
             sent.append(encoded)
