@@ -52,7 +52,7 @@ $(LOWEST)/.installed: pyproject.toml .ci/lowest.py
 	$(PYTHON) -m venv $(LOWEST)
 	$(PYTHON) .ci/lowest.py > $(LOWEST)/constraints.txt
 	@$(LOWEST)/bin/python -m pip install -qq --disable-pip-version-check -c $(LOWEST)/constraints.txt \
-	  -e '.[docker,plot,privacy]' hypothesis pytest pytest-xdist
+	  -e '.[docker,plot,privacy,tensorboard]' hypothesis pytest pytest-xdist
 	@touch $@
 
 check: lint types test ## what must pass before a commit: lint, types, quick tests (warnings are errors)

@@ -18,12 +18,14 @@ PAGE = "README.txt"
 FILES = {
     NAME: "the log: configuration, initial model, every counted payload, metrics; the model follows from it",
     f"{NAME}-wal, {NAME}-shm": "parts of the log while a server runs or after it was killed: copy them with it",
+    "server.json": "the address of the server that uses this folder, for `gradwire watch`",
     "run.lock": "held by the server that uses this folder",
     "worker-0, …": "of `gradwire run`: memories and privacy ledger of each worker process; never copy a ledger back",
 }
 COMMANDS = {
     "gradwire run --state-dir .{task}": "go on, on this machine; with --rounds N beyond the end",
     "gradwire server --state-dir .": "go on with workers elsewhere",
+    "gradwire watch .": "see where it stands, also while a server runs",
     "gradwire model save --state-dir . --out model.safetensors": "take the model out (.npz and .pt too)",
     "gradwire model evaluate --state-dir .{task}": "evaluate it here",
     "gradwire model info .": "names and shapes of its arrays",

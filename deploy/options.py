@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from gradwire.common.training.settings import check_limits, described
+from gradwire.deploy.curves import CurveOptions
 from gradwire.deploy.external import ExternalOptions
 from gradwire.server.progress import ProgressFormat
 
@@ -13,7 +14,7 @@ PORT = 50051
 
 
 @dataclass(frozen=True, kw_only=True)
-class RunOptions(ExternalOptions):
+class RunOptions(CurveOptions, ExternalOptions):
     """Options of ``gradwire run``."""
 
     processes: int | None = field(
@@ -73,7 +74,7 @@ class RunOptions(ExternalOptions):
 
 
 @dataclass(frozen=True, kw_only=True)
-class ServerOptions(ExternalOptions):
+class ServerOptions(CurveOptions, ExternalOptions):
     """Options of ``gradwire server``."""
 
     listen: str = field(

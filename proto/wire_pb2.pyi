@@ -372,3 +372,17 @@ class Finish(_message.Message):
     ROUNDS_FIELD_NUMBER: _ClassVar[int]
     rounds: int
     def __init__(self, rounds: _Optional[int] = ...) -> None: ...
+
+class WatchRequest(_message.Message):
+    __slots__ = ("protocol", "points")
+    PROTOCOL_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    protocol: int
+    points: int
+    def __init__(self, protocol: _Optional[int] = ..., points: _Optional[int] = ...) -> None: ...
+
+class WatchEvent(_message.Message):
+    __slots__ = ("json",)
+    JSON_FIELD_NUMBER: _ClassVar[int]
+    json: str
+    def __init__(self, json: _Optional[str] = ...) -> None: ...

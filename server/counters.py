@@ -123,6 +123,11 @@ class Counters:
         return self._seconds_before + self._stopped - self._started
 
     @property
+    def open_since(self) -> float | None:
+        """When the open round began, on the monotonic clock; None before this server's first."""
+        return self._started if self._stopped is None else self._stopped
+
+    @property
     def loss(self) -> float | None:
         """The last mean training loss that was reported."""
         losses = [p.loss for _, p in sorted(self.history.items()) if p.loss is not None]

@@ -1,4 +1,4 @@
-"""The gRPC server: an address of its own, and the one method on it."""
+"""The gRPC server: an address of its own, and the two methods on it."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from gradwire.common.transport.options import server_options
 from gradwire.common.transport.statuses import StatusInterceptor
 from gradwire.common.transport.tls import ServerTls
 from gradwire.server.stream.service import ParameterServer
+from gradwire.server.watching.service import WatchService
 
 
 def listen(address: Address, tls: ServerTls | None) -> tuple[grpc.aio.Server, int]:
@@ -30,8 +31,10 @@ def listen(address: Address, tls: ServerTls | None) -> tuple[grpc.aio.Server, in
         ) from error
 
 
-def attach(server: grpc.aio.Server, service: ParameterServer) -> None:
-    """Let a gRPC server, not yet started, serve the protocol's method."""
-    handler: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(service.train)
+def attach(server: grpc.aio.Server, service: ParameterServer, watching: WatchService) -> None:
+    """Let a gRPC server, not yet started, serve the protocol's methods."""
+    train: grpc.RpcMethodHandler[bytes, bytes] = grpc.stream_stream_rpc_method_handler(service.train)
+    watch: grpc.RpcMethodHandler[bytes, bytes] = grpc.unary_stream_rpc_method_handler(watching.watch)
     name, method = protocol.METHOD.strip("/").split("/")
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, {method: handler}),))
+    handlers = {method: train, protocol.WATCH.rpartition("/")[2]: watch}
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(name, handlers),))

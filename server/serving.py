@@ -24,10 +24,13 @@ from gradwire.server.interfaces import read_interfaces
 from gradwire.server.listening import attach, listen
 from gradwire.server.log.notes import ORIGIN
 from gradwire.server.log.run_log import RunLog
-from gradwire.server.progress import Progress
+from gradwire.server.progress import Progress, to_all
 from gradwire.server.stream.service import ParameterServer
 from gradwire.server.summary import add_interfaces, summarise
+from gradwire.server.tcp.carriers import Carriers
 from gradwire.server.tcp.meter import TcpMeter
+from gradwire.server.watching.service import WatchService
+from gradwire.server.watching.watchers import Watchers, failed, finished
 
 STOP_GRACE = 2.0  # seconds for streams to end by themselves when the server stops
 
@@ -124,17 +127,20 @@ async def serve(
     """
     signals = signals or StopSignals()
     server, port = listen(address, tls)
+    watchers = Watchers()
+    progress = to_all(progress, watchers.publish)
     try:
-        run = Coordinator(log_factory(), progress, start)
+        watchers.run = run = Coordinator(log_factory(), progress, start)
     except BaseException:
         # Releases the address.
         await server.stop(None)
         raise
     meter = TcpMeter(port)
     try:
-        serving = _Serving(
-            run, server, meter, ParameterServer(run, on_stream=meter.scan, dim=dim, own_data=own_data)
-        )
+        carriers = Carriers(meter)
+        service = ParameterServer(run, on_stream=carriers.trains, dim=dim, own_data=own_data)
+        attach(server, service, WatchService(watchers, carriers))
+        serving = _Serving(run, server, meter, service, watchers)
         if await_workers:
             run.shutdown.expect_all()
         run.tcp.use(meter)
@@ -154,15 +160,20 @@ class _Serving:
     """A run on a gRPC server, from its start to the summary."""
 
     def __init__(
-        self, run: Coordinator, server: grpc.aio.Server, meter: TcpMeter, service: ParameterServer
+        self,
+        run: Coordinator,
+        server: grpc.aio.Server,
+        meter: TcpMeter,
+        service: ParameterServer,
+        watchers: Watchers,
     ) -> None:
         self._run = run
         self._server = server
         self._meter = meter
+        self._watchers = watchers
         self._service = service
         self._caught: int | None = None
         self._at_start = self._at_open = read_interfaces()
-        attach(server, self._service)
 
     def interrupt(self, signum: int) -> None:
         """Stop because of a signal; when the run is over already, its summary is only moments away."""
@@ -177,6 +188,7 @@ class _Serving:
         run.on_open = self._opened
         progress(_listening(run, address))
         run.warn_of_pruning()
+        looking = asyncio.create_task(self._watchers.look(progress))
         grace = None
         try:
             if run.finished:
@@ -187,12 +199,16 @@ class _Serving:
             grace = STOP_GRACE
             if run.failure is not None:
                 raise run.failure
-            return await self._summary(progress)
-        except Exception:
+            summary = await self._summary(progress)
+            await self._watchers.end(finished(summary))
+            return summary
+        except Exception as error:
             grace = STOP_GRACE
             await self._stop_streams()
+            await self._watchers.end(failed(error))
             raise
         finally:
+            looking.cancel()
             await self._server.stop(grace)
 
     def _opened(self) -> None:

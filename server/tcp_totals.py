@@ -16,7 +16,6 @@ class TcpTotals:
     def __init__(self, counters: Counters) -> None:
         self._earlier = (counters.tcp_joining, counters.tcp_total)
         self._meter: TcpMeter | None = None
-        self._at_open: TcpBytes | None = None
         self._opened = False
         self._recent = self._earlier
         self._read_at = -READ_EVERY
@@ -27,7 +26,9 @@ class TcpTotals:
 
     def opened(self) -> None:
         """The first round of this server opens: the bytes before it were those of joining."""
-        self._opened, self._at_open = True, self._totals()
+        self._opened = True
+        if self._meter is not None:
+            self._meter.mark()
 
     def recent(self) -> tuple[TcpBytes | None, TcpBytes | None]:
         """(joining, all) at most a second old; marked incomplete: this server may be killed before it reads again."""
@@ -41,7 +42,7 @@ class TcpTotals:
     def read(self) -> tuple[TcpBytes | None, TcpBytes | None]:
         """(joining, all) as they are now."""
         total = self._totals()
-        joining = self._at_open if self._opened else total
+        joining = self._meter.marked() if self._opened and self._meter is not None else total
         return _sum(self._earlier[0], joining), _sum(self._earlier[1], total)
 
     def _totals(self) -> TcpBytes | None:

@@ -82,6 +82,10 @@ ROOMS = {
     "common": Room(GROUND, never=PURE),
     # The draw of a cohort follows from the seed; nothing else here is random.
     "server/rounds": Room(("gradwire.common.errors", "gradwire.common.randomness"), never=PURE),
+    # Curves of a run in files that other programs read: nothing here knows of sockets.
+    "server/sinks": Room(
+        (*COMMON, "gradwire.server.log"), ("google.protobuf", "tensorboard"), frozenset(SOCKETS - {"socket"})
+    ),
     "server": Room(EDGE, (*WIRE, "numpy")),
     "worker": Room(EDGE, (*WIRE, *ARRAYS, "rich", "scipy", "sklearn", "pooch", "pyarrow", "PIL")),
     # A user's program: no gRPC, whose threads do not survive the forks of data loaders.

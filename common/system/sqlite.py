@@ -19,6 +19,8 @@ from gradwire.common.system.sqlite_reading import connect_read_only
 # A file under construction is thrown away after a crash: it needs no journal, and is synced when it is complete.
 _CONSTRUCTION = "PRAGMA journal_mode = MEMORY; PRAGMA synchronous = OFF;"
 
+PEEKS = 5  # attempts to read a file that changes meanwhile
+
 
 class SqliteFile:
     """An open file, usable from any thread, and the lock on its directory."""
@@ -93,6 +95,23 @@ class SqliteFile:
             if lock is not None:
                 lock.close()
             raise
+
+    @classmethod
+    def peek(cls, file_format: SqliteFormat, directory: Path) -> SqliteFile:
+        """Read a file that is there as ``open_read_only`` does, but without its lock: nobody is kept from writing.
+
+        Raises:
+            GradwireError: of the format's class: there is none, it is something else, or it is being written.
+        """
+        path = existing(file_format, directory)
+        for _ in range(PEEKS):
+            before = _stamps(path)
+            with file_format.errors(path):
+                file = cls(file_format, str(path), _connect_read_only(file_format, path), None)
+            if _stamps(path) == before:
+                return file
+            file.close()
+        raise file_format.error(f"{path} is being written by a {file_format.holder}: try again")
 
     @classmethod
     def in_memory(cls, file_format: SqliteFormat) -> SqliteFile:
@@ -201,6 +220,12 @@ def _connect(file_format: SqliteFormat, path: Path) -> sqlite3.Connection:
         db.close()
         raise
     return db
+
+
+def _stamps(path: Path) -> list[tuple[int, int] | None]:
+    """Size and time of the last change of a file and of its write-ahead log."""
+    stats = [each.stat() if each.exists() else None for each in (path, path.with_name(f"{path.name}-wal"))]
+    return [None if stat is None else (stat.st_size, stat.st_mtime_ns) for stat in stats]
 
 
 def _connect_read_only(file_format: SqliteFormat, path: Path) -> sqlite3.Connection:

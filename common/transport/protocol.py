@@ -1,4 +1,4 @@
-"""The protocol's number and method, and the message that carries a process's payloads, with its predicted size.
+"""The protocol's number and methods, and the message that carries a process's payloads, with its predicted size.
 
 Server and worker both call these, so neither can disagree with the other about a layout.
 """
@@ -13,6 +13,7 @@ from gradwire.proto import wire_pb2
 
 PROTOCOL = 2
 METHOD = "/gradwire.v1.ParameterServer/Train"
+WATCH = "/gradwire.v1.ParameterServer/Watch"
 
 
 def push_message(

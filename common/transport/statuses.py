@@ -84,7 +84,7 @@ def wire_errors() -> Iterator[None]:
 class StatusInterceptor(grpc.aio.ServerInterceptor):
     """Ends a call whose handler raised with the status of the exception.
 
-    For coroutines that serve a bidirectional stream of plain bytes: the API has no other calls.
+    For coroutines that serve a stream of plain bytes, with one request or a stream of them: the API has no other calls.
     """
 
     async def intercept_service(
@@ -95,6 +95,8 @@ class StatusInterceptor(grpc.aio.ServerInterceptor):
         handler = await continuation(handler_call_details)
         if handler is None:  # an unknown method: gRPC answers UNIMPLEMENTED
             return None
+        if handler.unary_stream is not None:
+            return grpc.unary_stream_rpc_method_handler(_guarded(handler.unary_stream))
         return grpc.stream_stream_rpc_method_handler(_guarded(handler.stream_stream))
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any
 
+from gradwire.common.errors import ConfigError
 from gradwire.common.system.results import ResultFile, to_json
 from gradwire.common.system.signals import StopSignals
 from gradwire.common.transport.address import parse_address, require_protected
@@ -20,9 +21,11 @@ from gradwire.deploy.models import read_start
 from gradwire.deploy.options import ServerOptions
 from gradwire.deploy.preflight import known_dim, sites_hold_data
 from gradwire.deploy.stored_run import resolve, stored_run
+from gradwire.deploy.watching.address_file import AddressFile
 from gradwire.server.log.run_log import RunLog
-from gradwire.server.progress import reporter
+from gradwire.server.progress import reporter, to_all
 from gradwire.server.serving import Interrupted, open_log, serve
+from gradwire.server.sinks.all import Sinks
 from gradwire.server.summary import failed_check
 
 
@@ -43,14 +46,18 @@ def server(settings: dict[str, Any], options: ServerOptions) -> int:
     summary_file = None if options.summary is None else ResultFile(options.summary)
     if summary_file is not None:
         summary_file.check()
-    page, shown = FolderPage(options.state_dir), reporter(options.progress)
-
-    def report(event: dict[str, Any]) -> None:
-        page.note(event)
-        shown(event)
+    shown = reporter(options.progress)
+    sinks = Sinks(options.targets, warn=lambda message: shown({"event": "warning", "message": message}))
+    page, address_file = FolderPage(options.state_dir), AddressFile(options.state_dir)
+    report = to_all(page.note, address_file.note, shown, sinks.note)
 
     def log() -> RunLog:
         opened = open_log(options.state_dir, config, start)
+        try:
+            sinks.begin(opened)
+        except ConfigError:
+            opened.close()
+            raise
         page.begin(opened)
         return opened
 
@@ -74,6 +81,8 @@ def server(settings: dict[str, Any], options: ServerOptions) -> int:
         print_message(str(stop))
         return stop.exit_code
     finally:
+        sinks.close()
+        address_file.remove()
         page.write()
     if summary_file is not None:
         summary_file.write(to_json(summary, indent=2) + "\n")

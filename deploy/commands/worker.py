@@ -26,6 +26,7 @@ from gradwire.common.transport.address import parse_address, require_protected
 from gradwire.common.transport.tls import worker_tls
 from gradwire.deploy.external import AllowCodec, AllowOptimizer, import_allowed
 from gradwire.deploy.site import site_from
+from gradwire.deploy.tls_options import Authority, Insecure, Key, RetryFor
 from gradwire.worker.certificates import claim, hold
 from gradwire.worker.privacy import Limits, budget_from
 from gradwire.worker.process import WorkerOptions, WorkerProcess
@@ -41,9 +42,7 @@ def worker(
     workers: Annotated[
         str | None, typer.Option(help="Their ids, e.g. 0-24 or 3,5, instead of any free ones.")
     ] = None,
-    retry_for: Annotated[
-        float, typer.Option(help="Seconds without a server after which the process gives up.", min=0.0)
-    ] = 60.0,
+    retry_for: RetryFor = 60.0,
     allow_task: Annotated[
         list[str] | None,
         typer.Option(help="package.module:factory that the run's task may import; may be repeated."),
@@ -96,13 +95,9 @@ def worker(
             help="Folder of `gradwire certs`: takes a certificate that no process here uses, and its name."
         ),
     ] = None,
-    key: Annotated[Path | None, typer.Option(help="PEM file of the key, unless in the same file.")] = None,
-    ca: Annotated[
-        Path | None, typer.Option(help="PEM file of the server's authority, unless in the same file.")
-    ] = None,
-    insecure: Annotated[
-        bool, typer.Option("--insecure", help="Allow plaintext beyond this machine.")
-    ] = False,
+    key: Key = None,
+    ca: Authority = None,
+    insecure: Insecure = False,
 ) -> None:
     """Take part in a run: the server sends the task and the codec."""
     logging.basicConfig(format="gradwire worker: %(levelname)s: %(message)s")

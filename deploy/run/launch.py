@@ -35,6 +35,7 @@ from gradwire.deploy.stored_run import resolve, stored_run
 from gradwire.deploy.tables import print_plain
 from gradwire.deploy.units import counted, number
 from gradwire.server.export import BEST
+from gradwire.server.sinks.all import Sinks
 from gradwire.worker.records import bytes_per_round
 
 RETRY_FOR = 300  # seconds that workers wait for a server that is being restarted
@@ -62,6 +63,7 @@ def launch(settings: Mapping[str, Any], options: RunOptions, program: Sequence[s
         weight_file(options.save).check()
     if options.init is not None:
         models.read_start(options.init)  # what is wrong with it comes before any process
+    Sinks(options.targets, warn=lambda _: None)
     check(config, options.allow_task)
     console = Console(file=sys.stderr if options.json == "-" else sys.stdout)
     view = View(config.rounds, config.workers, config.max_epsilon, config.delta, least=config.min_workers)
@@ -102,7 +104,8 @@ def _plan(
 def server_arguments(config: RunConfig, options: RunOptions, folder: Path) -> tuple[str, ...]:
     """Arguments of ``gradwire server``, its address apart: a resumed run must be given the configuration in its log."""
     start = () if options.init is None else ("--init", str(options.init))
-    return (*as_flags(given_settings(config)), *options.flags, *start, "--state-dir", str(folder))
+    words = (*as_flags(given_settings(config)), *options.flags, *options.curve_flags)
+    return (*words, *start, "--state-dir", str(folder))
 
 
 def worker_arguments(
@@ -181,6 +184,7 @@ def _resuming(options: RunOptions, folder: Path) -> str:
     words = ["gradwire", "run", "--state-dir", str(folder)]
     words += [] if options.processes is None else ["--processes", str(options.processes)]
     words += [] if options.save is None else ["--save", str(options.save)]
+    words += options.curve_flags
     return shlex.join([*words, *_allowed(options), *shown_flags(options)])
 
 

@@ -14,9 +14,12 @@ from rich.table import Table
 
 from gradwire.deploy.run.view import View
 from gradwire.deploy.tables import print_plain
-from gradwire.deploy.units import counted, duration, human, number
+from gradwire.deploy.units import counted, human, number
+from gradwire.server.pace import clock_time
+from gradwire.server.progress import Patience, waited_for
 
 EVERY = 2.0  # seconds between lines
+MOST_SITES = 8  # in the table
 WARNING = f" {logging.getLevelName(logging.WARNING)}: "  # in lines of processes that warn
 
 
@@ -37,6 +40,7 @@ class Lines:
         self._shown_rounds = 0  # in the last line
         self._warned: set[str] = set()  # names of processes
         self._warnings: set[str] = set()
+        self._patience = Patience()
 
     def __enter__(self) -> Lines:
         return self
@@ -54,8 +58,16 @@ class Lines:
             self.note(f"{process} differed from the server after round {round_} and received its model")
         if event["event"] == "warning":
             self.note(f"warning: {event['message']}")
+        if event["event"] == "pending":
+            self._waits(event)
         if event["event"] == "finished":
             self._line()
+
+    def _waits(self, event: Mapping[str, Any]) -> None:
+        """Say who is waited for, now and then."""
+        if self._patience.ends(event):
+            round_, seconds = event["round"] + 1, clock_time(event["seconds"])
+            self.note(f"round {round_} has waited {seconds} for {waited_for(event)}")
 
     def _resumed(self) -> None:
         self._shown_rounds = self.view.round
@@ -113,6 +125,9 @@ class LiveTable(Lines):
     def _line(self) -> None:
         """The table shows the state already."""
 
+    def _waits(self, event: Mapping[str, Any]) -> None:
+        """And this."""
+
 
 def display_for(console: Console, view: View, *, verbose: bool = False) -> Lines:
     """The display that suits where the output goes."""
@@ -134,6 +149,8 @@ def status_line(view: View) -> str:
         parts.append(view.privacy)
     if view.rate:
         parts.append(f"{view.rate:.3g} rounds/s")
+    if view.remaining:
+        parts.append(f"ETA {clock_time(view.remaining)}")
     if 0 < view.connected < view.expected:
         parts.append(f"{view.connected} of {view.expected_range} workers")
     return "  ".join(parts)
@@ -141,24 +158,41 @@ def status_line(view: View) -> str:
 
 def live_table(view: View) -> RenderableType:
     """The state of a run as a progress bar and a table."""
+    table = Table.grid(padding=(0, 2))
     if not view.round:
-        return f"{view.connected} of {view.expected_range} {'worker' if view.expected == 1 else 'workers'} connected …"
+        workers = "worker" if view.expected == 1 else "workers"
+        connected = f"{view.connected} of {view.expected_range} {workers} connected …"
+        if view.pending is None:
+            return connected
+        table.add_row(connected)
+        table.add_row(waiting(view.pending))
+        return table
     bar = Table.grid(padding=(0, 2))
-    left = f"{duration(view.remaining)} left" if view.remaining is not None else ""
+    eta = f"ETA {clock_time(view.remaining)}" if view.remaining else ""
     rate = f"{view.rate:.3g} rounds/s" if view.rate else ""
     bar.add_row(
-        f"round {view.round}/{view.rounds}", ProgressBar(view.rounds, view.round, width=30), rate, left
+        f"round {view.round}/{view.rounds}", ProgressBar(view.rounds, view.round, width=30), rate, eta
     )
-    table = Table.grid(padding=(0, 2))
     table.add_row("loss", number(view.loss), "  ".join(_metrics(view)))
+    for name, values in list(view.sites.items())[:MOST_SITES] if len(view.sites) > 1 else ():
+        table.add_row("", name, "  ".join(f"{n} {number(v)}" for n, v in values["metrics"].items()))
+    if len(view.sites) > MOST_SITES:
+        table.add_row("", f"and {counted(len(view.sites) - MOST_SITES, 'site')} more")
     for name, flow, whom in (("uplink", view.uplink, "worker"), ("downlink", view.downlink, "process")):
-        each = f"{human(flow.payload_bits, 'bit')} per {whom} and round"
+        each = f"{human(flow.payload_bits, 'bit')} per {whom} and round" if flow.payload_bits else ""
         table.add_row(name, each, f"{human(flow.message_bytes, 'B')} so far")
     if view.privacy is not None:
         table.add_row("privacy", view.privacy)
     resyncs = f"{counted(view.resyncs, 'resync')}" if view.resyncs else ""
     table.add_row("workers", f"{view.connected} of {view.expected_range} connected", resyncs)
+    if view.pending is not None:
+        table.add_row("waiting", waiting(view.pending))
     return Group(bar, table)
+
+
+def waiting(pending: Mapping[str, Any]) -> str:
+    """Who is waited for, and for how long."""
+    return f"for {waited_for(pending)}, {clock_time(pending['seconds'])}"
 
 
 def _metrics(view: View) -> list[str]:

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import time
-from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from gradwire.common.privacy.statement import spent_in_words
 from gradwire.server.measures import by_name
-
-WINDOW = 10.0  # seconds over which the rate is averaged
+from gradwire.server.pace import Pace
 
 
 @dataclass
@@ -42,6 +39,8 @@ class View:
         metrics: means over the sites, where several measure.
         ranges: the same in words, with the smallest and the largest value of the sites.
         measured_at: the round of the metrics.
+        sites: what each site measured, where several do: its metrics by name.
+        pending: the server's event that says who is waited for; None while the round is young.
         live: hosted workers of each connected process.
     """
 
@@ -56,22 +55,25 @@ class View:
     metrics: dict[str, float] = field(default_factory=dict)
     ranges: dict[str, str] = field(default_factory=dict)
     measured_at: int = 0
+    sites: Mapping[str, Any] = field(default_factory=dict)
+    pending: Mapping[str, Any] | None = None
     live: dict[str, int] = field(default_factory=dict)
     resyncs: int = 0
     uplink: Flow = field(default_factory=Flow)
     downlink: Flow = field(default_factory=Flow)
-    clock: Callable[[], float] = time.monotonic
     least: int = 0
-    _pace: deque[tuple[float, int]] = field(default_factory=deque)
+    _pace: Pace = field(default_factory=Pace, compare=False)
 
     def apply(self, event: Mapping[str, Any]) -> None:
         """Fold one event; unknown kinds change nothing."""
         folds = {
+            "state": self._state,
             "listening": self._listening,
             "joined": self._joined,
             "left": self._left,
             "round": self._round,
             "metrics": self._metrics,
+            "pending": self._pending,
             "resync": self._resync,
         }
         if event["event"] in folds:
@@ -89,16 +91,13 @@ class View:
 
     @property
     def rate(self) -> float | None:
-        """Rounds per second over the last seconds."""
-        if len(self._pace) < 2:
-            return None
-        (began, first), (now, last) = self._pace[0], self._pace[-1]
-        return (last - first) / (now - began) if now > began else None
+        """Rounds per second over the last rounds; None before the second one."""
+        return self._pace.rate
 
     @property
     def remaining(self) -> float | None:
         """Seconds until the last round at the present rate."""
-        return (self.rounds - self.round) / self.rate if self.rate else None
+        return self._pace.remaining(self.rounds)
 
     @property
     def privacy(self) -> str | None:
@@ -107,13 +106,35 @@ class View:
             return None
         return spent_in_words(self.epsilon, self.round, self.max_epsilon, self.delta)
 
+    def _state(self, event: Mapping[str, Any]) -> None:
+        """The whole of it: what a server says first to those who watch."""
+        self.run_id, self.rounds, self.expected = event["run_id"], event["rounds"], event["workers"]
+        self.least = int(event.get("least", 0))
+        self.max_epsilon, self.delta, self.epsilon = event["max_epsilon"], event["delta"], event["epsilon"]
+        self.round, self.loss, self.resyncs = event["round"], event["loss"], event["resyncs"]
+        self.live, self.pending = dict(event["live"]), event.get("pending")
+        self.uplink.message_bytes, self.downlink.message_bytes = (
+            event["uplink_bytes"],
+            event["downlink_bytes"],
+        )
+        if event["metrics"]:
+            self._metrics({**event, "round": event["metrics_round"]})
+        if self.round:
+            self._pace.add(self.round, event["seconds"])
+
+    def _pending(self, event: Mapping[str, Any]) -> None:
+        self.pending = event
+
     def _listening(self, event: Mapping[str, Any]) -> None:
         self.run_id = str(event.get("run_id", ""))
         self.round = int(event.get("round", 0))
         self.live = {}
+        self.pending = None
 
     def _joined(self, event: Mapping[str, Any]) -> None:
-        self.live = {**self.live, event["process"]: len(event["workers"])}
+        workers = event["workers"]  # their number alone where they are very many
+        hosted = workers if isinstance(workers, int) else len(workers)
+        self.live = {**self.live, event["process"]: hosted}
         self.expected, self.least = int(event["expected"]), int(event.get("least", 0))
 
     def _left(self, event: Mapping[str, Any]) -> None:
@@ -126,6 +147,7 @@ class View:
         if int(event["round"]) >= self.measured_at:  # not a site that reports an earlier model late
             self.metrics, self.measured_at = dict(event["metrics"]), int(event["round"])
             self.ranges = by_name(event)
+            self.sites = event.get("sites") or {}
 
     def _round(self, event: Mapping[str, Any]) -> None:
         self.round = int(event["round"]) + 1
@@ -136,6 +158,5 @@ class View:
         self.downlink.payload_bits = event["downlink_bits"] / max(1, len(self.live))
         self.uplink.message_bytes = event["uplink_bytes"]
         self.downlink.message_bytes = event["downlink_bytes"]
-        self._pace.append((self.clock(), self.round))
-        while self._pace[-1][0] - self._pace[0][0] > WINDOW:
-            self._pace.popleft()
+        self.pending = None
+        self._pace.add(self.round, event["seconds"])

@@ -83,6 +83,15 @@ class RunLog(LogSnapshots):
         return cls(SqliteFile.open_read_only(RUN_LOG, directory))
 
     @classmethod
+    def peek(cls, directory: Path) -> RunLog:
+        """Read the log of a run that no server uses, without its lock: a server may start at any time.
+
+        Raises:
+            LogError: as ``open``; or a server writes it.
+        """
+        return cls(SqliteFile.peek(RUN_LOG, directory))
+
+    @classmethod
     def exists(cls, directory: Path) -> bool:
         """Whether a run was started here."""
         return (directory / NAME).is_file()

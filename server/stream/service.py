@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
+from contextlib import AbstractContextManager
 
 import grpc
 
@@ -29,7 +30,7 @@ class ParameterServer:
     def __init__(
         self,
         coordinator: Coordinator,
-        on_stream: Callable[[], None],
+        on_stream: Callable[[str], AbstractContextManager[None]],
         dim: int | None = None,
         *,
         own_data: bool = False,
@@ -38,7 +39,7 @@ class ParameterServer:
 
         Args:
             coordinator: the run.
-            on_stream: is called when a stream begins.
+            on_stream: is entered with the peer's name as long as a stream lasts.
             dim: coordinates that the model must have; None for what the first worker has.
             own_data: each process trains on data of its own.
         """
@@ -51,9 +52,9 @@ class ParameterServer:
 
     async def train(self, requests: AsyncIterator[bytes], context: Context) -> None:
         """Serve one process until its stream ends."""
-        self._on_stream()
         try:
-            await self._serve(Inbox(requests), context)
+            with self._on_stream(context.peer()):
+                await self._serve(Inbox(requests), context)
         # Its text names files of the server, which are not the workers' concern.
         except LogError as error:
             self._run.fail(error)

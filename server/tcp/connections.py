@@ -46,9 +46,9 @@ class TcpBytes:
 class ConnectionCounts:
     """Counts each connection, identified by its socket cookie, once: while it is open, or as it ended."""
 
-    def __init__(self) -> None:
-        self.open: dict[int, TcpInfo] = {}
-        self._ended = TcpBytes()
+    def __init__(self, ended: TcpBytes | None = None, still_open: dict[int, TcpInfo] | None = None) -> None:
+        self.open: dict[int, TcpInfo] = dict(still_open or {})
+        self._ended = ended or TcpBytes()
         self._ignored: set[int] = set()  # cookies whose close notice is skipped
 
     @property
@@ -62,6 +62,10 @@ class ConnectionCounts:
         for info in self.open.values():
             total = total.plus(info)
         return total
+
+    def as_they_are(self) -> ConnectionCounts:
+        """A copy, which later events do not change."""
+        return ConnectionCounts(self._ended, self.open)
 
     def update(self, cookie: int, info: TcpInfo) -> None:
         """Store the counters that an open connection has now."""
@@ -95,5 +99,7 @@ class ConnectionCounts:
         self._ended = replace(self._ended, complete=False)
 
     def exclude(self, cookies: set[int]) -> None:
-        """Skip the close notices of these connections: they belong to another process."""
+        """Count these connections neither open nor when their close notices come."""
+        for cookie in cookies:
+            self.open.pop(cookie, None)
         self._ignored |= cookies

@@ -16,6 +16,8 @@ import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
+from gradwire.server.tcp.peers import Peer, parse_peer
+
 SO_COOKIE = 57  # <asm-generic/socket.h>; Python's socket module does not name it
 _TCP_INFO = 11  # named there on Linux alone
 
@@ -74,6 +76,12 @@ def read_local_port(fd: int, cookie: int) -> int | None:
     return port if is_tcp and peer_port is not None and read_cookie(fd) == cookie else None
 
 
+def read_peer(fd: int, cookie: int) -> Peer | None:
+    """The far end of the TCP connection ``cookie`` at ``fd``; None when it is closed or something else."""
+    raw = _name("getpeername", fd)
+    return parse_peer(raw) if raw is not None and read_cookie(fd) == cookie else None
+
+
 def read_tcp_info(fd: int, cookie: int) -> TcpInfo | None:
     """The counters of the connection ``cookie``; None when ``fd`` is closed, or is another socket by now."""
     raw = _getsockopt(fd, socket.IPPROTO_TCP, _TCP_INFO, 512)
@@ -104,10 +112,16 @@ def _getsockopt(fd: int, level: int, option: int, size: int) -> bytes | None:
 
 
 def _port(call: str, fd: int) -> int | None:
+    raw = _name(call, fd)
+    return None if raw is None else parse_port(raw)
+
+
+def _name(call: str, fd: int) -> bytes | None:
+    """The sockaddr that getsockname(2) or getpeername(2) gives."""
     buffer, length = ctypes.create_string_buffer(128), ctypes.c_uint32(128)
     if _libc(call)(fd, buffer, ctypes.byref(length)) != 0:
         return None
-    return parse_port(buffer.raw[: length.value])
+    return buffer.raw[: length.value]
 
 
 def parse_port(raw: bytes) -> int | None:

@@ -4,7 +4,8 @@ While a connection is open its counters are read through gRPC's own descriptor (
 kernel announces the final ones (``sock_diag.py``). What is counted:
 
 - Everything in the TCP stream: TLS records, HTTP/2 and gRPC framing, and retransmissions. Not IP and TCP headers.
-- Every connection to the port, also one that opened and closed unseen between two scans.
+- Every connection to the port, also one that opened and closed unseen between two scans; not those of watchers, which
+  are taken out when they ask for the run's state.
 - Where the kernel sends no close notices (no ``sock_diag``), or its queue overflowed, a connection that ended is
   counted as last read, and ``complete`` is False: the numbers are a lower bound.
 - Where the kernel does not count at all (not Linux, older than 4.19, no procfs), the totals are None.
@@ -22,6 +23,7 @@ from types import TracebackType
 from gradwire.server.tcp import info as tcp_info
 from gradwire.server.tcp.connections import ConnectionCounts, TcpBytes
 from gradwire.server.tcp.info import TcpInfo
+from gradwire.server.tcp.peers import Peer
 from gradwire.server.tcp.sock_diag import CloseNotices, list_sockets
 
 __all__ = ["TcpBytes", "TcpMeter"]
@@ -42,6 +44,8 @@ class TcpMeter:
         self._counts = ConnectionCounts()
         self._descriptors: dict[int, int] = {}  # gRPC's, by the cookie of a connection that is counted
         self._others: set[int] = set()  # cookies of open sockets that are not counted
+        self._watchers: dict[int, Peer] = {}  # by cookie, the connections that were taken out
+        self._marked = ConnectionCounts()
         self._changed = threading.Condition()  # guards all of the above
         self._is_available = tcp_info.kernel_counts_bytes()
         self._is_closed = not self._is_available
@@ -71,6 +75,35 @@ class TcpMeter:
                 self._find()
                 if self._notices is None:
                     self._reread()  # the last reading of a connection that ends before the next scan
+
+    def leave_out(self, peer: Peer | None) -> None:
+        """Do not count the connection of this peer: neither from now on, nor what was counted of it."""
+        with self._changed:
+            if self._is_closed or peer is None:
+                return
+            self._find()
+            for cookie in [c for c, fd in self._descriptors.items() if tcp_info.read_peer(fd, c) == peer]:
+                self._watchers[cookie] = peer
+                for counts in (self._counts, self._marked):
+                    counts.exclude({cookie})
+            self._descriptors = {cookie: self._descriptors[cookie] for cookie in self._counts.open}
+
+    def take_in(self, peer: Peer | None) -> None:
+        """Count the connection of this peer again, if it was left out."""
+        with self._changed:
+            self._watchers = {cookie: known for cookie, known in self._watchers.items() if known != peer}
+
+    def mark(self) -> None:
+        """Keep the present totals, for ``marked``."""
+        with self._changed:
+            if not self._is_closed:
+                self._update()
+            self._marked = self._counts.as_they_are()
+
+    def marked(self) -> TcpBytes | None:
+        """The totals at the last ``mark``, without connections that were left out since; None as ``totals``."""
+        with self._changed:
+            return self._marked.sum() if self._is_available else None
 
     def totals(self) -> TcpBytes | None:
         """Bytes so far, those of open connections included; None where the kernel does not count them."""
@@ -136,9 +169,10 @@ class TcpMeter:
             if cookie is None:
                 continue
             present.add(cookie)
-            if cookie not in self._counts.open and cookie not in self._others:
+            if not any(cookie in known for known in (self._counts.open, self._others, self._watchers)):
                 self._examine(fd, cookie)
         self._others &= present
+        self._watchers = {cookie: peer for cookie, peer in self._watchers.items() if cookie in present}
 
     def _examine(self, fd: int, cookie: int) -> None:
         port = tcp_info.read_local_port(fd, cookie)

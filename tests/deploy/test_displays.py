@@ -35,7 +35,7 @@ class Clock:
 def plain(clock: Clock | None = None, **settings: Any) -> tuple[Lines, io.StringIO]:
     out = io.StringIO()
     clock = clock or Clock()
-    return Lines(View(100, 4, clock=clock), Console(file=out), clock=clock, **settings), out
+    return Lines(View(100, 4), Console(file=out), clock=clock, **settings), out
 
 
 def text_of(renderable: Any) -> str:
@@ -63,12 +63,12 @@ def test_a_line_every_two_seconds() -> None:
     for event in (LISTENING, JOINED, {**JOINED, "process": "worker-1"}):
         lines.show(event)
     for round_ in range(17):
-        lines.show(round_event(round_))
+        lines.show(round_event(round_, seconds=0.125 * round_))
         lines.tick()
         clock.now += 0.125
     assert out.getvalue() == (
         "round 17/100  loss 0.5  up 2.13 kbit per worker and round  down 8.53 kbit per process  "
-        "total 18.7 kB up, 37.4 kB down  8 rounds/s\n"
+        "total 18.7 kB up, 37.4 kB down  8 rounds/s  ETA 0:00:10\n"
     )
     clock.now += 2.0
     lines.tick()
@@ -185,14 +185,73 @@ def test_bytes_are_those_of_the_whole_run_as_the_server_tells_them() -> None:
     assert (view.uplink.message_bytes, view.downlink.message_bytes) == (12_100, 24_200)
 
 
-def test_speed_is_that_of_the_last_seconds() -> None:
-    clock = Clock()
-    view = View(100, 4, clock=clock)
+def test_how_long_it_will_take_is_told_from_the_second_round_on() -> None:
+    view = View(100, 4)
+    view.apply(round_event(0, seconds=2.0))
     assert view.rate is None and view.remaining is None
-    for round_, seconds in ((0, 0.0), (1, 60.0), (21, 5.0)):
-        clock.now += seconds
-        view.apply(round_event(round_))
-    assert view.rate == 4.0 and view.remaining == 78 / 4
+    assert "ETA" not in status_line(view) and "ETA" not in text_of(live_table(view))
+    view.apply(round_event(1, seconds=42.0))
+    assert view.remaining == 98 * 40.0
+    assert "ETA 1:05:20" in status_line(view) and "ETA 1:05:20" in text_of(live_table(view))
+
+
+STATE = {
+    "event": "state", "run_id": "0a", "rounds": 100, "workers": 4, "max_epsilon": 0.0, "delta": 0.0, "epsilon": None,
+    "round": 40, "finished": False, "loss": 0.25, "metrics": {"accuracy": 0.9}, "metrics_round": 40, "seconds": 80.0,
+    "uplink_bytes": 44_000, "downlink_bytes": 88_000, "resyncs": 0, "live": {"alice": 1, "bob": 3}, "history": [],
+}  # fmt: skip
+
+
+def test_a_state_is_the_whole_view() -> None:
+    view = View()
+    view.apply(STATE)
+    text = text_of(live_table(view))
+    for part in ("round 40/100", "0.25", "accuracy 0.9", "44.0 kB so far", "4 of 4 connected"):
+        assert part in text
+    assert "0 bit" not in text and "ETA" not in text
+    view.apply(round_event(40, seconds=82.0))
+    assert view.remaining == 59 * 2.0
+
+
+def test_who_is_waited_for_is_shown_until_the_round_ends() -> None:
+    waits = {
+        "event": "pending",
+        "round": 40,
+        "seconds": 75.2,
+        "workers": 3,
+        "processes": ["bob", "eve"],
+        "more": 2,
+    }
+    view = View()
+    for event in (STATE, waits):
+        view.apply(event)
+    assert "for bob, eve and 2 more, 0:01:15" in text_of(live_table(view))
+    view.apply(round_event(40))
+    assert "bob" not in text_of(live_table(view))
+    first = View(100, 4)
+    first.apply({**waits, "round": 0})
+    assert "for bob, eve and 2 more" in text_of(live_table(first))
+
+
+def test_lines_say_now_and_then_who_is_waited_for() -> None:
+    lines, out = plain()
+    for seconds in (2.0, 9.0, 10.0, 11.0, 19.0, 21.0, 30.0, 41.0):
+        lines.show({"event": "pending", "round": 2, "seconds": seconds, "processes": ["bob"], "more": 0})
+    assert out.getvalue().splitlines() == [
+        "round 3 has waited 0:00:10 for bob",
+        "round 3 has waited 0:00:21 for bob",
+        "round 3 has waited 0:00:41 for bob",
+    ]
+
+
+def test_what_each_site_measured_is_in_the_table() -> None:
+    view = View()
+    sites = {f"site-{i}": {"examples": 10, "metrics": {"accuracy": 0.5 + i / 100}} for i in range(10)}
+    for event in (STATE, {"event": "metrics", "round": 40, "metrics": {"accuracy": 0.55}, "sites": sites}):
+        view.apply(event)
+    text = text_of(live_table(view))
+    assert "accuracy 0.55" in text and "site-7" in text and "accuracy 0.57" in text
+    assert "site-8" not in text and "and 2 sites more" in text
 
 
 def test_unknown_events_change_nothing() -> None:

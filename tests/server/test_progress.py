@@ -23,9 +23,14 @@ LINES = {
     "w left: 0 of 2 workers": {"event": "left", "process": "w", "workers": [0], "live": 0, "expected": 2},
     "round 3 of 3: loss 0.1235, 94 bits up, 188 bits down": {
         "event": "round", "round": 2, "rounds": 3, "loss": 0.123456, "uplink_bits": 94, "downlink_bits": 188,
+        "seconds": 1.0,
     },
     "round 3 of 3: loss —, 94 bits up, 188 bits down": {
         "event": "round", "round": 2, "rounds": 3, "loss": None, "uplink_bits": 94, "downlink_bits": 188,
+        "seconds": 1.0,
+    },
+    "round 3 has waited 0:01:15 for alice, bob and 2 more": {
+        "event": "pending", "round": 2, "seconds": 75.0, "workers": 5, "processes": ["alice", "bob"], "more": 2,
     },
     "after 2 rounds: accuracy 0.9123, distance 1.5": {
         "event": "metrics", "round": 2, "metrics": {"accuracy": 0.91234, "distance": 1.5},
@@ -52,6 +57,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 def round_event(round_: int, rounds: int = 10) -> dict[str, Any]:
     return {
         "event": "round", "round": round_, "rounds": rounds, "loss": 1.0, "uplink_bits": 8, "downlink_bits": 8,
+        "seconds": float(round_),
     }  # fmt: skip
 
 
@@ -102,3 +108,14 @@ def test_other_events_are_never_left_out(clock: list[float], capsys: pytest.Capt
     for _ in range(3):
         report({"event": "resync", "process": "w", "round": 4})
     assert len(capsys.readouterr().out.splitlines()) == 3
+
+
+def test_how_long_it_will_take_is_told_from_the_second_line_on(
+    clock: list[float], capsys: pytest.CaptureFixture[str]
+) -> None:
+    report = reporter(ProgressFormat.LINES)
+    for round_, seconds in ((0, 3.0), (1, 6.0), (9, 30.0)):
+        clock.append(seconds)
+        report({**round_event(round_), "seconds": seconds})
+    first, second, last = capsys.readouterr().out.splitlines()
+    assert second.endswith(", ETA 0:00:24") and "ETA" not in first + last

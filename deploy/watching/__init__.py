@@ -1,0 +1,1 @@
+"""``gradwire watch``: a run from another terminal."""
