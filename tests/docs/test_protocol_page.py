@@ -26,6 +26,7 @@ from gradwire.common.transport import limits, options, protocol
 from gradwire.proto import wire_pb2
 from gradwire.server import serving, shutdown
 from gradwire.server.stream import joining, service, session
+from gradwire.server.watching import describe, pending, watchers
 from gradwire.worker.process import CONFIRM_FOR
 from gradwire.worker.run_state import MAX_BROKEN_STREAMS
 from tests.common.codecs.examples import EXAMPLES
@@ -146,6 +147,8 @@ NUMBERS = [
     ("Limits", "streams in Ready.earlier", f"keeps {MAX_BROKEN_STREAMS}"),
     ("Limits", "workers, rounds", f"2^{MAX_WORKERS.bit_length() - 1}, 2^{MAX_ROUNDS.bit_length() - 1}"),
     ("Limits", "what waits", f"{session.MAX_BACKLOG} messages, or {session.MAX_BACKLOG_BYTES >> 20} MiB"),
+    ("Limits", "watchers", number(watchers.MOST_WATCHERS)),
+    ("Timeouts", "watchers, to read", number(watchers.END_WAIT)),
     ("Timeouts", "Initial: without", number(joining.UPLOAD_TIMEOUT)),
     ("Timeouts", "Initial: in all", f"/ {number(joining.UPLOAD_RATE)}"),
     ("Timeouts", "after Finish, while a connected", number(shutdown.DONE_WAIT)),
@@ -170,6 +173,11 @@ def test_prose_has_the_librarys_numbers() -> None:
     assert f"Ready {limits.READY_BYTES} more for each worker" in text_of("protocol")
     assert f"({limits.PIECE_BYTES:,} bytes)" in text_of("protocol")
     assert protocol.METHOD in text_of("protocol")
+    assert protocol.WATCH in text_of("protocol")
+    assert f"a queue of {watchers.QUEUED} events" in text_of("protocol")
+    assert f"0 for {describe.POINTS} rounds" in text_of("protocol")
+    assert f"at\nmost {round(1 / watchers.EVERY)} batches" in text_of("protocol")
+    assert f"open for {pending.MOMENT:g} seconds" in text_of("protocol")
 
 
 def test_page_has_every_status() -> None:
