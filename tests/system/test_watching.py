@@ -3,6 +3,7 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import grpc
 import numpy as np
 import pytest
 
+from gradwire.common.codecs import registry
 from gradwire.common.errors import FailedPrecondition, NotFiniteError, Unauthenticated, Unavailable, WireError
 from gradwire.common.training.config import RunConfig
 from gradwire.common.transport import protocol
@@ -21,9 +23,14 @@ from gradwire.deploy.watching.client import Client
 from gradwire.proto import wire_pb2
 from gradwire.server.watching import watchers
 from gradwire.worker.encoder import Encoder
+from gradwire.worker.privacy import Limits
+from gradwire.worker.site import Site
+from tests.common.codecs.toys import PrivateToy
+from tests.system import test_evaluation as evaluation
 from tests.system.fault_injection import PushGate
 from tests.system.harness import TIMEOUT, Run, cancel, run_script, simulate
 from tests.system.raw_worker import RawWorker
+from tests.system.test_evaluation import sites as sites  # a fixture
 from tests.system.test_tls import CA, server, worker
 
 CONFIG = RunConfig(task="least_squares(samples=64, dim=24)", workers=4, rounds=30)
@@ -314,3 +321,37 @@ def test_a_run_that_fails_says_why(tmp_path: Path) -> None:
 
     asyncio.run(main())
     assert seen[-1]["event"] == "failed" and "round 0, worker 0" in seen[-1]["message"]
+
+
+@pytest.mark.parametrize("private", [False, True])
+def test_metrics_of_each_site_are_shown_unless_they_are_private(
+    private: bool, sites: dict[str, Site], tmp_path: Path, gate: PushGate, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To those who watch from the beginning, and in the state of those who come later."""
+    monkeypatch.setitem(registry._REGISTRY._classes, "private_toy", PrivateToy)
+    config = replace(evaluation.CONFIG, codec="private_toy" if private else "float32")
+    early, late, evaluated = Events(), Events(), asyncio.Event()
+
+    def note(event: dict[str, Any]) -> None:
+        if event["event"] == "metrics" and event["round"] == 9:
+            evaluated.set()
+
+    async def script(run: Run, group: asyncio.TaskGroup) -> None:
+        gate.hold(10)
+        await started(run, early, group)
+        for number, (name, site) in enumerate(sites.items()):
+            limits = Limits(report_metrics=True)
+            group.create_task(run.work(name, (number,), site=site, limits=limits))
+        await evaluated.wait()
+        await watched(run, late, lambda events: True)
+        gate.release()
+
+    summary, _ = run_script(config, tmp_path / "run", script, watch=note)
+    (state,) = late
+    assert state["metrics_round"] == 9 and state["metrics"] and summary["metrics"]
+    last = [event for event in early if event["event"] == "metrics"][-1]
+    assert last["metrics"] == summary["metrics"]
+    shown = [event.get("sites") or {} for event in (state, last)]
+    assert [found.keys() for found in shown] == [set() if private else sites.keys()] * 2
+    by_site = evaluation.measured(tmp_path / "run", config, sites, 9)
+    assert all((str(values["test_loss"]) in str([early, late])) is not private for values in by_site.values())
