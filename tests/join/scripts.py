@@ -66,7 +66,7 @@ class Script:
         self._queue: queue.Queue[dict[str, Any] | None] = queue.Queue()
         self._other: list[str] = []
         self._errors: list[str] = []
-        self._wires: list[int] = []  # descriptors by which the end of its wire processes is noticed
+        self.wires: list[int] = []  # descriptors by which the end of its wire processes is noticed
         self._readers = [threading.Thread(target=read) for read in (self._read_notes, self._read_errors)]
         for reader in self._readers:
             reader.start()
@@ -93,7 +93,7 @@ class Script:
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
         self.process.wait()
-        for wire in self._wires:
+        for wire in self.wires:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(wire, signal.SIGKILL)
             os.close(wire)
@@ -117,7 +117,7 @@ class Script:
             self.notes.append(note)
             if note["note"] == "joined":
                 with contextlib.suppress(ProcessLookupError):
-                    self._wires.append(os.pidfd_open(note["wire"]))
+                    self.wires.append(os.pidfd_open(note["wire"]))
             if note["note"] == what:
                 return note
 
@@ -132,7 +132,7 @@ class Script:
         code = self.process.wait(TIMEOUT)
         while (note := self._queue.get(timeout=TIMEOUT)) is not None:
             self.notes.append(note)
-        for wire in self._wires:
+        for wire in self.wires:
             ended, _, _ = select.select([wire], [], [], TIMEOUT)
             assert ended, "the wire process outlives its program"
         return code

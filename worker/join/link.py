@@ -98,8 +98,10 @@ class Link:
         return answer
 
     def close(self, reason: str) -> None:
-        """Leave the run for this reason and end the process; nothing where it has ended."""
+        """Leave the run for this reason and end the process; nothing where it has ended, or is another's child."""
         if os.getpid() != self._owner:
+            self._channel.close()  # the copy of this process
+            self._process.returncode = 0  # nothing for it to wait for
             return
         try:
             self._channel.settimeout(EXIT_SECONDS)  # of a process that reads nothing any more
