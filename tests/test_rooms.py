@@ -103,7 +103,7 @@ ROOMS = {
     ),
     "bench": Room(
         ("gradwire.common", "gradwire.worker", "gradwire.server", "gradwire.deploy"),
-        (*ARRAYS, *TERMINAL, "docker", "scipy", "sklearn", "matplotlib"),
+        (*ARRAYS, *TERMINAL, "docker", "flwr", "scipy", "sklearn", "matplotlib"),
     ),
 }
 FOLDERS = sorted({path.partition("/")[0] for path in ROOMS})
