@@ -165,6 +165,21 @@ def test_a_plain_loop_ends_by_finished() -> None:
     assert steps == 6
 
 
+def test_a_run_that_is_finished_when_it_is_joined() -> None:
+    """A plain loop ends by its first step, a loop over batches before its first batch; later steps are refused."""
+    with joined(zeros(), rounds=0, every=3) as (run, link):
+        assert run.finished
+        with pytest.raises(Finished) as ended:
+            run.step()
+        assert run.__exit__(Finished, ended.value, None) and not link.updates
+        with pytest.raises(FailedPrecondition, match="takes no more steps"):
+            run.step()
+    with joined(zeros(), rounds=0) as (run, _):
+        assert list(run.batches([1, 2])) == []
+        with pytest.raises(FailedPrecondition, match="takes no more steps"):
+            run.step()
+
+
 def test_a_block_absorbs_nothing_else_than_the_end_of_its_run() -> None:
     with joined(zeros(), rounds=1) as (other, _), pytest.raises(Finished) as ended:
         other.step()

@@ -69,6 +69,7 @@ class JoinedRun:
         self._final: NDArray[np.float32] | None = None
         self._losses = Losses()
         self._steps = 0
+        self._ended = False  # the loop has been told that the run is finished
         self._iterating = 0  # loops over ``batches`` that are in a batch
         self._status: Message = {}
         # A run that nobody leaves is left when the program drops it or ends.
@@ -130,8 +131,12 @@ class JoinedRun:
                     "the loader gave no batch: it is empty, or an iterator that is used up; pass what can be iterated "
                     "over again, such as a DataLoader or a list"
                 )
+        self._ended = True
 
     def _exchange(self, given: Any) -> Any:
+        if self.finished and not self._ended:  # before this site was due in any round
+            self._ended = True
+            raise Finished(self)
         if self.finished:
             raise FailedPrecondition(
                 f"the run is finished after {self.round} rounds and takes no more steps: end the loop when "
@@ -145,6 +150,7 @@ class JoinedRun:
         except BaseException as error:  # the wire process may wait for a message, or this one for an answer
             self.leave(_reason(error))
             raise
+        self._ended = self.finished
         if self.finished and not self._iterating:
             raise Finished(self)
         return result
