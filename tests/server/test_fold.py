@@ -213,3 +213,8 @@ def test_a_state_of_another_downlink_is_not_taken(tmp_path: Path, monkeypatch: p
     server.log.snapshot(1, server.fold.model.snapshot() + bytes(92))
     with pytest.raises(LogError, match="remembered: the stored state has 92 bytes, expected 96"):
         server.restart()
+
+
+def test_a_log_is_pruned_by_the_payloads_of_its_cohorts(tmp_path: Path) -> None:
+    whole, drawn = Server(tmp_path / "a", "log"), Server(tmp_path / "b", "log", cohort=1)
+    assert whole.fold.payload_bytes == 3 * drawn.fold.payload_bytes == 12 * 3 * whole.fold.codec.nbytes

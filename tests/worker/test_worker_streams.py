@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from types import SimpleNamespace
 from typing import Any
 
 import grpc
@@ -14,6 +15,7 @@ from gradwire.proto import wire_pb2
 from gradwire.worker import inbox as worker_inbox
 from gradwire.worker.inbox import Inbox, StreamClosed
 from gradwire.worker.outbox import Outbox
+from gradwire.worker.stream import Stream
 
 
 class FakeCall:
@@ -216,3 +218,30 @@ def test_write_after_the_servers_end_raises_its_status() -> None:
     )
     with pytest.raises(grpc.aio.AioRpcError, match="no such round"):
         sent(refused, push(10))
+
+
+def opened(sent: tuple[int, frozenset[int]], **message: Any) -> frozenset[int] | None:
+    """The workers of whom a push is due after Open, of a process of three that stands at round 4."""
+    state = SimpleNamespace(
+        replica=SimpleNamespace(round=4),
+        encoder=SimpleNamespace(workers=(0, 1, 2)),
+        broken=[],
+        reports=SimpleNamespace(skip_to=lambda round_: None),
+    )
+    stream: Any = Stream.__new__(Stream)
+    stream._state, stream._pushed, stream._unacknowledged_report = state, sent, None
+    asyncio.run(Stream._open_round(stream, wire_pb2.Open(round=4, **message)))
+    due: frozenset[int] | None = stream._due
+    return due
+
+
+def test_open_names_those_of_whom_no_push_is_due() -> None:
+    assert opened((-1, frozenset())) == {0, 1, 2}
+    assert opened((-1, frozenset()), pushed=[1]) == {0, 2}
+    assert opened((-1, frozenset()), pushed=[0, 1, 2]) == frozenset()
+
+
+def test_second_open_asks_for_nothing_that_is_on_its_way() -> None:
+    """A repeated push could come after the commit, and would be answered as if it had not been counted."""
+    assert opened((4, frozenset({0})), pushed=[1]) == {2}
+    assert opened((3, frozenset({0})), pushed=[1]) == {0, 2}, "of another round"
