@@ -56,6 +56,18 @@ def test_arrays_of_any_layout_in_memory() -> None:
     np.testing.assert_array_equal(model["swapped"], [1, 2])
 
 
+def test_names_with_dots() -> None:
+    """As in a file of a module's weights, beside dictionaries."""
+    model = {"0.weight": np.zeros(2), "0": {"bias": np.zeros(1)}, "head.w": Immutable([0.0], np.float32)}
+    with joined(model) as (run, link):
+        model["0.weight"] += 1
+        model["0"]["bias"] += 2
+        run.step()
+        assert run.model().keys() == {"0.weight", "0.bias", "head.w"}
+    np.testing.assert_array_equal(link.updates[0], [-1, -1, -2, 0])
+    assert model.keys() == {"0.weight", "0", "head.w"} and model["0.weight"].tolist() == [1, 1]
+
+
 def test_read_only_arrays_are_replaced() -> None:
     fixed = np.zeros(2, np.float32)
     fixed.flags.writeable = False
@@ -143,8 +155,8 @@ def test_numbers_beyond_the_dtype_of_an_array_are_refused_at_the_next_exchange()
         ({"w": [1.0, 2.0]}, ConfigError, "w is a list, expected an array"),
         ({"w": np.float32(1)}, ConfigError, "w is a float32, expected an array"),
         ({"w": None}, ConfigError, "w is a NoneType, expected an array"),
-        ({"a.b": np.zeros(2)}, ConfigError, "an array is called 'a.b', expected a text without dots"),
-        ({0: np.zeros(2)}, ConfigError, "an array is called 0, expected a text without dots"),
+        ({"a.b": np.zeros(2), "a": {"b": np.zeros(2)}}, ConfigError, r"two arrays are called a\.b: a name is the path"),
+        ({0: np.zeros(2)}, ConfigError, "an array is called 0, expected a text"),
         ({"": np.zeros(2)}, ConfigError, "an array is called ''"),
         ({"w": np.zeros(2, complex)}, LayoutError, "w is 'complex128', expected one of float64"),
         ({"w": np.array(["a"])}, LayoutError, "w is 'str32', expected one of"),

@@ -26,12 +26,11 @@ class ArraysModel(JoinedModel):
         """Fix the layout.
 
         Raises:
-            ConfigError: no array, a key that is no text, or a value that is no array.
+            ConfigError: no array, a key that is no text, two arrays of one name, or a value that is no array.
             LayoutError: a dtype that cannot be laid out, or no floating array.
         """
         self._arrays = arrays
-        found = dict(_leaves(arrays))
-        read = {name: _as_numpy(name, value) for name, value in found.items()}
+        read = {name: _as_numpy(name, holder[key]) for name, (holder, key) in _places(arrays).items()}
         rows = [_row(name, array) for name, array in read.items()]
         rows.sort(key=lambda row: row.role is Role.CONSTANT)
         self.layout = Layout(tuple(rows), schema=exchanges(gradients=False))
@@ -56,8 +55,9 @@ class ArraysModel(JoinedModel):
 
     def load(self, vector: NDArray[np.float32], given: Any) -> Any:
         target = self._arrays if given is None else given
+        places = _places(target)
         for row, values in self.layout.views(vector):
-            holder, key = _holder(target, row.name)
+            holder, key = places[row.name]
             value = holder[key]
             if isinstance(value, np.ndarray) and value.flags.writeable:
                 _copy(values, value)
@@ -76,7 +76,8 @@ class ArraysModel(JoinedModel):
             raise TaskError(
                 f"step was given a {type(given).__name__}, expected a dict of the arrays that joined, or nothing"
             )
-        arrays = dict(_leaves(self._arrays if given is None else given))
+        places = _places(self._arrays if given is None else given)
+        arrays = {name: holder[key] for name, (holder, key) in places.items()}
         known = {row.name for row in self.layout.arrays}
         if arrays.keys() != known:
             name = sorted(arrays.keys() ^ known)[0]
@@ -85,23 +86,28 @@ class ArraysModel(JoinedModel):
         return arrays
 
 
-def _leaves(arrays: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """All arrays with their names, in the order of the dictionary."""
+def _places(arrays: Any) -> dict[str, tuple[Any, str]]:
+    """By name, in the order of the dictionary: the dictionary that holds an array, and its key there.
+
+    Raises:
+        ConfigError: a key that is no text, or two arrays of one name.
+    """
+    places: dict[str, tuple[Any, str]] = {}
+    for name, holder, key in _leaves(arrays, ""):
+        if name in places:
+            raise ConfigError(f"two arrays are called {name}: a name is the path to an array, joined by dots")
+        places[name] = holder, key
+    return places
+
+
+def _leaves(arrays: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any, str]]:
     for key, value in arrays.items():
-        if not isinstance(key, str) or not key or "." in key:
-            raise ConfigError(f"an array is called {key!r}, expected a text without dots")
+        if not isinstance(key, str) or not key:
+            raise ConfigError(f"an array is called {key!r}, expected a text")
         if isinstance(value, Mapping):
             yield from _leaves(value, f"{prefix}{key}.")
         else:
-            yield prefix + key, value
-
-
-def _holder(arrays: Any, name: str) -> tuple[Any, str]:
-    """The dictionary that holds an array, and its key there."""
-    *path, key = name.split(".")
-    for part in path:
-        arrays = arrays[part]
-    return arrays, key
+            yield prefix + key, arrays, key
 
 
 def _as_numpy(name: str, value: Any) -> NDArray[Any]:
