@@ -1,4 +1,4 @@
-"""Kill joined programs, their wire processes and the server at random, and check what remains.
+"""Random kills of joined programs and the server.
 
 Examples:
     gradwire bench crashes --kills 200 --sites 4
@@ -32,7 +32,9 @@ def crashes(
     seed: Annotated[int, typer.Option(help="Seed of what is killed when.")] = 0,
     as_json: AsJson = False,
 ) -> None:
-    """Kill joined programs, their wire processes and the server at random, and check what remains.
+    """Random kills of joined programs and the server.
+
+    Programs, their wire processes and the server are killed; then what remains is checked.
 
     Raises:
         AssertionError: a round was lost, or an update counted twice.

@@ -1,4 +1,4 @@
-"""A few of many workers per round, beside Flower's FedAvg on the same split.
+"""A few of many workers per round, and Flower.
 
 Examples:
     gradwire bench flower --workers 100 --cohort 10 --runs 3
@@ -79,7 +79,9 @@ def flower(
     ] = False,
     json: JsonFile = None,
 ) -> None:
-    """Train with FedAvg over gradwire's codecs and over Flower's gRPC streams, a few of many workers per round.
+    """A few of many workers per round, and Flower.
+
+    FedAvg over gradwire's codecs and over Flower's gRPC streams.
 
     All rows have the same rows of data at every worker, initial model, batches, local steps and weights; Flower's
     clients compute with gradwire's task. One of Flower's rows draws its clients by itself, the other takes those that
