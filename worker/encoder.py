@@ -232,9 +232,8 @@ class Encoder:
             else self._sent(model, round_, memory)
             for memory in memories
         }
-        new = {worker: each.payload for worker, each in sent.items() if worker not in paid}
-        if self._ledger is not None and new:
-            self._ledger.spend(round_, new)
+        if self._ledger is not None:
+            self._ledger.spend(round_, {worker: each.payload for worker, each in sent.items()})
         return _encoded_round(round_, sent)
 
 

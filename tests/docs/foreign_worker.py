@@ -180,6 +180,9 @@ class Worker:
     def late(self, _: wire.Late, __: int) -> None:
         pass
 
+    def evaluate(self, _: wire.Evaluate, __: int) -> None:
+        """It has nothing to report: a run does not need it."""
+
     def finish(self, _: wire.Finish, __: int) -> None:
         self.send(done=wire.Done(digest=digest(self.params), sent=self.sent, received=self.received))
         self.outbox.put(None)

@@ -53,6 +53,7 @@ def test_foreign_worker_trains(downlink: str, codec: str, tmp_path: Path) -> Non
     assert worker["status"] == "OK"
     assert worker["seen"] == {
         "welcome": 1, "upload": 1, "open": 2, "entry": ROUNDS, "snapshot": 1, "finish": 1,
+        "evaluate": 1,
     }  # fmt: skip
     assert summary["resyncs"] == 1 and summary["replicas_agree"] and summary["replicas_checked"] == 1
     assert summary["predicted_equals_measured"] and summary["streams_checked"] == summary["streams"] == 1

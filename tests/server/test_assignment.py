@@ -94,6 +94,9 @@ def test_where_sites_hold_data_ids_stay_with_names() -> None:
     assert of_sites("alice", 2, (), []) == (5, 6), "its own come first"
     assert of_sites("alice", 1, (6,), []) == (6,)
     assert of_sites("new", 1, (), [], workers=8) == (7,)
+    one = {"b": (4,)}
+    assert assign("b", 2, (), workers=7, known=one, connected=[], bound=Bound.DATA) == (0, 4)
+    assert assign("b", 2, (), workers=7, known=one, connected=[]) == (0, 1)
     with pytest.raises(
         FailedPrecondition,
         match=r"^worker 3 stays with gone, which holds its data and is away: .*--name gone",
