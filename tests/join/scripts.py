@@ -58,7 +58,8 @@ class Script:
             stderr=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            env={**os.environ, **env},
+            # The command line's silence of gRPC is not a program's.
+            env={k: v for k, v in os.environ.items() if k != "GRPC_VERBOSITY"} | env,
             process_group=0 if own_group else None,
         )
         self.pid = self.process.pid

@@ -5,6 +5,7 @@ are in the test.
 """
 
 import os
+import select
 import signal
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -15,6 +16,7 @@ import pytest
 import gradwire
 from tests.join.scripts import Script
 from tests.join.serving import Server, own
+from tests.system.harness import TIMEOUT
 
 GONE = "its program ended without leaving the run"
 
@@ -137,6 +139,17 @@ def test_a_wire_process_that_is_killed_is_one_line(server: Server) -> None:
             "start the program again; with state_dir it goes on where it was"
         )
     goes_on(server, 3)
+
+
+def test_a_wire_process_that_hangs_is_killed(server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("gradwire.worker.join.link.EXIT_SECONDS", 0.2)
+    run = gradwire.join(server.address, {"w": np.zeros(2, np.float32)}, name="alice", progress=False)
+    wire = os.pidfd_open(run._link.pid)
+    signal.pidfd_send_signal(wire, signal.SIGSTOP)
+    run.leave()
+    assert select.select([wire], [], [], TIMEOUT)[0]
+    os.close(wire)
+    server.wait(event="left", process="alice")
 
 
 DROPPED = """

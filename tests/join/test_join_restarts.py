@@ -14,7 +14,7 @@ import gradwire
 from gradwire.common.errors import FailedPrecondition, Unavailable
 from gradwire.worker.join.run import JoinedRun
 from tests.join.scripts import Script
-from tests.join.serving import Pushes, Server, own
+from tests.join.serving import Pushes, Server, own, watched
 from tests.system.harness import TIMEOUT
 
 # A site that moves by numbers nobody could compute again.
@@ -101,6 +101,25 @@ def test_a_site_that_has_pushed_is_not_asked_again(
             assert "not counted" not in again.errors()
     sums = np.sum([first, second, third["update"]], axis=0)
     np.testing.assert_array_equal(model["w"], -sums / 2)
+
+
+def test_a_reconnect_before_the_first_round_is_no_restart(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = watched(monkeypatch.setattr)
+    with (
+        Server(tmp_path / "run", own(rounds=2, workers=2)) as server,
+        Script(site(name="alice", worker=0), server.address) as script,
+    ):
+        server.wait(event="joined", process="alice")
+        server.abort_streams(made[0])
+        server.wait(event="left", process="alice")
+        with gradwire.join(server.address, zeros(), name="bob", worker=1, progress=False) as bob:
+            for _batch in bob.batches([0]):
+                bob.step()
+        assert script.end() == 0
+        summary = server.summary()
+    assert summary["restarted"] == {} and summary["reconnects"] >= 1
 
 
 def test_a_script_goes_on_with_a_server_that_is_started_again(tmp_path: Path) -> None:
