@@ -92,7 +92,7 @@ class Stream:
         check_assignment(self._join, welcome.workers)
         await asyncio.to_thread(state.prepare, welcome)
         self._inbox.set_limit(messages.longest(state))
-        self._progress(f"joined as {self._join.process} with workers {_ranges(welcome.workers)}")
+        self._progress(f"joined as {self._join.process} with {_workers(welcome.workers)}")
         notice = state.privacy.notice(state.codec)
         if notice is not None:
             self._progress(notice)
@@ -271,7 +271,11 @@ class Stream:
 
 def _named(workers: Collection[int]) -> str:
     """Some workers of this process, or the process where none are named."""
-    return f"workers {_ranges(workers)}" if workers else "this process"
+    return _workers(workers) if workers else "this process"
+
+
+def _workers(workers: Collection[int]) -> str:
+    return f"worker{'s' if len(workers) > 1 else ''} {_ranges(workers)}"
 
 
 def _ranges(workers: Collection[int]) -> str:

@@ -24,6 +24,10 @@ MAX_INTERVAL = 1 << 31
 
 OPTIMIZER = "sgd(lr=0.1)"
 OPTIMIZER_OF_LOCAL_STEPS = "sgd(lr=1.0)"  # the mean of the workers' models: FedAvg
+CODEC = "cross_polytope(repeats=100)"
+CODEC_OF_UPDATES = (
+    "drive"  # a site's model goes to the mean of them in one step: about one bit per coordinate
+)
 OWN = "own"  # the task of sites that train in loops of their own
 
 LR = Shorthand("lr", float, "Short for --optimizer 'sgd(lr=…)'", "sgd(lr={!r})")
@@ -38,7 +42,10 @@ class RunConfig:
 
     task: str = field(metadata=described("Task, e.g. 'mlp(digits, hidden=64)'"))
     codec: str = field(
-        default="cross_polytope(repeats=100)", metadata=described("Codec, see `gradwire codecs`")
+        default="",
+        metadata=described(
+            "Codec, see `gradwire codecs`", unset=f"{CODEC}; {CODEC_OF_UPDATES} with --task {OWN}"
+        ),
     )
     optimizer: str = field(
         default="",
@@ -134,6 +141,9 @@ class RunConfig:
     )
 
     def __post_init__(self) -> None:
+        if not self.codec:
+            codec = CODEC_OF_UPDATES if parse_spec(self.task).name == OWN else CODEC
+            object.__setattr__(self, "codec", codec)
         if not self.optimizer:
             updates = self.local or parse_spec(self.task).name == OWN
             default = OPTIMIZER_OF_LOCAL_STEPS if updates else OPTIMIZER

@@ -103,7 +103,7 @@ def test_progress_is_standard_error(tmp_path: Path, capfd: pytest.CaptureFixture
         server.summary()
     output = capfd.readouterr()
     lines = output.err.splitlines()
-    assert output.out == "" and lines[0] == "gradwire: joined as alice with workers 0"
+    assert output.out == "" and lines[0] == "gradwire: joined as alice with worker 0"
     assert lines[-1].startswith("gradwire: alice: round 3 of 3 · loss 0.25 · ")
 
 

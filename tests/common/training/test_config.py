@@ -113,3 +113,13 @@ def test_logs_of_earlier_releases_have_all_workers_in_every_round() -> None:
         del stored[name]
     config = RunConfig.from_json(json.dumps(stored))
     assert not config.changing and config.needed == config.opening == config.least == 4
+
+
+def test_what_a_run_of_own_loops_has_unless_others_are_named() -> None:
+    """A site's update goes into the model in one step: its codec has a bit or so per coordinate, its optimizer rate 1."""
+    own = RunConfig(task="own")
+    assert (own.codec, own.optimizer) == ("drive", "sgd(lr=1.0)")
+    plain = RunConfig(task="softmax(digits)")
+    assert (plain.codec, plain.optimizer) == ("cross_polytope(repeats=100)", "sgd(lr=0.1)")
+    assert RunConfig(task="own", codec="float32", optimizer="adam(lr=0.1)").codec == "float32"
+    assert RunConfig.from_json(own.to_json()) == own

@@ -32,7 +32,7 @@ class ArraysModel(JoinedModel):
         self._arrays = arrays
         read = {name: _as_numpy(name, holder[key]) for name, (holder, key) in _places(arrays).items()}
         rows = [_row(name, array) for name, array in read.items()]
-        rows.sort(key=lambda row: row.role is Role.CONSTANT)
+        rows.sort(key=lambda row: (row.role is Role.CONSTANT, row.name))  # whatever the order of the keys
         self.layout = Layout(tuple(rows), schema=exchanges(gradients=False))
         self._constants = {row.name: read[row.name].copy() for row in rows if row.role is Role.CONSTANT}
 
