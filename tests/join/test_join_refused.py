@@ -75,16 +75,16 @@ def test_a_model_that_is_not_the_runs(tmp_path: Path) -> None:
         says = (
             r"this site's model is not the run's: w float32 \[4\] trained here, w float32 \[3\] trained there"
         )
-        for _ in range(2):
-            with pytest.raises(LayoutError, match=says):
-                gradwire.join(server.address, zeros(4), name="alice", progress=False)
+        with pytest.raises(LayoutError, match=says):
+            gradwire.join(server.address, zeros(4), name="alice", progress=False)
         with gradwire.join(server.address, zeros(), name="alice", progress=False) as again:
             for _batch in again.batches([0]):
                 again.step()
-        # Neither of the two that were refused has taken part.
+        # The one that was refused has not taken part.
         assert server.summary()["restarted"] == {"alice": 2}
 
 
+@pytest.mark.slow
 def test_sites_of_gradients_and_of_updates(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     with Server(tmp_path / "run", own(rounds=3)) as server:
@@ -102,6 +102,7 @@ def test_weights_by_size_need_a_size(tmp_path: Path) -> None:
     assert server.reasons()["alice"].startswith("its part ended with TaskError: the run weighs workers by")
 
 
+@pytest.mark.slow
 def test_a_codec_that_nobody_allowed(tmp_path: Path) -> None:
     says = r".*no_such_module.*"
     refused(tmp_path, own(rounds=3), zeros(), SpecError, says, allow_codec="no_such_module:Codec")
@@ -137,6 +138,7 @@ def test_an_evaluation_that_raises(tmp_path: Path) -> None:
 # ---- privacy -------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_running_statistics_beside_private_payloads(tmp_path: Path) -> None:
     torch = pytest.importorskip("torch")
     module = torch.nn.Sequential(torch.nn.Linear(3, 2), torch.nn.BatchNorm1d(2))
@@ -166,11 +168,13 @@ def test_a_budget_that_is_spent_in_the_middle(tmp_path: Path) -> None:
             gradwire.join(server.address, model, **options)
 
 
+@pytest.mark.slow
 def test_a_run_that_is_not_private_under_a_budget(tmp_path: Path) -> None:
     options = {"state_dir": tmp_path / "site", "max_epsilon": 1.0}
     refused(tmp_path, own(rounds=3), zeros(), PrivacyError, ".*not private.*", **options)
 
 
+@pytest.mark.slow
 def test_numbers_that_are_not_finite_in_a_private_run(tmp_path: Path) -> None:
     """Zero is encoded in their place: a site that stopped would reveal something of its data."""
     model = zeros()
@@ -186,6 +190,7 @@ def test_numbers_that_are_not_finite_in_a_private_run(tmp_path: Path) -> None:
 # ---- who may join --------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_one_program_per_state_directory(tmp_path: Path) -> None:
     with (
         Server(tmp_path / "run", own(rounds=3)) as server,
@@ -215,6 +220,7 @@ def worker_says(address: str, cert: Path | None) -> GradwireError:
     return refused.value
 
 
+@pytest.mark.slow
 def test_certificates(tmp_path: Path) -> None:
     certs, other = certified(tmp_path / "certs"), certified(tmp_path / "other")
     tls = server_tls(certs, None, None, None)

@@ -103,6 +103,7 @@ def test_a_site_that_has_pushed_is_not_asked_again(
     np.testing.assert_array_equal(model["w"], -sums / 2)
 
 
+@pytest.mark.slow
 def test_a_reconnect_before_the_first_round_is_no_restart(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -174,6 +175,7 @@ def test_a_server_that_goes_away_while_the_program_computes(
     assert capfd.readouterr() == ("", "")
 
 
+@pytest.mark.slow
 def test_leaving_while_the_server_is_away(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with Server(tmp_path / "run", own(rounds=6)) as server:
         run = gradwire.join(server.address, zeros(), name="alice", progress=True)

@@ -71,6 +71,7 @@ def test_one_process_joins_one_run_at_a_time(tmp_path: Path) -> None:
         server.summary()
 
 
+@pytest.mark.slow
 def test_any_thread_may_join_beside_an_event_loop(tmp_path: Path) -> None:
     """As in a notebook, whose cells run inside an event loop; and in a thread that is not the main one."""
     results = []
@@ -95,6 +96,7 @@ def test_any_thread_may_join_beside_an_event_loop(tmp_path: Path) -> None:
     assert results == [True, True]
 
 
+@pytest.mark.slow
 def test_progress_is_standard_error(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     with Server(tmp_path / "run", own(rounds=3)) as server:
         with gradwire.join(server.address, zeros(), name="alice", progress=True) as run:

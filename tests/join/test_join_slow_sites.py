@@ -79,6 +79,7 @@ def test_a_program_that_is_killed_around_the_end(
     assert summary["replicas_agree"] and summary["replicas_checked"] == 2 - before
 
 
+@pytest.mark.slow
 def test_a_late_update_is_not_counted(tmp_path: Path) -> None:
     model = zeros()
     with (

@@ -90,7 +90,7 @@ def test_a_program_gets_the_model_of_the_open_round_and_its_update_counts_for_it
         program.hands_over(2.0)
         await program.encoder.ready(at(4))
         assert program.encoded(at(4)) == [2.0] * DIM
-        assert program.encoder.holds(4)
+        assert program.encoder.holds(4, (0,))
 
     run(script)
 
@@ -201,9 +201,9 @@ def test_a_round_that_was_sent_from_a_model_that_was_not_the_servers(keep: bool)
         await not_ready(program, at(2))
         program.hands_over(5.0)
         await program.encoder.ready(at(2))
-        assert program.encoded(at(2)) == [5.0] * DIM and program.encoder.holds(2)
+        assert program.encoded(at(2)) == [5.0] * DIM and program.encoder.holds(2, (0,))
         program.encoder.discard_last()
-        assert not program.encoder.holds(2)
+        assert not program.encoder.holds(2, (0,))
         await not_ready(program, at(2, 1.0))
         assert program.rounds() == [2, 2] and program.answers[-1]["late"] is None
         program.hands_over(1.0)
