@@ -134,6 +134,7 @@ def test_a_program_that_is_killed_while_a_forked_process_holds_its_socket(tmp_pa
             os.kill(child, signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_a_forked_process_does_not_end_the_part_of_its_parent(tmp_path: Path) -> None:
     """Neither by a step, which is refused, nor by ending as interpreters do."""
     steps = """

@@ -72,7 +72,7 @@ def test_a_payload_that_was_not_counted_is_sent_again(
     assert len(updates) == 5 and model == (-np.sum(updates, axis=0)).tolist()
 
 
-@pytest.mark.parametrize("records", [True, pytest.param(False, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("records", [False, pytest.param(True, marks=pytest.mark.slow)])
 def test_a_site_that_has_pushed_is_not_asked_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, records: bool
 ) -> None:
