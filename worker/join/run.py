@@ -41,6 +41,7 @@ class JoinedRun:
     Attributes:
         name: of this site in the run.
         finished: whether the run is finished; the model is then the run's.
+        every: steps from one exchange to the next; may be set between two of them.
     """
 
     def __init__(
@@ -64,7 +65,7 @@ class JoinedRun:
         self.finished = False
         self._model, self._vectors, self._link, self._progress = model, vectors, link, progress
         self._on_close: Callable[[], None] | None = on_close
-        self._every, self._gradients, self._evaluate, self._size = every, gradients, evaluate, size
+        self.every, self._gradients, self._evaluate, self._size = every, gradients, evaluate, size
         self._base = vectors.model
         self._final: NDArray[np.float32] | None = None
         self._losses = Losses()
@@ -102,7 +103,7 @@ class JoinedRun:
         """
         self._steps += 1
         self._losses.add(loss, examples)
-        if self._steps < self._every and self._on_close is not None:
+        if self._steps < self.every and self._on_close is not None:
             return model
         return self._exchange(model)
 
@@ -233,7 +234,7 @@ class JoinedRun:
             **self._status,
             "finished": self.finished,
             "loss": self._losses.last,
-            "every": self._every,
+            "every": self.every,
             "exchanges": "gradients" if self._gradients else "updates",
         }
 

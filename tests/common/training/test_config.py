@@ -116,7 +116,7 @@ def test_logs_of_earlier_releases_have_all_workers_in_every_round() -> None:
 
 
 def test_what_a_run_of_own_loops_has_unless_others_are_named() -> None:
-    """A site's update goes into the model in one step: its codec has a bit or so per coordinate, its optimizer rate 1."""
+    """A site's update goes into the model in one step: a bit or so per coordinate, and rate 1."""
     own = RunConfig(task="own")
     assert (own.codec, own.optimizer) == ("drive", "sgd(lr=1.0)")
     plain = RunConfig(task="softmax(digits)")
