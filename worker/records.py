@@ -97,7 +97,10 @@ class Records:
 
 
 def bytes_per_round(folder: Path) -> int:
-    """Bytes of the records of all worker processes whose state directories are in a folder: each round replaces all."""
+    """Bytes of the records of all worker processes whose state directories are in a folder.
+
+    A round replaces those of the workers that take part in it.
+    """
     return sum(path.stat().st_size for path in folder.glob(f"*/{PREFIX}*") if path.is_file())
 
 

@@ -137,7 +137,7 @@ def _conclude(
 ) -> int:
     summary = outcome.summary
     if summary is not None:
-        written = bytes_per_round(folder.path)
+        written = round(bytes_per_round(folder.path) * (config.cohort or config.workers) / config.workers)
         summary = {**summary, "restarts": outcome.restarts, "record_bytes_per_round": written}
         print_report(console, summary)
         _write_json(summary, options.json)

@@ -35,8 +35,11 @@ def byte_table(summary: Mapping[str, Any]) -> Table:
     for title in ("predicted", "measured", "per round"):
         table.add_column(title, justify="right")
     rounds = summary["rounds"] - summary.get("first_round", 0)
-    for direction, whom, noun in (("uplink", "workers", "worker"), ("downlink", "processes", "process")):
-        messages = rounds * summary[whom]
+    drawn = summary.get("cohort")
+    senders = drawn or summary["workers"], summary["processes"]
+    nouns = "drawn worker" if drawn else "worker", "process"
+    for direction, noun, count in zip(("uplink", "downlink"), nouns, senders, strict=True):
+        messages = rounds * count
         table.add_row(direction, "", "", f"per {noun}", style="bold")
         for layer, name in LAYERS.items():
             measured = summary[direction].get(layer)
