@@ -15,13 +15,13 @@ from gradwire.common.transport.tls import WORKER_FOLDER
 _held: list[FileLock] = []  # until this process ends
 
 
-def hold(path: Path) -> Path:
-    """The same path, once no other process on this machine holds its certificate.
+def hold(path: Path, seconds: float = 0.0) -> Path:
+    """The same path, once no other process on this machine holds its certificate; waits so long for one that ends.
 
     Raises:
         ConfigError: another one does, or the file cannot be read.
     """
-    if not _lock(path, needed=False):
+    if not _lock(path, needed=False, seconds=seconds):
         raise ConfigError(
             f"another process on this machine uses {path}: give each process a certificate of its own"
         )
@@ -52,13 +52,13 @@ def claim(certs: Path) -> Path:
     )
 
 
-def _lock(path: Path, *, needed: bool = True) -> bool:
+def _lock(path: Path, *, needed: bool = True, seconds: float = 0.0) -> bool:
     try:
         lock = FileLock(path)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror}") from error
     try:
-        acquired = lock.acquire(blocking=False)
+        acquired = lock.acquire_within(seconds)
     except OSError as error:
         lock.close()
         # A network's file system may have no locks; two processes of one name then take turns at the server.

@@ -8,7 +8,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import time
 from pathlib import Path
+
+POLL_SECONDS = 0.02
 
 
 class FileLock:
@@ -29,6 +32,19 @@ class FileLock:
         if not follow_links:
             flags |= os.O_NOFOLLOW
         self._handle = os.open(path, flags, create_mode or 0)
+
+    def acquire_within(self, seconds: float) -> bool:
+        """Take the lock, or wait so long for its holder to end; False when it still holds it then.
+
+        Raises:
+            OSError: the file system has no locks.
+        """
+        deadline = time.monotonic() + seconds
+        while not self.acquire(blocking=False):
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(POLL_SECONDS)  # flock(2) has no time limit, and says nothing when a lock is free
+        return True
 
     def acquire(self, *, blocking: bool = True, shared: bool = False) -> bool:
         """Take the lock; False when another process holds it and this one is not to wait.

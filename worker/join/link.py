@@ -59,7 +59,6 @@ class Link:
         first = {
             "settings": settings.to_json(),
             "layout": layout.to_json(),
-            "path": path,
             "pid": os.getpid(),
         }
         try:

@@ -12,7 +12,6 @@ import logging
 import os
 import signal
 import socket
-import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -31,7 +30,8 @@ from gradwire.worker.privacy.limits import Limits, budget_from
 from gradwire.worker.process import WorkerOptions, WorkerProcess
 from gradwire.worker.updates.handed_over import LoopLeft
 
-LEAVE_SECONDS = 5.0  # in which the server may be told that the program leaves
+# A program that is started again at once waits for the wire process of the one that was killed to end.
+PREDECESSOR_SECONDS = 10.0
 NAME_FILE = "name"  # in the state directory: the name of a process that was given none
 LOCK_FILE = "join.lock"
 _held: list[FileLock] = []
@@ -46,9 +46,8 @@ def main(channel: int, file: int) -> None:
         file: descriptor of the shared vectors.
     """
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(
-            number, signal.SIG_IGN
-        )  # the program decides: it leaves, or ends, and this process with it
+        # The program decides: it leaves, or ends, and this process with it.
+        signal.signal(number, signal.SIG_IGN)
     asyncio.run(_serve(socket.socket(fileno=channel), file))
 
 
@@ -132,7 +131,6 @@ class Wire:
         Raises:
             GradwireError: settings, certificates or the state directory cannot be used.
         """
-        sys.path[:] = first["path"]
         settings = Settings.from_json(first["settings"])
         layout = Layout.from_json(first["layout"])
         vectors = SharedVectors(file, layout.dim)
@@ -181,7 +179,7 @@ def _options(settings: Settings, pid: int, say: Callable[[str], None]) -> Worker
     allow_codecs(settings.allow_codec)
     allow_optimizers(settings.allow_optimizer)
     address = parse_address(settings.server)
-    cert = None if settings.cert is None else hold(Path(settings.cert))
+    cert = None if settings.cert is None else hold(Path(settings.cert), PREDECESSOR_SECONDS)
     tls = worker_tls(_path(settings.ca), cert, _path(settings.key))
     if warning := require_protected(address, tls=tls is not None, insecure=settings.insecure):
         say(warning)
@@ -211,7 +209,7 @@ def _locked(state_dir: Path) -> Path:
     try:
         atomic.make_folder(state_dir)
         lock = FileLock(state_dir / LOCK_FILE, create_mode=0o600)
-        if lock.acquire(blocking=False):
+        if lock.acquire_within(PREDECESSOR_SECONDS):
             _held.append(lock)
             return state_dir
     except OSError as error:

@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -74,3 +75,13 @@ def test_read_only_file_can_be_locked(tmp_path: Path) -> None:
     lock = FileLock(tmp_path / "file")
     assert lock.acquire(blocking=False)
     lock.close()
+
+
+def test_a_lock_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "lock"
+    held, other = FileLock(path, create_mode=0o600), FileLock(path)
+    assert held.acquire(blocking=False) and not other.acquire_within(0.0)
+    with ThreadPoolExecutor() as threads:
+        waiting = threads.submit(other.acquire_within, 600.0)
+        held.close()
+        assert waiting.result(600.0)
