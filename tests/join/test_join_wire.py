@@ -2,8 +2,6 @@
 
 import asyncio
 import contextlib
-import socket
-import threading
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -16,7 +14,6 @@ from gradwire.common.training.layout import Layout
 from gradwire.common.training.model import Model
 from gradwire.common.training.optimizers import parse_optimizer
 from gradwire.worker.encoder import Encoder
-from gradwire.worker.join import frames
 from gradwire.worker.join.frames import Message
 from gradwire.worker.join.loop import OwnLoop
 from gradwire.worker.join.memory import SharedVectors
@@ -318,39 +315,3 @@ def test_the_size_of_a_site() -> None:
         assert program.loop.size(0) == 30
 
     run(script)
-
-
-# ---- messages ------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize("attachments", [(), (b"",), (b"abc", b"", b"\x00" * 70_000)])
-def test_messages_arrive_as_they_were_sent(attachments: tuple[bytes, ...]) -> None:
-    message = {"update": True, "text": "ü\n", "loss": 0.1}
-    packed = frames.pack(message, attachments)
-    expected = {**message, "attachments": list(attachments)} if attachments else message
-
-    async def read() -> Message:
-        reader = asyncio.StreamReader()
-        reader.feed_data(packed[:5])
-        reader.feed_data(packed[5:])
-        return await frames.read(reader)
-
-    assert asyncio.run(read()) == expected
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        sender = threading.Thread(target=ours.sendall, args=(packed,))
-        sender.start()
-        assert frames.receive(theirs) == expected
-        sender.join()
-
-
-@pytest.mark.parametrize("kept", [0, 3, 12, 20])
-def test_an_end_in_the_middle_of_a_message(kept: int) -> None:
-    async def read() -> Message:
-        reader = asyncio.StreamReader()
-        reader.feed_data(frames.pack({"update": True})[:kept])
-        reader.feed_eof()
-        return await frames.read(reader)
-
-    with pytest.raises(frames.Closed):
-        asyncio.run(read())
