@@ -1,5 +1,6 @@
 """While a program computes, its stream goes on: entries are folded, the run may end, and a late update is not lost."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +11,10 @@ import gradwire
 from tests.join.scripts import Script
 from tests.join.serving import Server, own
 
-# Computes until the test lets it go on, once for each update.
+# Computes until the test lets it go on, once for each update. ROUNDS are those that are committed by then: its stream
+# may not have brought them yet.
 SLOW = """
-updates = iter(UPDATES)
+updates, rounds = iter(UPDATES), iter(ROUNDS)
 model = {"w": np.zeros(4, np.float32)}
 with joined(gradwire.join(ADDRESS, model, name="slow", worker=0)) as run:
     for batch in run.batches([0]):
@@ -20,12 +22,15 @@ with joined(gradwire.join(ADDRESS, model, name="slow", worker=0)) as run:
         note("computed", round=run.round)
         await_go()
         run.step()
+        committed = next(rounds, 0)
+        while run.round < committed:
+            run.step()
         note("model", round=run.round, w=model["w"].tolist(), finished=run.finished)
 """
 
 
-def slow(*updates: list[float]) -> str:
-    return f"UPDATES = {updates!r}\n{SLOW}"
+def slow(*updates: list[float], rounds: Sequence[int] = ()) -> str:
+    return f"UPDATES = {updates!r}\nROUNDS = {rounds!r}\n{SLOW}"
 
 
 def zeros() -> dict[str, Any]:
@@ -84,7 +89,7 @@ def test_a_late_update_is_not_counted(tmp_path: Path) -> None:
     model = zeros()
     with (
         Server(tmp_path / "run", own(rounds=6, workers=2, quorum=1, deadline=0.05)) as server,
-        Script(slow([8, 8, 8, 8], [2, 2, 2, 2]), server.address) as script,
+        Script(slow([8, 8, 8, 8], [2, 2, 2, 2], rounds=[3]), server.address) as script,
         gradwire.join(server.address, model, name="fast", worker=1, progress=False) as run,
     ):
         script.wait("computed")
@@ -101,9 +106,7 @@ def test_a_late_update_is_not_counted(tmp_path: Path) -> None:
         run.leave()
         script.process.kill()
         script.end()
-        assert (
-            script.errors().count("is not counted") == 1 and "round 0 was committed before" in script.errors()
-        )
+        assert "round 0 was committed" in script.errors()
 
 
 def test_error_feedback_carries_a_late_update(tmp_path: Path) -> None:
@@ -112,16 +115,16 @@ def test_error_feedback_carries_a_late_update(tmp_path: Path) -> None:
     updates = np.random.default_rng(5).standard_normal((4, 4)).astype(np.float32)
     with (
         Server(tmp_path / "run", config) as server,
-        Script(slow(*updates.tolist()), server.address) as script,
+        Script(slow(*updates.tolist(), rounds=[2]), server.address) as script,
         gradwire.join(server.address, zeros(), name="fast", worker=1, progress=False) as run,
     ):
         script.wait("computed")
-        run.step()
-        run.step()
+        for _ in range(2):  # rounds that change nothing, and are committed without the slow one
+            run.step()
+        expected, memory = np.zeros(4, np.float32), updates[0]
         script.go()
-        expected = np.array(script.wait("model")["w"], np.float32)
-        memory = updates[0].copy()
-        for round_, update in enumerate(updates[1:3], 2):
+        assert script.wait("model")["w"] == expected.tolist()
+        for round_, update in enumerate(updates[1:], 2):
             assert script.wait("computed")["round"] == round_
             script.go()
             server.committed(round_)
@@ -140,7 +143,7 @@ def test_a_site_that_is_late_in_every_round(tmp_path: Path) -> None:
     updates = [[float(1 << i)] * 4 for i in range(5)]
     with (
         Server(tmp_path / "run", config) as server,
-        Script(slow(*updates), server.address) as script,
+        Script(slow(*updates, rounds=[1, 2, 3, 4]), server.address) as script,
         gradwire.join(server.address, zeros(), name="fast", worker=1, progress=False) as run,
     ):
         for i in range(4):
