@@ -2,7 +2,7 @@
 
 Examples:
     gradwire bench crashes --kills 200 --sites 4
-    gradwire bench crashes --kills 50 --codec 'top_k(8)' --feedback error
+    gradwire bench crashes --kills 50 --sites 6 --cohort 2 --codec 'top_k(8)' --feedback error
 """
 
 from __future__ import annotations
@@ -28,6 +28,7 @@ def crashes(
     every: Annotated[int, typer.Option(help="Rounds from one kill to the next, at least.", min=1)] = 3,
     dim: Annotated[int, typer.Option(help="Coordinates of the model.", min=1)] = 200,
     codec: Annotated[str, typer.Option(help="Codec of the run.")] = "float32",
+    cohort: Annotated[int, typer.Option(help="Sites that are drawn in each round; 0: all.", min=0)] = 0,
     feedback: Annotated[str, typer.Option(help="Error feedback: none or error.")] = "none",
     seed: Annotated[int, typer.Option(help="Seed of what is killed when.")] = 0,
     as_json: AsJson = False,
@@ -39,7 +40,7 @@ def crashes(
     Raises:
         AssertionError: a round was lost, or an update counted twice.
     """
-    options = (f"--codec={codec}", f"--feedback={feedback}")
+    options = (f"--codec={codec}", f"--feedback={feedback}", *([f"--cohort={cohort}"] if cohort else []))
     plan = Crashes(sites=sites, kills=kills, every=every, dim=dim, seed=seed, options=options)
     console = Console(stderr=True)
     with tempfile.TemporaryDirectory(prefix="gradwire-") as folder:
