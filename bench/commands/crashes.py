@@ -8,7 +8,6 @@ Examples:
 from __future__ import annotations
 
 import tempfile
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +45,8 @@ def crashes(
     with tempfile.TemporaryDirectory(prefix="gradwire-") as folder:
         outcome = CrashTest(plan, Path(folder), lambda text: print_plain(console, text)).run()
     if as_json:
-        print(to_json({"machine": machine(), **asdict(outcome)}, indent=2))
+        plain = {**vars(outcome), "kills": dict(outcome.kills), "ends": dict(outcome.ends)}
+        print(to_json({"machine": machine(), **plain}, indent=2))
         return
     print(f"{sum(outcome.kills.values())} kills in {outcome.rounds} rounds, {outcome.seconds:.0f} s")
     for name, counts in (("killed", outcome.kills), ("ended", outcome.ends)):

@@ -44,10 +44,14 @@ def test_a_plain_loop_ends_by_finished() -> None:
 
 def test_a_run_that_is_finished_when_it_is_joined() -> None:
     """A plain loop ends by its first step, a loop over batches before its first batch; later steps are refused."""
-    with joined(zeros(), rounds=0, every=3) as (run, link):
+    model = zeros()
+    with joined(model, rounds=0, every=3) as (run, link):
         assert run.finished
+        for array in model.values():
+            array += 1
         with pytest.raises(Finished) as ended:
             run.step()
+        assert not any(array.any() for array in model.values())  # the run's again
         assert run.__exit__(Finished, ended.value, None) and not link.updates
         with pytest.raises(FailedPrecondition, match="takes no more steps"):
             run.step()

@@ -137,6 +137,8 @@ class JoinedRun:
     def _exchange(self, given: Any) -> Any:
         if self.finished and not self._ended:  # before this site was due in any round
             self._ended = True
+            assert self._final is not None
+            self._model.load(self._final, given)  # whatever the loop has made of it since
             raise Finished(self)
         if self.finished:
             raise FailedPrecondition(
