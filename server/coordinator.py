@@ -264,10 +264,11 @@ class Coordinator:
     async def _perform(self, effect: events.Effect) -> None:
         if isinstance(effect, events.Commit):
             record, entry = await self._commits.commit(effect)
+            if self.evaluations.due:
+                self.evaluations.name_one()
             for session in self.sessions.values():
                 session.send_late(effect.round, self._memories.missed(session, effect))
                 session.send_entry(entry)
-            self.evaluations.name_one()
             self._progress(self._commits.progress(record, entry, len(self.sessions)))
         elif isinstance(effect, events.Opened):
             self._open_round(effect)

@@ -79,11 +79,17 @@ class Evaluations:
         if len(self._stated) > self._fold.config.workers:  # names that others have taken the place of
             self._stated &= self._fold.log.assignments().keys()
 
+    @property
+    def due(self) -> bool:
+        """Whether the model after the last round in the log is to be evaluated."""
+        config, round_ = self._fold.config, self._fold.model.round
+        return round_ == config.rounds or bool(config.evaluate_every and round_ % config.evaluate_every == 0)
+
     def name_one(self, *, over: bool = False) -> None:
         """Name a process that evaluates for all, if nobody evaluates and the final model has not been evaluated.
 
-        A named process that has left is replaced at the next commit: until then it may come back, and repeat its last
-        report.
+        A named process that has left is replaced when the next evaluation is due, before the entry that leads to it:
+        until then it may come back, and repeat a report that was lost with its stream.
 
         Args:
             over: the last round is committed, so a process that was named may have missed it: name another one.
