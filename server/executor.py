@@ -8,6 +8,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from gradwire.common.errors import WireError
+from gradwire.common.transport.threads import in_executor
 
 
 class RunExecutor:
@@ -43,7 +44,7 @@ class RunExecutor:
 
     async def on_disk(self, call: Callable[..., Any], *args: Any) -> Any:
         """The result of a call that may wait for the disk; such calls run one after the other."""
-        return await asyncio.get_running_loop().run_in_executor(self._disk, call, *args)
+        return await in_executor(self._disk, call, *args)
 
     def close(self) -> None:
         """Wait for the disk calls that were begun."""

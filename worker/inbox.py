@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 
@@ -15,7 +15,27 @@ from gradwire.common.transport.framing import Reassembler
 from gradwire.common.transport.limits import CONTROL_BYTES
 from gradwire.proto import wire_pb2
 
-Call = grpc.aio.StreamStreamCall[bytes, bytes]
+
+class Call(Protocol):
+    """What this side uses of a gRPC stream-stream call, so that it may also be one without a connection."""
+
+    def read(self) -> Awaitable[Any]: ...
+
+    def write(self, request: bytes) -> Awaitable[None]: ...
+
+    def done_writing(self) -> Awaitable[None]: ...
+
+    def code(self) -> Awaitable[grpc.StatusCode]: ...
+
+    def details(self) -> Awaitable[str]: ...
+
+    def initial_metadata(self) -> Awaitable[Any]: ...
+
+    def trailing_metadata(self) -> Awaitable[Any]: ...
+
+    def cancel(self) -> bool: ...
+
+
 # Of messages that a busy worker has not taken; beyond that, flow control stops the server.
 MAX_QUEUED_BYTES = 64 << 20
 

@@ -21,7 +21,6 @@ from gradwire.common.transport.options import channel_options
 from gradwire.common.transport.statuses import wire_errors
 from gradwire.common.transport.tls import WorkerTls
 from gradwire.proto import wire_pb2
-from gradwire.worker.inbox import Call
 from gradwire.worker.privacy import Limits
 from gradwire.worker.run_state import RunState
 from gradwire.worker.site import Site
@@ -174,7 +173,7 @@ class WorkerProcess:
             raise refusal from error
 
     async def _connect(self, channel: grpc.aio.Channel) -> None:
-        call: Call = channel.stream_stream(protocol.METHOD)()
+        call: grpc.aio.StreamStreamCall[bytes, bytes] = channel.stream_stream(protocol.METHOD)()
         options = self._options
         join = wire_pb2.Join(
             protocol=protocol.PROTOCOL,

@@ -11,6 +11,7 @@ import grpc
 from gradwire.common.errors import DivergenceError, GradwireError, InvalidArgument, LayoutError, WireError
 from gradwire.common.transport import limits
 from gradwire.common.transport.layouts import layout_from_message
+from gradwire.common.transport.threads import in_thread
 from gradwire.proto import wire_pb2
 from gradwire.worker import messages
 from gradwire.worker.inbox import Call, Inbox, Received, StreamClosed
@@ -90,7 +91,7 @@ class Stream:
         await self._send(wire_pb2.FromWorker(join=self._join))
         welcome = (await self._inbox.expect("welcome")).welcome
         check_assignment(self._join, welcome.workers)
-        await asyncio.to_thread(state.prepare, welcome)
+        await in_thread(state.prepare, welcome)
         self._inbox.set_limit(messages.longest(state))
         self._progress(f"joined as {self._join.process} with {_workers(welcome.workers)}")
         notice = state.privacy.notice(state.codec)
@@ -129,7 +130,7 @@ class Stream:
 
     async def _ready(self, earlier: tuple[wire_pb2.StreamCount, ...] = ()) -> None:
         self._pushed = (-1, frozenset())  # a server that asks for Ready has not kept them
-        await self._send(await asyncio.to_thread(messages.ready, self._state, earlier))
+        await self._send(await in_thread(messages.ready, self._state, earlier))
 
     async def _send(self, message: wire_pb2.FromWorker) -> None:
         await self._outbox.send(message)
@@ -146,7 +147,7 @@ class Stream:
         elif kind == "snapshot":
             await self._restore(message.snapshot)
         elif kind == "upload":
-            await self._send(await asyncio.to_thread(messages.initial, self._state))
+            await self._send(await in_thread(messages.initial, self._state))
         elif kind == "layout":
             difference = self._state.layout.difference(layout_from_message(message.layout))
             if difference is None:
@@ -167,7 +168,7 @@ class Stream:
 
     async def _fold(self, entry: wire_pb2.Entry, size: int) -> None:
         state = self._state
-        payload_bytes = await asyncio.to_thread(state.replica.fold, entry)
+        payload_bytes = await in_thread(state.replica.fold, entry)
         for counts in (self._received, state.received):
             add_traffic(counts, payload_bytes, size)
         assert state.run is not None
@@ -187,7 +188,7 @@ class Stream:
 
     async def _restore(self, snapshot: wire_pb2.Snapshot) -> None:
         self._progress(f"taking the server's model after round {snapshot.round}")
-        await asyncio.to_thread(self._state.replica.restore, snapshot)
+        await in_thread(self._state.replica.restore, snapshot)
         self._state.encoder.discard_last()
         self._state.reports.restored(snapshot.round)
         self._due = None
@@ -208,7 +209,7 @@ class Stream:
             raise DivergenceError(f"the run has {rounds} rounds, this replica folded {state.replica.round}")
         await self._repeat_report()
         await self._report()
-        if not await asyncio.to_thread(state.model.verify):
+        if not await in_thread(state.model.verify):
             raise DivergenceError("the incremental digest differs from the parameters': memory is damaged")
         state.finished = True
         done = wire_pb2.Done(digest=state.model.digest, sent=self._outbox.sent, received=self._received)
@@ -225,7 +226,7 @@ class Stream:
         state = self._state
         self._due, round_ = None, state.replica.round
         if due:
-            message = await asyncio.to_thread(messages.push, state, due)
+            message = await in_thread(messages.push, state, due)
             newest = self._inbox.newest_round()
             if newest is not None:  # the round was committed meanwhile, or the server sends its model first
                 if newest > round_:
@@ -237,7 +238,7 @@ class Stream:
 
     async def _add_back(self, round_: int, workers: Collection[int]) -> bool:
         """Undo a round that was not counted of these workers; it waits for the disk."""
-        return await asyncio.to_thread(self._state.encoder.add_back, round_, workers)
+        return await in_thread(self._state.encoder.add_back, round_, workers)
 
     async def _report_if_due(self) -> None:
         """Evaluate after the push, for which others wait; before it only where the round is committed by now."""
@@ -256,7 +257,7 @@ class Stream:
         state = self._state
         if not state.reports_metrics:
             return
-        report = await asyncio.to_thread(state.reports.evaluate, state.model)
+        report = await in_thread(state.reports.evaluate, state.model)
         if report is not None:
             self._unacknowledged_report = None
             await self._send(wire_pb2.FromWorker(report=report))

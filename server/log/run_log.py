@@ -65,6 +65,14 @@ class RunLog(LogSnapshots):
         )
 
     @classmethod
+    def in_memory(cls, config: RunConfig, run_id: bytes) -> RunLog:
+        """Start the log of a new run that lasts as long as this object."""
+        file = SqliteFile.in_memory(RUN_LOG)
+        with file.transaction() as db:
+            db.execute("INSERT INTO run VALUES (?, ?, ?, ?)", rows.run_row(config.to_json(), run_id, 0))
+        return cls(file)
+
+    @classmethod
     def open(cls, directory: Path) -> RunLog:
         """Open the log of a run that was started earlier.
 
