@@ -1,0 +1,89 @@
+"""Experiments are measured once, go on where they stopped, and give the same numbers again."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from gradwire.bench.papers.experiment import Experiment, experiments, find
+from gradwire.bench.papers.partial import PartialResults, key_of
+from gradwire.bench.papers.runner import measure_all
+from gradwire.common.errors import ConfigError, TaskError
+from tests.bench.papers.toy import Toy
+
+
+def measured(toy: Toy, path: Path, *, full: bool = False) -> tuple[list[object], list[int]]:
+    steps: list[int] = []
+    with PartialResults(path, toy.fingerprint(full=full)) as stored:
+        results = measure_all(
+            toy, stored, full=full, jobs=2, step=lambda done, of, params: steps.append(done)
+        )
+    return [each.result for each in results], steps
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.glob("measured-*")}
+
+
+def test_results_come_in_the_order_of_the_cases_and_are_the_same_again(tmp_path: Path) -> None:
+    runs = []
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        runs.append(measured(Toy(tmp_path / name), tmp_path / f"{name}.jsonl"))
+    assert runs[0] == runs[1]
+    results, steps = runs[0]
+    assert steps == [1, 2, 3, 4]
+    assert results[0] == {"mean": results[0]["mean"], "infinite": None, "pair": [1, 2], "threads": "1"}  # type: ignore[index]
+    assert len({json.dumps(r) for r in results}) == 4
+
+
+def test_what_failed_goes_on_where_it_stopped(tmp_path: Path) -> None:
+    toy = Toy(tmp_path)
+    (tmp_path / "fail-3").touch()
+    with pytest.raises(TaskError, match="seed 3 is refused"):
+        measured(toy, tmp_path / "partial")
+    (tmp_path / "fail-3").unlink()
+    before = files(tmp_path)
+    results, steps = measured(toy, tmp_path / "partial")  # measuring a case twice would raise
+    assert len(results) == 4 and len(steps) == 4 - len(before)
+
+
+def test_a_killed_process_is_named(tmp_path: Path) -> None:
+    (tmp_path / "kill-0").touch()
+    with pytest.raises(TaskError, match="was killed"):
+        measured(Toy(tmp_path), tmp_path / "partial")
+
+
+def test_a_torn_line_is_measured_again(tmp_path: Path) -> None:
+    toy, path = Toy(tmp_path), tmp_path / "partial"
+    whole, _ = measured(toy, path)
+    text = path.read_text()
+    path.write_text(text[:-20])
+    seed = json.loads(text.splitlines()[-1])["key"]
+    (tmp_path / f"measured-{json.loads(seed)['seed']}").unlink()
+    assert measured(toy, path)[0] == whole
+
+
+def test_results_of_another_scale_or_release_are_not_mixed_in(tmp_path: Path) -> None:
+    with PartialResults(tmp_path / "partial", "one") as stored:
+        stored.add("key", 1)
+    with PartialResults(tmp_path / "partial", "two") as stored:
+        assert not stored.results
+    toy = Toy(tmp_path)
+    assert toy.fingerprint(full=True) != toy.fingerprint(full=False)
+
+
+@pytest.mark.parametrize("name", sorted(experiments()))
+def test_every_experiment_has_cases_of_its_own(name: str) -> None:
+    experiment = find(name)
+    for full in (False, True):
+        cases = experiment.cases(full=full)
+        assert cases and len({key_of(case) for case in cases}) == len(cases)
+        assert all(json.loads(json.dumps(dict(case))) == dict(case) for case in cases)
+    assert experiment.title and experiment.source
+
+
+def test_an_unknown_figure_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no figure or table 'figure-9'"):
+        find("figure-9")
+    assert issubclass(Toy, Experiment)

@@ -1,0 +1,45 @@
+"""An experiment that takes no time, and one case of which can be made to fail."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+
+from gradwire.bench.papers.experiment import Experiment, Measured
+from gradwire.common.errors import TaskError
+from gradwire.deploy.report.document import Chart, Document, Section, Series, Table
+
+
+class Toy(Experiment):
+    """Means of seeded draws."""
+
+    name = "toy"
+    title = "Means of draws"
+    source = "nowhere"
+    fail_at: ClassVar[int | None] = None
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder  # a file is made in it for each case that is measured
+
+    def cases(self, *, full: bool) -> Sequence[dict[str, Any]]:
+        return [{"seed": seed, "draws": 10} for seed in range(8 if full else 4)]
+
+    def measure(self, *, seed: int, draws: int) -> Any:
+        if (self.folder / f"kill-{seed}").exists():
+            os._exit(9)
+        if (self.folder / f"fail-{seed}").exists():
+            raise TaskError(f"seed {seed} is refused")
+        (self.folder / f"measured-{seed}").touch(exist_ok=False)
+        threads = os.environ.get("OMP_NUM_THREADS")
+        mean = float(np.random.default_rng(seed).standard_normal(draws).mean())
+        return {"mean": mean, "infinite": float("inf"), "pair": (1, 2), "threads": threads}
+
+    def document(self, results: Sequence[Measured], *, full: bool) -> Document:
+        x, y = [r.params["seed"] for r in results], [r.result["mean"] for r in results]
+        chart = Chart("Means", "seed", "mean", [Series("draws", x, y)])
+        table = Table("Means", ["seed", "mean"], list(zip(x, y, strict=True)))
+        return Document("Toy", "Means of draws.", [Section("Means", [chart, table])])
