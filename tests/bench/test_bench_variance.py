@@ -8,8 +8,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from gradwire.bench.commands.variance import measure, variance
+from gradwire.bench.commands.variance import variance
 from gradwire.bench.schemes import BUDGETS, DIM, SCHEMES, Stated
+from gradwire.bench.variances import measure
 from gradwire.common.errors import ConfigError, SpecError
 from gradwire.deploy.planning.bounds import variance_lower_bound
 from tests.grids import rest_slow
