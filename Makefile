@@ -11,7 +11,7 @@ LOWEST := build/lowest
 PARALLEL ?= -n $(shell expr $$(getconf _NPROCESSORS_ONLN) + 1) --dist worksteal
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test test-slow test-lowest check lint types proto generate docs clean
+.PHONY: experiments experiments-all help install demo test test-slow test-lowest check lint types proto generate docs clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -79,6 +79,14 @@ generate:
 	@mkdir -p $(OUT)
 	@PATH="$$(dirname $(GENERATOR)):$$PATH" $(GENERATOR) -m grpc_tools.protoc -Igradwire/proto=proto --python_out=$(OUT) \
 	  --pyi_out=$(OUT) proto/*.proto
+
+RESULTS := bench/results/papers
+
+experiments: install ## measure the papers' figures and tables again: half an hour on two cores (data: gradwire data fetch)
+	$(BIN)/gradwire paper all --out $(RESULTS)
+
+experiments-all: install ## the same at the papers' scale: many hours; goes on where it was stopped
+	$(BIN)/gradwire paper all --full --out $(RESULTS)/full
 
 docs: install ## rewrite the generated pages docs/codecs.md and docs/commands.md
 	$(BIN)/gradwire codecs --markdown > docs/codecs.md

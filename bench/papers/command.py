@@ -20,8 +20,9 @@ from gradwire.bench.papers.experiment import Experiment, Params, experiments, fi
 from gradwire.bench.papers.output import finished_document, write
 from gradwire.bench.papers.partial import PartialResults
 from gradwire.bench.papers.runner import measure_all
-from gradwire.common.errors import ConfigError
+from gradwire.common.errors import ConfigError, GradwireError
 from gradwire.common.system.results import to_json
+from gradwire.deploy.exit_codes import CommandFailed
 from gradwire.deploy.flags import AsJson
 from gradwire.deploy.report.document import Cell, Document, Table
 from gradwire.deploy.tables import plain_table, print_plain, wide_console
@@ -56,9 +57,19 @@ def paper(
     names = list(experiments()) if figures == [ALL] else figures
     chosen = [find(name) for name in dict.fromkeys(names)]
     _make_folder(out)
-    documents = {each.name: _run(each, out, full=full, jobs=jobs, shown=not as_json) for each in chosen}
+    documents, failed = {}, {}
+    for each in chosen:
+        try:
+            documents[each.name] = _run(each, out, full=full, jobs=jobs, shown=not as_json)
+        except GradwireError as error:
+            if len(chosen) == 1:
+                raise
+            failed[each.name] = error
     if as_json:
         print(to_json({name: document.to_json() for name, document in documents.items()}, indent=2))
+    if failed:
+        reasons = "; ".join(f"{name}: {error}" for name, error in failed.items())
+        raise CommandFailed(f"{len(failed)} of {len(chosen)} could not be measured: {reasons}")
 
 
 def _list(*, as_json: bool) -> None:

@@ -58,7 +58,7 @@ class Experiment(ABC):
         """
 
     @abstractmethod
-    def measure(self, **params: Any) -> Any:
+    def measure(self, *args: Any, **params: Any) -> Any:
         """The result of one case as JSON values; it is called in a process of its own, with one thread."""
 
     @abstractmethod
@@ -103,7 +103,5 @@ def find(name: str) -> Experiment:
     """
     known = experiments()
     if name not in known:
-        raise ConfigError(
-            f"there is no figure or table {name!r}{did_you_mean(name, known)}: `gradwire paper` lists them"
-        )
+        raise ConfigError(f"there is no figure or table {name!r}{did_you_mean(name, known)}")
     return known[name]

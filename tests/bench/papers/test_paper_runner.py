@@ -21,8 +21,9 @@ def measured(toy: Toy, path: Path, *, full: bool = False) -> tuple[list[object],
     return [each.result for each in results], steps
 
 
-def files(folder: Path) -> set[str]:
-    return {path.name for path in folder.glob("measured-*")}
+def times(toy: Toy) -> dict[int, int]:
+    """How often each seed was measured."""
+    return {int(path.name[-1]): path.stat().st_size for path in toy.folder.glob("measured-*")}
 
 
 def test_results_come_in_the_order_of_the_cases_and_are_the_same_again(tmp_path: Path) -> None:
@@ -43,9 +44,11 @@ def test_what_failed_goes_on_where_it_stopped(tmp_path: Path) -> None:
     with pytest.raises(TaskError, match="seed 3 is refused"):
         measured(toy, tmp_path / "partial")
     (tmp_path / "fail-3").unlink()
-    before = files(tmp_path)
-    results, steps = measured(toy, tmp_path / "partial")  # measuring a case twice would raise
+    with PartialResults(tmp_path / "partial", toy.fingerprint(full=False)) as stored:
+        before = {json.loads(key)["seed"] for key in stored.results}
+    results, steps = measured(toy, tmp_path / "partial")
     assert len(results) == 4 and len(steps) == 4 - len(before)
+    assert all(times(toy)[seed] == 1 for seed in before)
 
 
 def test_a_killed_process_is_named(tmp_path: Path) -> None:
@@ -59,9 +62,9 @@ def test_a_torn_line_is_measured_again(tmp_path: Path) -> None:
     whole, _ = measured(toy, path)
     text = path.read_text()
     path.write_text(text[:-20])
-    seed = json.loads(text.splitlines()[-1])["key"]
-    (tmp_path / f"measured-{json.loads(seed)['seed']}").unlink()
+    torn = json.loads(json.loads(text.splitlines()[-1])["key"])["seed"]
     assert measured(toy, path)[0] == whole
+    assert times(toy) == {seed: 1 + (seed == torn) for seed in range(4)}
 
 
 def test_results_of_another_scale_or_release_are_not_mixed_in(tmp_path: Path) -> None:
