@@ -24,7 +24,7 @@ class Series:
         name: in the legend.
         x: positions; names of bars are the chart's ``categories``, and x counts them from 0.
         y: values, as many; None leaves a gap.
-        low: lower ends of error bars or of a band, as many as ``y``, or empty.
+        low: lower ends of error bars or of a band, as many as ``y``, or empty; None where there is none.
         high: upper ends, as ``low``.
         style: ``line``, ``dashed``, ``points`` or ``bars``.
     """
@@ -32,8 +32,8 @@ class Series:
     name: str
     x: Sequence[float]
     y: Sequence[float | None]
-    low: Sequence[float] = ()
-    high: Sequence[float] = ()
+    low: Sequence[float | None] = ()
+    high: Sequence[float | None] = ()
     style: str = LINE
 
     def __post_init__(self) -> None:
