@@ -9,7 +9,8 @@ from pathlib import Path
 from gradwire.bench.papers.experiment import Experiment, Measured
 from gradwire.bench.timing import machine
 from gradwire.common.system.results import ResultFile, to_json
-from gradwire.deploy.report.document import Document
+from gradwire.deploy.report.document import Chart, Document
+from gradwire.deploy.report.svg import chart_svg
 
 
 def finished_document(experiment: Experiment, results: list[Measured], *, full: bool) -> Document:
@@ -33,6 +34,10 @@ def write(document: Document, name: str, folder: Path) -> list[Path]:
     Raises:
         ConfigError: the folder cannot be written.
     """
-    path = folder / f"{name}.json"
-    ResultFile(str(path)).write(to_json(document.to_json(), indent=1) + "\n")
-    return [path]
+    charts = [part for section in document.sections for part in section.parts if isinstance(part, Chart)]
+    pictures = [folder / f"{name}{f'-{i}' if len(charts) > 1 else ''}.svg" for i in range(1, len(charts) + 1)]
+    for path, chart in zip(pictures, charts, strict=True):
+        ResultFile(str(path)).write(chart_svg(chart, standalone=True))
+    numbers = folder / f"{name}.json"
+    ResultFile(str(numbers)).write(to_json(document.to_json(), indent=1) + "\n")
+    return [numbers, *pictures]
