@@ -68,7 +68,7 @@ SCHEMES = (
         feedback="error",
     ),
     Scheme(
-        "200 rotated signs, 50 local steps, log", "top_signs(200)", "log", 120, 5, (0.4, 0.8, 0.2), local=50
+        "100 rotated signs, 50 local steps, log", "top_signs(100)", "log", 120, 5, (0.4, 0.8, 0.2), local=50
     ),
 )
 BY_TITLE = {scheme.title: scheme for scheme in SCHEMES}

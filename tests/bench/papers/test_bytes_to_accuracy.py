@@ -23,7 +23,7 @@ def test_the_table_and_the_chart_have_each_schemes_best_rate() -> None:
     (section,) = BytesToAccuracy().document(results, full=False).sections
     chart, table = section.parts
     assert isinstance(chart, Chart) and isinstance(table, Table)
-    assert [s.x for s in chart.series][0] == [10_000.0, 20_000.0, 30_000.0]
+    assert next(s.x for s in chart.series) == [10_000.0, 20_000.0, 30_000.0]
     first, second, *_, last = table.rows
     assert (first[2], first[4], first[6]) == (1.0, 30.0, 1.0)
     assert second[4] == 10 and second[6] == pytest.approx(30.0)
