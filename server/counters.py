@@ -14,10 +14,11 @@ from dataclasses import dataclass, field, fields
 from typing import Any, Self
 
 from gradwire.common.transport.traffic import Size, Traffic
-from gradwire.server.history import Point
+from gradwire.server.history import Point, Reached
 from gradwire.server.tcp.meter import TcpBytes
 
 NAMES = ("reconnects", "resyncs", "late", "streams", "streams_checked", "worker_mismatches", "first_round")
+TIMES = 500  # rows of the timeline
 
 
 @dataclass
@@ -55,6 +56,7 @@ class Counters:
     _seconds_before: float = 0.0
     _started: float | None = None
     _stopped: float | None = None
+    _opened_at: tuple[float, int] | None = None  # seconds and uplink bytes when the open round began
 
     # ---- the log's copy ------------------------------------------------------------------------------------
 
@@ -87,6 +89,7 @@ class Counters:
         """The first round of this server opened."""
         if self._started is None:
             self._started = time.monotonic()
+            self._opened_at = (self.seconds, self.uplink.message_bytes.measured)
             if not self._restored:
                 self.first_round = round_
 
@@ -104,6 +107,9 @@ class Counters:
         total = sum(weight for _, weight in reported)
         point.loss = sum(loss * weight for loss, weight in reported) / total if reported else None
         self._stopped = time.monotonic()
+        if self._opened_at is not None:
+            point.reached = Reached(*self._opened_at, self.downlink.message_bytes.measured)
+            self._opened_at = (self.seconds, self.uplink.message_bytes.measured)
         return point
 
     def point(self, round_: int) -> Point:
@@ -129,6 +135,22 @@ class Counters:
         """The last mean training loss that was reported."""
         losses = [p.loss for _, p in sorted(self.history.items()) if p.loss is not None]
         return losses[-1] if losses else None
+
+    def timeline(self, points: int = TIMES) -> dict[str, list[float]]:
+        """What the run had cost by round: seconds, uplink and downlink message bytes, as columns.
+
+        A row has the costs until every process had the parameters of that round; the last one is the end.
+
+        Args:
+            points: rows at most, besides the last one.
+        """
+        reached = [(r, p.reached) for r, p in sorted(self.history.items()) if p.reached is not None]
+        rows = [(r, *at) for r, at in reached[:: max(1, math.ceil(len(reached) / points))]]
+        if reached:
+            up, down = self.uplink.message_bytes.measured, self.downlink.message_bytes.measured
+            rows.append((reached[-1][0] + 1, self.seconds, up, down))
+        columns = zip(*rows, strict=True) if rows else ((),) * 4
+        return dict(zip(("round", *Reached._fields), map(list, columns), strict=True))
 
     def evaluated(self) -> list[Point]:
         """The rounds in which anything was evaluated, in order."""

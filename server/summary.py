@@ -70,6 +70,7 @@ def summarise(run: Coordinator) -> dict[str, Any]:
         "restarted": run.own_loops.restarted(),
         "resyncs": counters.resyncs,
         "late": counters.late,
+        "timeline": counters.timeline(),
         "history": counters.rows(single=run.evaluations.shows_single_sites),
     }
     _add_tcp(summary, *run.tcp.read())

@@ -6,8 +6,8 @@ from collections.abc import Sequence
 
 # Seven hues and a grey, which differ in lightness too: told apart with every kind of colour blindness, and at least 3:1
 # against the background. Eight series have one marker each; further ones have the same colours with another dash.
-LIGHT = ("#0067b1", "#c8510a", "#007a5e", "#a33c87", "#8a6d00", "#3b9ac9", "#4a4f57", "#7a4fd0")
-DARK = ("#5cb3f0", "#f08a4b", "#3cc79b", "#e48fca", "#e2c044", "#a6def5", "#c3c9d1", "#b39bf5")
+LIGHT = ("#1f5fb4", "#a83400", "#14905f", "#5c1c66", "#ad9000", "#4098e2", "#23272c", "#e0609f")
+DARK = ("#5f9df0", "#f08a45", "#35d68f", "#d05fa8", "#f0d64a", "#b9dcf7", "#fffbe6", "#8f62f5")
 COLOURS = len(LIGHT)
 DASHED = "7 4"
 DASHES = ("", "2 3", "9 3 2 3")  # of the first eight series, of the next eight, and so on

@@ -127,3 +127,39 @@ def test_one_byte_more_than_predicted_shows(direction: str, layer: str) -> None:
 
 def test_a_worker_that_counted_other_bytes_shows() -> None:
     assert not Counters(worker_mismatches=1).as_predicted
+
+
+def test_the_timeline_has_the_costs_of_reaching_each_round(clock: list[float]) -> None:
+    counters = Counters()
+    assert counters.timeline() == {"round": [], "seconds": [], "uplink_bytes": [], "downlink_bytes": []}
+    counters.start(0)
+    begun = clock[-1]
+    for round_ in range(5):
+        counters.uplink.count(PUSH)
+        clock.append(begun + 2 * (round_ + 1))
+        counters.round_committed(round_, [1.0])
+        counters.downlink.count(PUSH)
+    one = PUSH.message_bytes.measured
+    assert counters.timeline() == {
+        "round": [0, 1, 2, 3, 4, 5],
+        "seconds": [0.0, 2.0, 4.0, 6.0, 8.0, 10.0],
+        "uplink_bytes": [one * r for r in range(6)],
+        "downlink_bytes": [one * r for r in range(6)],
+    }
+    assert counters.timeline(points=2)["round"] == [0, 3, 5], "few rows, and the end"
+
+
+def test_a_restarted_server_goes_on_with_the_timeline(clock: list[float]) -> None:
+    counters = Counters()
+    counters.start(0)
+    clock.append(clock[-1] + 3)
+    counters.uplink.count(PUSH)
+    notes = counters.round_committed(0, [1.0]).to_notes()
+    again = Counters.restored(counters.to_json(None, None), {0: notes})
+    clock.append(clock[-1] + 1000)
+    again.start(1)
+    clock.append(clock[-1] + 4)
+    again.uplink.count(PUSH)
+    again.round_committed(1, [1.0])
+    assert again.timeline()["seconds"] == [0.0, 3.0, 7.0]
+    assert again.timeline()["uplink_bytes"] == [0, *(n * PUSH.message_bytes.measured for n in (1, 2))]

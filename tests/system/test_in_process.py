@@ -28,7 +28,10 @@ def comparable(summary: dict[str, Any]) -> dict[str, Any]:
         way: {layer: n for layer, n in summary[way].items() if not layer.startswith(CONNECTION)}
         for way in ("uplink", "downlink")
     }
-    return {name: value for name, value in summary.items() if name not in APART} | ways
+    timeline = {name: column for name, column in summary["timeline"].items() if name not in APART}
+    return (
+        {name: value for name, value in summary.items() if name not in APART} | ways | {"timeline": timeline}
+    )
 
 
 def over_grpc(config: RunConfig, folder: Path, processes: int) -> dict[str, Any]:
