@@ -95,12 +95,41 @@ class Table:
                 )
 
 
-Part = str | Chart | Table
+@dataclass(frozen=True)
+class Highlight:
+    """One result in large print.
+
+    Attributes:
+        name: what it is.
+        value: with its unit.
+        note: below it, a few words.
+    """
+
+    name: str
+    value: str
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Highlights:
+    """The results that a reader looks for first.
+
+    Attributes:
+        items: a handful.
+    """
+
+    items: Sequence[Highlight]
+
+
+Part = str | Chart | Table | Highlights
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it: paragraphs, charts and tables."""
+    """A heading and what stands under it: paragraphs, charts, tables and highlights.
+
+    In a paragraph, text between backticks is code; an empty line begins another paragraph.
+    """
 
     title: str
     parts: Sequence[Part]
@@ -162,6 +191,8 @@ def _part_to_json(part: Part) -> str | dict[str, Any]:
         return {
             "table": {**vars(part), "columns": list(part.columns), "rows": [list(row) for row in part.rows]}
         }
+    if isinstance(part, Highlights):
+        return {"highlights": [vars(item) for item in part.items]}
     series = [
         {name: list(v) if not isinstance(v, str) else v for name, v in vars(s).items()} for s in part.series
     ]
@@ -173,5 +204,7 @@ def _part_from_json(part: Any) -> Part:
         return part
     if "table" in part:
         return Table(**part["table"])
+    if "highlights" in part:
+        return Highlights([Highlight(**item) for item in part["highlights"]])
     chart = dict(part["chart"])
     return Chart(**{**chart, "series": [Series(**series) for series in chart["series"]]})
