@@ -24,6 +24,12 @@ class RunOptions(CurveOptions, ExternalOptions):
     json: str | None = field(
         default=None, metadata=described("Write the summary as JSON; -: to standard output", metavar="FILE")
     )
+    report: str | None = field(
+        default=None,
+        metadata=described(
+            "Write a page about the run when it is over, as `gradwire report` does", metavar="FILE"
+        ),
+    )
     state_dir: Path | None = field(
         default=None, metadata=described("Folder of the run; a run in it is resumed", unset="a temporary one")
     )

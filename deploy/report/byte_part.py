@@ -20,6 +20,7 @@ _ABOUT = (
     "it, TCP with its headers, and everything that this host's interfaces carried meanwhile, of other programs too. "
     "The first three are predicted from the codec alone."
 )
+_PER_ROUND = "Per round: of each worker in the uplink, of each process in the downlink."
 
 
 def byte_section(runs: Sequence[ShownRun]) -> Section:
@@ -71,7 +72,7 @@ def _chart(runs: Sequence[ShownRun], direction: str) -> Chart | None:
     names = ["payload bits / 8" if layer == "payload_bits" else LAYERS[layer] for layer in layers]
     return Chart(
         f"{direction.capitalize()} per {each} and round",
-        "layer",
+        "",
         f"bytes per {each} and round",
         series,
         log_y=max(heights) > 20 * min(heights),
@@ -104,10 +105,10 @@ def _table(runs: Sequence[ShownRun]) -> Table:
         "layer",
         PREDICTED,
         MEASURED,
-        "per worker (uplink) or process (downlink) and round",
+        "per round",
     ]
     rows = [row for run in runs for row in _rows(run, named=len(runs) > 1)]
-    return Table("Byte counts", [*(["run"] if len(runs) > 1 else []), *columns], rows)
+    return Table("Byte counts", [*(["run"] if len(runs) > 1 else []), *columns], rows, _PER_ROUND)
 
 
 def _rows(run: ShownRun, *, named: bool) -> Iterator[list[Cell]]:

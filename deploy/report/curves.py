@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -35,8 +36,11 @@ def _title(name: str) -> str:
     >>> _title("test_loss")
     'Test loss'
     """
-    words = name.replace("_", " ").strip() or name
-    return words[:1].upper() + words[1:]
+    return _words(name)[:1].upper() + _words(name)[1:]
+
+
+def _words(name: str) -> str:
+    return name.replace("_", " ").strip() or name
 
 
 def _charts(runs: Sequence[ShownRun], name: str, title: str) -> list[Chart]:
@@ -70,11 +74,13 @@ def _chart(
         return None
     log_x = cost is not _rounds and max(ends) >= LOG_SPAN * min(ends)
     series = [_series(run, name, found, at, log_x=log_x) for run, found, at in known]
+    if len(rows) == 1:  # the page is about this run alone
+        series = [replace(each, name="") for each in series]
     spread = [run.name for run, *_ in known if cost is not _rounds and not _timeline(run)]
     note = ""
     if spread:
         note = f"Spread evenly over the rounds, because they were not recorded round by round: {', '.join(spread)}."
-    return Chart(title, x, name, series, log_x=log_x, log_y=log_y, note=note)
+    return Chart(title, x, _words(name), series, log_x=log_x, log_y=log_y, note=note)
 
 
 def _series(run: ShownRun, name: str, rows: Sequence[Row], at: Sequence[float], *, log_x: bool) -> Series:
@@ -150,7 +156,7 @@ def _sites(runs: Sequence[ShownRun], name: str) -> Iterator[Chart]:
         if rows and any(curve.y for curve in curves):
             of = f" of {run.name}" if len(runs) > 1 else ""
             more = f"The first {MOST_SITES} of {len(sites)} sites." if len(sites) > MOST_SITES else ""
-            yield Chart(f"{_title(name)} by site{of}", "round", name, curves, note=more)
+            yield Chart(f"{_title(name)} by site{of}", "round", _words(name), curves, note=more)
 
 
 def _site(site: str, rows: Sequence[Row], name: str) -> Series:

@@ -49,7 +49,7 @@ def _highlights(run: ShownRun) -> Iterator[Highlight]:
     best = run.summary.get("best")
     if best:
         yield Highlight(f"best {best['metric']}", number(best["value"]), f"after round {best['round']:,}")
-    yield Highlight("training loss", number(run.summary.get("loss")), "of the last round, before it")
+    yield Highlight("training loss", number(run.summary.get("loss")), "at the start of the last round")
     done = f"of {run.rounds:,}" if not run.finished else "all of them"
     yield Highlight("rounds", f"{run.round:,}", done)
     seconds = run.summary.get("seconds")
@@ -78,19 +78,17 @@ def _check_highlights(run: ShownRun) -> Iterator[Highlight]:
         yield Highlight("epsilon spent", number(min(costs, default=None)), f"{at}per worker at most")
     as_predicted = run.summary.get("predicted_equals_measured")
     if as_predicted is not None:
-        yield Highlight(
-            "bytes", "as predicted" if as_predicted else "NOT as predicted", "every message, both ends"
-        )
+        yield Highlight("bytes as predicted", _yes(as_predicted) or "", "every message, at both ends")
     agree, checked = run.summary.get("replicas_agree"), run.summary.get("replicas_checked")
     if run.finished and agree is not None:
-        yield Highlight("replicas", "agree" if agree else "do NOT agree", f"{checked} checked at the end")
+        yield Highlight("replicas agree", _yes(agree) or "", f"{checked} checked at the end")
 
 
 def _comparison(runs: Sequence[ShownRun]) -> Table:
     """A row for each run."""
     metrics = list(dict.fromkeys(name for run in runs for name in run.metrics))
     columns = ["run", "rounds", "training loss", *(name.replace("_", " ") for name in metrics)]
-    columns += ["uplink message bytes", "downlink message bytes", "seconds", "bytes as predicted", "digest"]
+    columns += ["uplink message bytes", "downlink message bytes", "seconds", "bytes as predicted"]
     rows: list[list[Cell]] = []
     for run in runs:
         last = run.last_metrics
@@ -101,8 +99,7 @@ def _comparison(runs: Sequence[ShownRun]) -> Table:
             *(last.get(name) for name in metrics),
         ]
         row += [run.counted(way, "message_bytes") for way in ("uplink", "downlink")]
-        row += [run.summary.get("seconds"), _yes(run.summary.get("predicted_equals_measured"))]
-        rows.append([*row, run.summary.get("digest")])
+        rows.append([*row, run.summary.get("seconds"), _yes(run.summary.get("predicted_equals_measured"))])
     return Table("Runs", columns, rows)
 
 
@@ -186,10 +183,10 @@ def settings_section(runs: Sequence[ShownRun]) -> Section:
     names = list(dict.fromkeys(name for given in settings for name in given))
     rows = {name: [given.get(name) for given in settings] for name in names}
     rows = {name: row for name, row in rows.items() if any(value not in _EMPTY for value in row)}
-    rows["parameters"] = [run.summary.get("dim") for run in runs]
+    rows["parameters"] = [_thousands(run.summary.get("dim")) for run in runs]
     rows["codec, in full"] = [run.summary.get("codec") for run in runs]
     rows["optimizer, in full"] = [run.summary.get("optimizer") for run in runs]
-    rows["payload bits per push"] = [run.summary.get("payload_bits_per_push") for run in runs]
+    rows["payload bits per push"] = [_thousands(run.summary.get("payload_bits_per_push")) for run in runs]
     differ = {name: row for name, row in rows.items() if any(value != row[0] for value in row)}
     same = {name: row[:1] for name, row in rows.items() if name not in differ}
     parts: list[Part] = []
@@ -200,6 +197,10 @@ def settings_section(runs: Sequence[ShownRun]) -> Section:
     return Section("Configuration", parts)
 
 
+def _thousands(value: int | None) -> str | None:
+    return None if value is None else f"{value:,}"
+
+
 def _cells(rows: Mapping[str, Sequence[Any]]) -> list[list[Cell]]:
     return [[name.replace("_", " "), *map(_cell, row)] for name, row in rows.items()]
 
@@ -208,10 +209,6 @@ def _cell(value: Any) -> str:
     """A setting as text, as a flag takes it."""
     if value in (None, ""):
         return "—"
-    return (
-        ("yes" if value else "no")
-        if isinstance(value, bool)
-        else f"`{value}`"
-        if isinstance(value, str)
-        else str(value)
-    )
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"`{value}`" if isinstance(value, str) else str(value)

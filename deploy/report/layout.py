@@ -86,7 +86,7 @@ def area(chart: Chart, width: float, top: float) -> Area:
         return _lying(chart, width, top)
     height = min(TALLEST, max(SHORTEST, ASPECT * width))
     bottom = top + height
-    up = _axis(Scale(*_range_up(chart), bottom, top, chart.log_y), int(height // 42))
+    up = _axis(Scale(*_range_up(chart), bottom, top, chart.log_y), int(height // 33))
     left = max(width_of(label, FONT) for label in (*up.ticks.labels, "0")) + GAP
     right = width - GAP
     across = _across(chart, left, right)

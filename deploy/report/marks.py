@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gradwire.deploy.report.document import BARS, DASHED, LINE, POINTS, Chart, Series
 from gradwire.deploy.report.layout import GAP, Area, LegendEntry, half_step
@@ -62,9 +62,12 @@ def _runs(chart: Chart, area: Area, series: Series) -> list[list[Drawn]]:
 def _curve(chart: Chart, area: Area, index: int) -> str:
     series = chart.series[index]
     runs = _runs(chart, area, series)
+    if area.lying:
+        runs = [[replace(each, place=_below_name(each.place)) for each in run] for run in runs]
     points = [drawn for run in runs for drawn in run]
     if series.style == POINTS:
-        return _whiskers(area, series, points) + _markers(chart, index, points)
+        shift = TEXT_LINE / 2 if area.lying else 0.0
+        return _whiskers(area, series, points, shift) + _markers(chart, index, points)
     dash = dash_of(index, dashed=series.style == DASHED)
     attribute = f' stroke-dasharray="{dash}"' if dash else ""
     paths = "".join(
@@ -74,6 +77,11 @@ def _curve(chart: Chart, area: Area, index: int) -> str:
     chosen = sorted({d.number: d for d in (*_chosen(points, index), *alone)}.items())
     bands = "".join(_band(area, series, run) for run in runs)
     return bands + paths + _markers(chart, index, [d for _, d in chosen])
+
+
+def _below_name(place: Place) -> Place:
+    """Where bars lie the name of a category takes a line of its slot."""
+    return place[0], place[1] + TEXT_LINE / 2
 
 
 def _path(places: Sequence[Place]) -> str:
@@ -125,7 +133,8 @@ def _hint(chart: Chart, index: int, number: int) -> str:
     series = chart.series[index]
     x, y = series.x[number], series.y[number]
     at = chart.categories[int(x)] if chart.categories and 0 <= x < len(chart.categories) else f"{x:,.6g}"
-    return f"<title>{escaped(f'{series.name}: {at}, {y:,.6g}')}</title>"
+    named = f"{series.name}: " if series.name else ""
+    return f"<title>{escaped(f'{named}{at}, {y:,.6g}')}</title>"
 
 
 def _ends(area: Area, series: Series, number: int) -> tuple[Place, Place] | None:

@@ -55,7 +55,7 @@ def _spread(rows: list[list[Cell]]) -> list[list[Cell]]:
 
 
 def _side_by_side(chart: Chart) -> tuple[list[str], list[list[Cell]]]:
-    columns = [chart.x or "x"]
+    columns = [_head(chart)]
     for series in chart.series:
         columns += _names(series, series.name or chart.y)
     if not chart.series:
@@ -78,7 +78,11 @@ def _one_below_the_other(chart: Chart) -> tuple[list[str], list[list[Cell]]]:
             ends = (series.low, low), (series.high, high)
             found = [end[number] if end else None for end, there in ends if there]
             rows.append([series.name, _place(chart, x), series.y[number], *found])
-    return ["series", chart.x or "x", chart.y, *extra], rows
+    return ["series", _head(chart), chart.y, *extra], rows
+
+
+def _head(chart: Chart) -> str:
+    return chart.x or ("name" if chart.categories else "x")
 
 
 def _names(series: Series, name: str) -> Iterator[str]:

@@ -103,5 +103,6 @@ def _figure(chart: Chart, width: float, key: Key) -> str:
         for name, size in (("wide", width), ("narrow", NARROW_WIDTH))
     )
     note = f'<p class="note">{inline_html(chart.note)}</p>' if chart.note else ""
-    numbers = f"<details><summary>Numbers of “{escaped(chart.title)}”</summary>{table_html(chart_table(chart), key)}</details>"
+    table = table_html(chart_table(chart), key)
+    numbers = f"<details><summary>Numbers of “{escaped(chart.title)}”</summary>{table}</details>"
     return f"<figure><figcaption>{inline_html(chart.title)}</figcaption>{pictures}{note}{numbers}</figure>"

@@ -27,33 +27,25 @@ def privacy_section(runs: Sequence[ShownRun]) -> Section | None:
     private = [(run, run.summary["privacy"]) for run in runs if run.summary.get("privacy")]
     if not private:
         return None
-    parts: list[Part] = [_ABOUT, _statements(private)]
-    parts += [_curve(run, stated, len(runs) > 1) for run, stated in private if stated["pushes"]]
+    parts: list[Part] = [_ABOUT, _statements(private, named=len(runs) > 1)]
+    parts += [_curve(run, stated, named=len(runs) > 1) for run, stated in private if stated["pushes"]]
     ledgers = [row for run, _ in private for row in _ledgers(run)]
     if ledgers:
         parts.append(_spent(private, ledgers))
     return Section("Privacy", parts)
 
 
-def _statements(private: Sequence[tuple[ShownRun, Mapping[str, Any]]]) -> Table:
+def _statements(private: Sequence[tuple[ShownRun, Mapping[str, Any]]], *, named: bool) -> Table:
     rows: list[list[Cell]] = []
     for run, stated in private:
         costs = [(stated.get("spent") or {}).get(name) for name in _ACCOUNTANTS]
-        rows.append(
-            [
-                run.name,
-                stated["epsilon_per_push"],
-                stated["pushes"],
-                *costs,
-                stated["delta"],
-                stated["max_epsilon"],
-            ]
-        )
-    columns = ["run", "epsilon per push", "pushes at most", *_ACCOUNTANTS.values(), "at delta", "budget"]
-    return Table("Epsilon of one worker's data", columns, rows)
+        each = [stated["epsilon_per_push"], stated["pushes"]]
+        rows.append([*([run.name] if named else []), *each, *costs, stated["delta"], stated["max_epsilon"]])
+    columns = ["epsilon per push", "pushes at most", *_ACCOUNTANTS.values(), "at delta", "budget"]
+    return Table("Epsilon of one worker's data", [*(["run"] if named else []), *columns], rows)
 
 
-def _curve(run: ShownRun, stated: Mapping[str, Any], named: bool) -> Chart:
+def _curve(run: ShownRun, stated: Mapping[str, Any], *, named: bool) -> Chart:
     epsilon, pushes, delta = stated["epsilon_per_push"], stated["pushes"], stated["delta"] or 0.0
     at = sorted({max(1, round(pushes * step / STEPS)) for step in range(1, STEPS + 1)} | {1})
     costs = [spent(epsilon, count, delta) for count in at]

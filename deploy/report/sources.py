@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from gradwire.common.errors import ConfigError
 from gradwire.deploy.report.document import DOCUMENT, Document
+from gradwire.deploy.report.html import page
 from gradwire.deploy.report.run_page import run_document
 from gradwire.deploy.report.shown_run import ShownRun
 from gradwire.deploy.report.stored import stored_run
 from gradwire.server.log.run_log import RunLog
 
 _EXPECTED = "expected a run's folder, a summary of `gradwire run --json`, or a document of `gradwire paper`"
+# What damaged values raise while they are rendered.
+_DAMAGE = (TypeError, ValueError, KeyError, IndexError, AttributeError, ArithmeticError)
 _NEEDED = ("rounds", "task", "codec", "uplink", "downlink", "history")  # of a summary
 
 
@@ -26,14 +29,14 @@ def documents_of(targets: Sequence[Path]) -> list[Document]:
         ConfigError: something that was named cannot be shown.
         LogError: a folder's log cannot be read.
     """
-    found = [source(target) for target in targets]
+    found = [each for target in targets for each in source(target)]
     runs = _distinct(each for each in found if isinstance(each, ShownRun))
     documents = [each for each in found if isinstance(each, Document)]
     return [*([run_document(runs)] if runs else []), *documents]
 
 
-def source(target: Path) -> ShownRun | Document:
-    """What one argument names.
+def source(target: Path) -> Sequence[ShownRun | Document]:
+    """What one argument names: a run, or the documents of a file.
 
     Raises:
         ConfigError: it cannot be shown.
@@ -42,20 +45,33 @@ def source(target: Path) -> ShownRun | Document:
     if target.is_dir():
         if not RunLog.exists(target):
             raise ConfigError(f"there is no run in {target}: expected run.db in it; {_EXPECTED}")
-        return stored_run(target, target.resolve().name or str(target))
+        return [stored_run(target, target.resolve().name or str(target))]
     value = _json(target)
-    if isinstance(value, dict) and DOCUMENT in value:
-        return _document(value, target)
-    if not isinstance(value, dict) or any(name not in value for name in _NEEDED):
-        raise ConfigError(f"{target} is no summary of a run: {_EXPECTED}")
-    return ShownRun(target.stem, value, int(value["rounds"]))
-
-
-def _document(value: dict[str, Any], target: Path) -> Document:
+    values = value if isinstance(value, list) else [value]
     try:
-        return Document.from_json(value)
+        if values and all(isinstance(each, dict) and DOCUMENT in each for each in values):
+            return _documents(values)
+        if isinstance(value, dict) and all(name in value for name in _NEEDED):
+            return [_summary(value, target.stem)]
     except ConfigError as error:
         raise ConfigError(f"{target} cannot be shown: {error}") from error
+    except _DAMAGE as error:
+        raise ConfigError(f"{target} is damaged ({type(error).__name__}: {error}): write it again") from error
+    raise ConfigError(f"{target} is no summary of a run: {_EXPECTED}")
+
+
+def _documents(values: Sequence[Any]) -> list[Document]:
+    """The documents, of which a page can be made."""
+    documents = [Document.from_json(value) for value in values]
+    page(documents)
+    return documents
+
+
+def _summary(value: Mapping[str, Any], name: str) -> ShownRun:
+    """The run, of which a page can be made."""
+    run = ShownRun(name, value, int(value["rounds"]))
+    page([run_document([run])])
+    return run
 
 
 def _json(target: Path) -> Any:

@@ -25,6 +25,7 @@ from gradwire.deploy.processes.events import Inbox, inbox_with_signals
 from gradwire.deploy.processes.outcome import Outcome, RunEnded
 from gradwire.deploy.processes.plan import Plan, Worker
 from gradwire.deploy.processes.supervisor import Supervisor
+from gradwire.deploy.report.after_run import write_report
 from gradwire.deploy.run.folder import RunFolder, run_folder
 from gradwire.deploy.run.live import display_for
 from gradwire.deploy.run.placement import processes_for, worker_ranges
@@ -59,6 +60,8 @@ def launch(settings: Mapping[str, Any], options: RunOptions, program: Sequence[s
     stored = stored.continued(config) if stored is not None else None
     if options.json is not None and options.json != "-":
         ResultFile(options.json).check()
+    if options.report is not None:
+        ResultFile(options.report).check()
     if options.save is not None:
         weight_file(options.save).check()
     if options.init is not None:
@@ -141,11 +144,42 @@ def _conclude(
         summary = {**summary, "restarts": outcome.restarts, "record_bytes_per_round": written}
         print_report(console, summary)
         _write_json(summary, options.json)
+    unreported = _report(outcome, options, folder, summary, console)
+    if summary is not None:
         _save(config, options, folder, summary, console)
     if outcome.failure is not None:
         raise _with_hint(outcome.failure, options, folder.path if folder.kept else None, view)
+    if unreported is not None:
+        raise unreported
     passed = summary is not None and summary["predicted_equals_measured"] and summary["replicas_agree"]
     return 0 if passed else FAILED
+
+
+def _report(
+    outcome: Outcome,
+    options: RunOptions,
+    folder: RunFolder,
+    summary: Mapping[str, Any] | None,
+    console: Console,
+) -> CommandFailed | None:
+    """Write the page where the options ask for it, of a run that failed too; why it is not there.
+
+    A finished run whose page cannot be written is kept.
+    """
+    if options.report is None:
+        return None
+    name = options.state_dir.resolve().name if options.state_dir is not None else Path(options.report).stem
+    try:
+        write_report(options.report, folder.path, name, summary, str(outcome.failure or ""))
+    except GradwireError as error:
+        if outcome.failure is not None:
+            print_plain(console, f"no report: {error}")
+            return None
+        folder.kept = True
+        again = shlex.join(["gradwire", "report", str(folder.path), "--out", "FILE"])
+        return CommandFailed(f"the run has finished, but its report is not written: {error}; try `{again}`")
+    print_plain(console, f"report: {options.report}")
+    return None
 
 
 def _save(
