@@ -215,7 +215,7 @@ def swatch(entry: LegendEntry) -> Iterator[str]:
     y, index, style = entry.y - 4.5, entry.index, entry.series.style
     x = entry.x
     if style == BARS:
-        yield f'<path class="bar" d="M{n(x + 3)} {n(y - 6)}h14v12h-14z"/>'
+        yield f'<path class="bar" d="M{n(x + 3)} {n(y - 6)}H{n(x + 17)}V{n(y + 6)}H{n(x + 3)}z"/>'
         return
     if style in (LINE, DASHED):
         dash = dash_of(index, dashed=style == DASHED)

@@ -60,7 +60,8 @@ details[open] > summary::before {{ content: "▾ "; }}
 .scroll {{ overflow-x: auto; max-width: 100%; }}
 details .scroll {{ max-height: 24rem; overflow-y: auto; }}
 .tabular {{ margin: 1.25rem 0 2rem; }}
-table {{ min-width: min(100%, 24rem); border-collapse: collapse; font-size: 0.9rem; line-height: 1.4; font-variant-numeric: tabular-nums; }}
+table {{ min-width: min(100%, 24rem); border-collapse: collapse; font-size: 0.9rem;
+  line-height: 1.4; font-variant-numeric: tabular-nums; }}
 caption {{ padding-bottom: 0.5rem; text-align: left; font-size: 1rem; font-weight: 600; }}
 details caption {{ position: absolute; clip-path: inset(50%); width: 1px; height: 1px; overflow: hidden; }}
 th, td {{ padding: 0.42rem 1.25rem 0.42rem 0; text-align: left; vertical-align: top;

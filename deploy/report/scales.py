@@ -8,8 +8,8 @@ from dataclasses import dataclass
 
 from gradwire.deploy.report.ticks import Ticks, linear_ticks, log_ticks
 
-LARGEST = 1e300  # larger values are drawn no more than infinite ones: the range of an axis stays finite
-SMALLEST = 1e-300  # of a logarithmic axis
+LARGEST = 1e100  # larger values are drawn no more than infinite ones: what is computed with them stays finite
+SMALLEST = 1e-100  # of a logarithmic axis
 
 
 @dataclass(frozen=True)

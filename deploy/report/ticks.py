@@ -37,7 +37,7 @@ def linear_ticks(low: float, high: float, most: int, *, whole: bool = False) -> 
         whole: whether the axis has integers alone.
     """
     step = _step((high - low) / most, whole=whole)
-    slack = 1e-9 * step  # a bound that is a multiple but for rounding keeps its tick
+    slack = 1e-9 * (high - low)  # a bound that is a multiple but for rounding keeps its tick
     first, last = math.ceil((low - slack) / step), math.floor((high + slack) / step)
     values = [k * step for k in range(first, last + 1)]
     return Ticks(values, _linear_labels(values, step))
@@ -90,7 +90,7 @@ def _linear_labels(values: Sequence[float], step: float) -> list[str]:
     """Labels with as many decimals as the step has, of one unit."""
     largest = max(map(abs, values), default=0.0)
     if 0 < largest < 1e-3 or largest >= 1e15:
-        return [_scientific(value, largest) for value in values]
+        return _scientific(values, step, largest)
     unit, suffix = next(((u, s) for u, s in _UNITS if largest >= max(u, 1e4)), (1.0, ""))
     if _decimals(step / unit) > 3:
         unit, suffix = 1.0, ""
@@ -110,8 +110,9 @@ def _decimals(step: float) -> int:
     return max(0, -exponent + (1 if odd else 0))
 
 
-def _scientific(value: float, largest: float) -> str:
-    if value == 0:
-        return "0"
+def _scientific(values: Sequence[float], step: float, largest: float) -> list[str]:
+    """Labels with the power of ten of the largest."""
     exponent = math.floor(math.log10(largest) + 1e-9)
-    return f"{value / 10.0**exponent:.4g}×10{str(exponent).translate(_SUPERSCRIPTS)}"
+    unit = 10.0**exponent
+    power = f"×10{str(exponent).translate(_SUPERSCRIPTS)}"
+    return [f"{value / unit:.{_decimals(step / unit)}f}{power}" if value else "0" for value in values]
