@@ -93,6 +93,9 @@ footer {{ margin-top: 4rem; padding-top: 1.25rem; border-top: 1px solid var(--li
   h2, h3 {{ break-after: avoid; }}
   figure, tr, .highlights {{ break-inside: avoid; }}
   .scroll {{ overflow: visible; }}
+  table {{ min-width: 0; font-size: 8.5pt; }}
+  th, td {{ padding-right: 0.6rem; overflow-wrap: anywhere; }}
+  .number {{ white-space: normal; }}
   .charts {{ grid-template-columns: 1fr 1fr; gap: 1.5rem; }}
   .highlights > div {{ border: 1px solid var(--line); }}
   a {{ color: inherit; text-decoration: none; }}

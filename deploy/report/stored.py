@@ -75,7 +75,7 @@ def _summary(log: RunLog, counters: Counters, codec: AnyCodec, digests: Mapping[
         "partition": config.partition or None,
         "layout": {"fingerprint": layout.fingerprint.hex()} if layout is not None else None,
         "seed": config.seed,
-        "downlink_mode": config.downlink,
+        "downlink_mode": resolved.downlink_spec,
         "payload_bits_per_push": codec.nbits,
         "privacy": privacy_statement(codec.epsilon, log.next_round, config.max_epsilon, config.delta),
         "uplink": _direction(counters.uplink, "measured") | _tcp(counters, "received"),
