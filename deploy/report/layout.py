@@ -6,8 +6,8 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-from gradwire.deploy.report.document import BARS, POINTS, Chart, Series
-from gradwire.deploy.report.letters import shortened, width_of, wrapped
+from gradwire.deploy.report.document import BARS, POINTS, Chart
+from gradwire.deploy.report.letters import width_of, wrapped
 from gradwire.deploy.report.scales import Scale, range_of
 from gradwire.deploy.report.ticks import Ticks
 
@@ -52,32 +52,6 @@ class Area:
         """The place of a point."""
         first, second = self.across.scale.at(x), self.up.scale.at(y)
         return (second, first) if self.lying else (first, second)
-
-
-@dataclass(frozen=True)
-class LegendEntry:
-    """One series in the legend: its place in the chart, its name and where it is written."""
-
-    index: int
-    series: Series
-    text: str
-    x: float
-    y: float
-
-
-def legend(chart: Chart, width: float, top: float) -> list[LegendEntry]:
-    """The entries in rows, as many in each as fit; none for a single series without a name."""
-    named = [(i, s) for i, s in enumerate(chart.series) if s.name]
-    entries: list[LegendEntry] = []
-    x, y = 0.0, top + LINE * 0.75
-    for index, series in named:
-        text = shortened(series.name, FONT, width - SWATCH - GAP)
-        needed = SWATCH + width_of(text, FONT)
-        if x and x + needed > width:
-            x, y = 0.0, y + LINE + 3
-        entries.append(LegendEntry(index, series, text, x, y))
-        x += needed + 2 * GAP
-    return entries
 
 
 def area(chart: Chart, width: float, top: float) -> Area:

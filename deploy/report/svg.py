@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from gradwire.deploy.report.document import Chart, Series
-from gradwire.deploy.report.layout import FONT, GAP, LINE, SWATCH, TITLE, Area, area, legend
+from gradwire.deploy.report.bar_marks import bar_marks
+from gradwire.deploy.report.curve_marks import curve_marks
+from gradwire.deploy.report.document import BARS, Chart, Series
+from gradwire.deploy.report.layout import FONT, GAP, LINE, TITLE, Area, area
+from gradwire.deploy.report.legend import SWATCH, legend, swatch
 from gradwire.deploy.report.letters import escaped, shortened, width_of, wrapped
-from gradwire.deploy.report.marks import series_marks, swatch, undrawn
+from gradwire.deploy.report.marks import undrawn
 from gradwire.deploy.report.palette import colour_class, n, style_sheet
 
 WIDTH = 640.0  # px of a picture on its own
@@ -77,8 +80,14 @@ def _body(chart: Chart, width: float, top: float) -> tuple[list[str], float]:
     place = area(chart, width, top + 1.5 * GAP)
     axes, bottom = _axes(chart, place, width)
     parts += axes
-    parts += [series_marks(chart, place, index) for index in range(len(chart.series))]
+    parts += [_series(chart, place, index) for index in range(len(chart.series))]
     return parts, bottom
+
+
+def _series(chart: Chart, place: Area, index: int) -> str:
+    """All marks of one series."""
+    draw = bar_marks if chart.series[index].style == BARS else curve_marks
+    return f'<g class="{colour_class(index)}">{draw(chart, place, index)}</g>'
 
 
 def _axes(chart: Chart, place: Area, width: float) -> tuple[list[str], float]:

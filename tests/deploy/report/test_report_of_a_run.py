@@ -14,6 +14,7 @@ from tests.deploy.stage import stage
 WORDS = ["run", "--task", "softmax(digits)", "--codec", "cross_polytope(repeats=20)", "--processes", "2"]
 
 
+@pytest.mark.slow
 def test_a_finished_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     page, summary = tmp_path / "page.html", tmp_path / "summary.json"
     words = [
@@ -33,6 +34,7 @@ def test_a_finished_run(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> No
     assert found["digest"] in written and f"{found['uplink']['tcp_bytes']:,}" in written
 
 
+@pytest.mark.slow
 def test_a_run_that_ends_early_is_shown_with_the_reason(
     tmp_path: Path, capfd: pytest.CaptureFixture[str]
 ) -> None:
@@ -55,6 +57,7 @@ def test_a_run_that_ends_early_is_shown_with_the_reason(
     assert "Epsilon spent by round" in written
 
 
+@pytest.mark.slow
 def test_a_run_that_never_began_has_no_page(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
     page = tmp_path / "page.html"
     task = "least_squares(samples=2, dim=3)"
