@@ -30,15 +30,13 @@ def stored_run(folder: Path, name: str) -> ShownRun:
         name: how the page calls it.
 
     Raises:
-        ConfigError: the run has no model yet, so there is nothing to show.
+        ConfigError: the run has no model yet, or its log is of the first release and not continued since.
         LogError: the log or a privacy ledger is damaged, or a server writes it at this moment.
     """
     with RunLog.peek(folder) as log:
         resolved = log.resolved()
         if resolved is None:
-            raise ConfigError(
-                f"the run in {folder} has no model yet: start its workers, and report when a round is done"
-            )
+            raise ConfigError(_nothing_to_show(log, folder))
         counters = Counters.restored(log.get(TALLY), log.metrics())
         codec = parse(resolved.codec_spec, resolved.dim)
         digests = {p: d for p in log.assignments() if (d := log.get(f"{DONE_PREFIX}{p}")) is not None}
@@ -52,6 +50,12 @@ def stored_run(folder: Path, name: str) -> ShownRun:
             digests,
             _spending(folder, log),
         )
+
+
+def _nothing_to_show(log: RunLog, folder: Path) -> str:
+    if log.has_initial:
+        return f"the log in {folder} is of release 0.1: continue its run once with this release, then report"
+    return f"the run in {folder} has no model yet: start its workers, and report when a round is done"
 
 
 def _summary(log: RunLog, counters: Counters, codec: AnyCodec, digests: Mapping[str, str]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shutil
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from gradwire.deploy.report.stored import stored_run
 from gradwire.server.log.run_log import RunLog
 from gradwire.worker.privacy.spending import spending_of
 from tests.deploy.report.samples import DOCUMENT
+from tests.server.log_victim import of_version_1, of_version_2, of_version_3
 from tests.system.harness import run_hosts
 
 CONFIG = RunConfig(
@@ -317,6 +319,25 @@ def test_targets_that_are_none(runs: Path, tmp_path: Path, capsys: pytest.Captur
     assert "is to be read" in refused([path, "--out", path], capsys)
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
     assert "is not JSON" in refused([str(tmp_path / "bytes.json")], capsys)
+
+
+def test_a_folder_that_a_server_uses_is_read_as_far_as_it_is(runs: Path, tmp_path: Path) -> None:
+    shutil.copytree(runs / "one", tmp_path / "one")
+    with RunLog.open(tmp_path / "one") as log:
+        log.extend(50)
+        assert "12 are done" in shown(tmp_path / "one").about
+
+
+@pytest.mark.parametrize("make", [of_version_2, of_version_3])
+def test_logs_of_earlier_versions(make: Callable[[Path], None], tmp_path: Path) -> None:
+    make(tmp_path / "old")
+    document = shown(tmp_path / "old")
+    assert document.title == "Run old" and charts(document)
+
+
+def test_a_log_of_the_first_version(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    of_version_1(tmp_path / "old")
+    assert "continue its run once" in refused([str(tmp_path / "old")], capsys)
 
 
 def test_a_run_without_a_model(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
