@@ -13,7 +13,7 @@ from gradwire.deploy.report.document import Document, Section
 DATASET, TITLE, PRINTED = "cifar10", "CIFAR-10", 4096.9  # bits of QSGD
 HIDDEN, STEPS, ROUNDS = 4000, (0.01, 0.03, 0.1), 50
 QUICK_HIDDEN, QUICK_STEPS, QUICK_BATCH, QUICK_ROUNDS = 100, (0.03,), 20, 30
-SCHEMES = (FLOAT32, QSGD, VQSGD, SYSTEMATIC)
+SCHEMES = (QSGD, FLOAT32, SYSTEMATIC, VQSGD)
 
 
 @register
