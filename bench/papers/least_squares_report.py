@@ -49,16 +49,21 @@ class Summary:
     @property
     def rounds(self) -> str:
         """The same with its standard deviation, as text."""
-        mean, deviation = mean_and_deviation(rounds_to_target(self.own))
-        if mean is None:
-            return f"more than {len(self.own[0]) - 1}"
-        return f"{mean:.4g}" if deviation is None else f"{mean:.4g} ± {deviation:.2g}"
+        return rounds_in_words(self.own)
 
     @property
     def bits_to_target(self) -> float | None:
         """Payload bits of one worker until then."""
         rounds = self.mean_rounds
         return None if rounds is None else rounds * self.bits
+
+
+def rounds_in_words(runs: Sequence[Sequence[float]]) -> str:
+    """Rounds to 1 % of the first distance: mean and standard deviation of the runs."""
+    mean, deviation = mean_and_deviation(rounds_to_target(runs))
+    if mean is None:
+        return f"more than {len(runs[0]) - 1}"
+    return f"{mean:.4g}" if deviation is None else f"{mean:.4g} ± {deviation:.2g}"
 
 
 def merged(results: Sequence[Measured], key: Callable[[Params], K]) -> dict[K, Summary]:
@@ -167,7 +172,7 @@ def tuning_table(rows: Mapping[Any, Summary]) -> Table:
     """What was left of the distance at every step that was tried."""
     steps = sorted({step for row in rows.values() for step, _ in row.tuning}, reverse=True)
     cells = []
-    for key, row in sorted(rows.items(), key=lambda item: str(item[0])):
+    for key, row in rows.items():
         left = dict(row.tuning)
         name = ", ".join(map(str, key)) if isinstance(key, tuple) else str(key)
         cells.append([name, *(left.get(step) for step in steps)])

@@ -84,20 +84,27 @@ def _predicted(dim: int) -> dict[str, tuple[float, float]]:
 
 
 def _about(rows: dict[Any, Summary]) -> str:
-    words = []
-    for dim in sorted(DIMS):
-        vq, qsgd, dme = (rows[dim, scheme] for scheme in (VQSGD, "QSGD", "DME, 1 bit"))
-        words.append(f"d = {dim}: {vq.rounds} iterations against {qsgd.rounds} (QSGD) and {dme.rounds} (DME)")
+    words = [
+        f"d = {dim}: " + ", ".join(f"{name} {_cost(rows[dim, name])}" for name in SCHEMES)
+        for dim in sorted(DIMS)
+    ]
     return (
-        "The paper finds that vqSGD converges at the rate of DME and QSGD. It does at a step that is small enough "
-        "for vqSGD; with a best step for each scheme it needs more iterations to 1 % of the first distance, the more "
-        f"the larger d is ({'; '.join(words)}), and whether it needs fewer bits in all depends on d."
+        "The paper finds that vqSGD converges at the rate of DME and QSGD. At one step that is small enough for vqSGD "
+        "the curves are near each other; with a best step for each scheme vqSGD needs more iterations, the more the "
+        "larger d is, and no longer fewer bits at every d. Iterations and kilobits of a worker to 1 % of the first "
+        f"distance, each at its best step: {'; '.join(words)}."
     )
+
+
+def _cost(row: Summary) -> str:
+    bits = row.bits_to_target
+    return f"{row.rounds} ({'—' if bits is None else f'{bits / 1000:.3g}'} kbit)"
 
 
 def _finding(dim: int, own: dict[str, Summary]) -> str:
     vq = own[VQSGD]
     factor = predicted_factor(dim, dim - 1, vq.best, samples=SAMPLES, workers=WORKERS)
+    predicted = f", which predicts {law_rounds(factor)} iterations" if factor < 1 else ""
     others = "; ".join(
         f"{name}: {ratio(other.mean_rounds, vq.mean_rounds)} the iterations and "
         f"{ratio(other.bits_to_target, vq.bits_to_target)} the bits"
@@ -108,7 +115,7 @@ def _finding(dim: int, own: dict[str, Summary]) -> str:
         f"Beside vqSGD — {others}. A worker has {SAMPLES // WORKERS} rows, so its own gradient is "
         f"{(1 + (dim + 1) / (SAMPLES / WORKERS)) ** 0.5:.2g} times as long as the mean gradient, and vqSGD's "
         f"variance, (d - 1) times its square, is averaged over {WORKERS} workers only: at step {vq.best:g} a round "
-        f"multiplies the expected squared distance by {factor:.3f}, which predicts {law_rounds(factor)} iterations."
+        f"multiplies the expected squared distance by {factor:.3f}{predicted}."
     )
 
 

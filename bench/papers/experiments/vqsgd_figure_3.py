@@ -12,6 +12,7 @@ from gradwire.bench.papers.least_squares_report import (
     merged,
     own_curves,
     own_table,
+    rounds_in_words,
     shared_curves,
     tuning_table,
 )
@@ -64,13 +65,14 @@ def name_of(draws: int) -> str:
 
 def _about(rows: dict[str, Summary]) -> str:
     words = ", ".join(f"{row.rounds} ({name})" for name, row in rows.items())
+    common = ", ".join(rounds_in_words(row.shared) for row in rows.values())
     reached = {name: row.bits_to_target for name, row in rows.items() if row.bits_to_target is not None}
     cheapest = min(reached, key=reached.__getitem__)
     return (
-        f"As printed, more draws converge in fewer iterations: to 1 % of the first distance {words}. At one small "
-        "step for all the curves nearly coincide until the noise shows, so the gain is in the larger step that more "
-        f"draws allow. {cheapest} needs the fewest bits: a header of 32 bits is paid in every iteration, and from "
-        "some s on the variance is below the gradient's own square, so that more draws save nothing."
+        f"As printed, more draws converge in fewer iterations: to 1 % of the first distance {words}. At one step "
+        f"for all they take {common}, so most of the gain is in the larger step that more draws allow. {cheapest} needs "
+        "the fewest bits: a header of 32 bits is paid in every iteration, and from some s on the variance is below the "
+        "gradient's own square, so that more draws save nothing."
     )
 
 
