@@ -69,8 +69,8 @@ def _about(rows: dict[str, Summary]) -> str:
     reached = {name: row.bits_to_target for name, row in rows.items() if row.bits_to_target is not None}
     cheapest = min(reached, key=reached.__getitem__)
     return (
-        f"As printed, more draws converge in fewer iterations: to 1 % of the first distance {words}. At one step "
-        f"for all they take {common}, so most of the gain is in the larger step that more draws allow. {cheapest} needs "
+        f"As printed, more draws converge in fewer iterations: to 1 % of the first distance {words}. At one step for "
+        f"all they take {common}, so most of the gain is in the larger step that more draws allow. {cheapest} needs "
         "the fewest bits: a header of 32 bits is paid in every iteration, and from some s on the variance is below the "
         "gradient's own square, so that more draws save nothing."
     )
