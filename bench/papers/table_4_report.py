@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from gradwire.bench.papers.curves import first_at_most, mean_and_deviation, plus_minus
 from gradwire.bench.papers.experiment import Measured
@@ -22,7 +22,7 @@ NAMES = {"mnist49": "mnist49 (printed: gisette-scale)"}
 
 
 @dataclass(frozen=True)
-class Cell4:
+class Outcome:
     """One scheme at one step.
 
     Attributes:
@@ -47,31 +47,43 @@ class Cell4:
         mean, _ = mean_and_deviation(self.errors)
         return math.inf if mean is None or self.diverged else mean
 
+    @property
+    def late_change(self) -> float | None:
+        """By what the first seed's error changed in the last fifth of the rounds."""
+        if not self.values:
+            return None
+        return self.values[-1] - self.values[len(self.values) * 4 // 5]
 
-Group = Mapping[str, Sequence[Cell4]]
+
+Group = Mapping[str, Sequence[Outcome]]
 
 
 def group(
     results: Sequence[Measured], data: str, variant: str, steps: Sequence[float]
-) -> dict[str, list[Cell4]]:
-    """By scheme, the steps of one grid."""
-    found: dict[str, list[Cell4]] = {}
+) -> dict[str, list[Outcome]]:
+    """By scheme, the steps of one grid; the seeds of several cases come together."""
+    found: dict[str, dict[float, Outcome]] = {}
     for each in results:
         p = each.params
         if p["data"] == data and p["variant"] == variant and p["step"] in steps:
-            found.setdefault(p["scheme"], []).append(_cell(each))
-    return found
+            own = found.setdefault(p["scheme"], {})
+            own[p["step"]] = _joined(own[p["step"]], each) if p["step"] in own else _outcome(each)
+    return {scheme: list(by_step.values()) for scheme, by_step in found.items()}
 
 
-def _cell(each: Measured) -> Cell4:
-    r = each.result
+def _outcome(each: Measured) -> Outcome:
+    p, r = each.params, each.result
     errors = [error for error in r["errors"] if error is not None]
     lost = len(r["errors"]) - len(errors)
-    p = each.params
-    return Cell4(p["scheme"], p["step"], errors, lost, r["rounds"], r["values"], r["bits"], r["larger"])
+    return Outcome(p["scheme"], p["step"], errors, lost, r["rounds"], r["values"], r["bits"], r["larger"])
 
 
-def best(cells: Sequence[Cell4]) -> Cell4:
+def _joined(before: Outcome, each: Measured) -> Outcome:
+    more = _outcome(each)
+    return replace(before, errors=before.errors + more.errors, diverged=before.diverged + more.diverged)
+
+
+def best(cells: Sequence[Outcome]) -> Outcome:
     """The step with the lowest mean error."""
     return min(cells, key=lambda cell: cell.mean)
 
@@ -110,6 +122,7 @@ def error_table(main: Mapping[str, Group], scaled: Group) -> Table:
                     one.bits,
                     one.step,
                     one.rounds[-1] if one.rounds else None,
+                    one.late_change,
                     one.larger,
                     None if stated is None else _reached(one, stated[0]),
                 ]
@@ -123,18 +136,20 @@ def error_table(main: Mapping[str, Group], scaled: Group) -> Table:
         "bits",
         "best step",
         "rounds",
+        "late change",
         "larger class",
     ]
     return Table(
         "Test error, mean ± standard deviation",
         [*columns, "printed error after"],
         rows,
-        note="Larger class: the error of always answering it. Printed error after: the first evaluated round in "
-        "which the first seed is at or below the printed mean.",
+        note="Late change: of the first seed's error in the last fifth of the rounds. Larger class: the error of "
+        "always answering it. Printed error after: the first evaluated round in which the first seed is at or below "
+        "the printed mean.",
     )
 
 
-def _reached(cell: Cell4, error: float) -> int | None:
+def _reached(cell: Outcome, error: float) -> int | None:
     found = first_at_most(cell.values[1:], error)
     return None if found is None else cell.rounds[found + 1]
 

@@ -107,6 +107,7 @@ def test_the_document_is_complete(full: bool) -> None:
     assert "nan" not in text and "None" not in text and "inf" not in text
     tables = [part for part in parts if isinstance(part, Table)]
     assert len(tables[0].rows) == 4 * 5  # four data sets and splice scaled, three schemes and float32
+    assert {row[4] for row in tables[0].rows if row[2] is not None and full} <= {20}
     printed = [row[2] for row in tables[0].rows if row[2] is not None]
     assert len(printed) == 12 and printed[0] == "0.238 ± 0.0003"
     assert sum(isinstance(part, Chart) for part in parts) == len(PAPER)
