@@ -19,9 +19,9 @@ SYSTEMATIC = "L1-scaled, systematic draws"
 TOP_SIGNS = "rotated, signs of the largest"
 WORKERS, MEASURED_FOR = 100, 50  # rounds that are printed
 FLAT = 0.01  # of the test error in that many rounds: no more are made
-# float32's mean gradient is the same with fewer workers and larger shards: 100 payloads of 49 MB would not fit into
-# one process. Cost is counted per worker.
-FEW_WORKERS, LARGE = 10, 4_000_000
+# float32's mean gradient is the same with fewer workers and larger shards, and 100 payloads of 3 to 49 MB would fill
+# this process's memory. Cost is counted per worker.
+FEW_WORKERS, LARGE = 10, 500_000
 
 
 @dataclass(frozen=True)

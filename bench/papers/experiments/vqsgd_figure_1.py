@@ -15,7 +15,14 @@ from gradwire.bench.papers.networks import (
     dimension,
     measure,
 )
-from gradwire.bench.papers.networks_report import best_of, finding, noise_sentence, parts, runs_of
+from gradwire.bench.papers.networks_report import (
+    FLOAT32_NOTE,
+    best_of,
+    finding,
+    noise_sentence,
+    parts,
+    runs_of,
+)
 from gradwire.deploy.report.document import Document, Section
 
 HIDDEN = 1000
@@ -76,7 +83,8 @@ def _setting(full: bool) -> str:
     )
     return (
         f"{rows} The paper gives no step size: each scheme runs at each step of one grid, constant over the rounds, "
-        "and its best after 50 rounds (or all, if there are fewer) is taken. Every curve is one run with seed 0."
+        "and its best after 50 rounds (or all, if there are fewer) is taken. Every curve is one run with seed 0. "
+        f"{FLOAT32_NOTE}"
     )
 
 

@@ -7,7 +7,14 @@ from typing import Any
 
 from gradwire.bench.papers.experiment import Experiment, Measured, Params, register
 from gradwire.bench.papers.networks import FLOAT32, QSGD, SYSTEMATIC, VQSGD, dimension, measure
-from gradwire.bench.papers.networks_report import best_of, finding, noise_sentence, parts, runs_of
+from gradwire.bench.papers.networks_report import (
+    FLOAT32_NOTE,
+    best_of,
+    finding,
+    noise_sentence,
+    parts,
+    runs_of,
+)
 from gradwire.deploy.report.document import Document, Section
 
 DATASET, TITLE, PRINTED = "cifar10", "CIFAR-10", 4096.9  # bits of QSGD
@@ -52,8 +59,7 @@ def _setting(full: bool, dim: int) -> str:
     if full:
         scale = (
             "Network, workers and rounds are the paper's; with one of CIFAR-10's five training files a worker has "
-            "100 rows in place of 500. float32 runs with 10 workers that have ten times the rows, which gives the "
-            "same mean gradient."
+            f"100 rows in place of 500. {FLOAT32_NOTE}"
         )
     else:
         scale = (

@@ -93,7 +93,7 @@ def test_the_document_is_complete(name: str, full: bool) -> None:
     assert "nan" not in text and "None" not in text
     charts = [part for part in parts if isinstance(part, Chart)]
     datasets = {case["dataset"] for case in cases}
-    assert len(charts) == 3 * len(datasets) and any(chart.log_x for chart in charts)
+    assert len(charts) == 4 * len(datasets) and sum(chart.log_x for chart in charts) == 2 * len(datasets)
     assert sum(isinstance(part, Table) for part in parts) == 3 * len(datasets)
     assert Document.from_json(document.to_json()).title == experiment.title
 
