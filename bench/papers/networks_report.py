@@ -19,6 +19,7 @@ from gradwire.bench.papers.networks import (
     VQSGD,
     WORKERS,
 )
+from gradwire.common.errors import TaskError
 from gradwire.deploy.report.document import Cell, Chart, Part, Series, Table
 
 POINT = 0.01
@@ -69,8 +70,14 @@ def _run(scheme: str, step: float, r: Mapping[str, Any]) -> Run:
 
 
 def best_of(runs: Sequence[Run]) -> dict[str, Run]:
-    """Each scheme's run with the lowest error after the printed rounds."""
+    """Each scheme's run with the lowest error after the printed rounds.
+
+    Raises:
+        TaskError: every run of a scheme of the paper diverged.
+    """
     schemes = dict.fromkeys(run.scheme for run in runs)
+    if lost := [name for name in (VQSGD, QSGD, FLOAT32) if name not in schemes]:
+        raise TaskError(f"{', '.join(lost)} diverged at every step: add smaller steps to the grid")
     return {s: min((r for r in runs if r.scheme == s), key=lambda r: r.printed) for s in schemes}
 
 

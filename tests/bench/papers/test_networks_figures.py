@@ -19,7 +19,7 @@ from gradwire.bench.papers.networks import (
 )
 from gradwire.bench.papers.networks_report import best_of, finding, runs_of
 from gradwire.common.codecs import parse
-from gradwire.common.errors import ConfigError
+from gradwire.common.errors import ConfigError, TaskError
 from gradwire.deploy.report.document import Chart, Document, Table
 
 
@@ -86,7 +86,8 @@ def test_the_document_is_complete(name: str, full: bool) -> None:
     experiment = find(name)
     cases = experiment.cases(full=full)
     results = [Measured(case, _result(case)) for case in cases]
-    results[-1] = Measured(results[-1].params, None)  # one that diverged
+    if full:
+        results[-1] = Measured(results[-1].params, None)  # one that diverged
     document = experiment.document(results, full=full)
     parts = [part for section in document.sections for part in section.parts]
     text = document.about + " ".join(part for part in parts if isinstance(part, str))
@@ -96,6 +97,13 @@ def test_the_document_is_complete(name: str, full: bool) -> None:
     assert len(charts) == 4 * len(datasets) and sum(chart.log_x for chart in charts) == 2 * len(datasets)
     assert sum(isinstance(part, Table) for part in parts) == 3 * len(datasets)
     assert Document.from_json(document.to_json()).title == experiment.title
+
+
+def test_a_scheme_that_always_diverges_is_named() -> None:
+    cases = find("vqsgd-figure-1-cifar").cases(full=False)
+    results = [Measured(case, None if case["scheme"] == VQSGD else _result(case)) for case in cases]
+    with pytest.raises(TaskError, match="vqSGD, s = 100 diverged at every step"):
+        find("vqsgd-figure-1-cifar").document(results, full=False)
 
 
 @pytest.mark.parametrize(("error", "words"), [(0.105, "within the point"), (0.15, "does not hold")])
