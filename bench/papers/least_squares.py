@@ -21,7 +21,7 @@ SAMPLES, WORKERS = 10_000, 500
 STEPS = (1.0, 0.5, 0.25, 0.125, 0.0625, 0.03125)
 TUNING_ROUNDS, TUNING_SEED = 10, 100
 TARGET = 0.01  # of the first distance
-MARGIN, MOST_ROUNDS = 1.5, 800
+MARGIN, MOST_ROUNDS = 1.8, 800
 
 
 def relative_second_moment(dim: int, variance: float, *, samples: int, workers: int) -> float:

@@ -89,10 +89,10 @@ def _about(rows: dict[Any, Summary]) -> str:
         for dim in sorted(DIMS)
     ]
     return (
-        "The paper finds that vqSGD converges at the rate of DME and QSGD. At one step that is small enough for vqSGD "
-        "the curves are near each other; with a best step for each scheme vqSGD needs more iterations, the more the "
-        "larger d is, and no longer fewer bits at every d. Iterations and kilobits of a worker to 1 % of the first "
-        f"distance, each at its best step: {'; '.join(words)}."
+        "The paper finds that vqSGD converges at the rate of DME and QSGD. At one step that is small enough for "
+        "vqSGD the curves are near each other; with a best step for each scheme vqSGD needs more iterations, the "
+        "more the larger d is, and no longer fewer bits at every d. Iterations and kilobits of a worker to 1 % of "
+        f"the first distance, each at its best step: {'; '.join(words)}."
     )
 
 
@@ -115,7 +115,8 @@ def _finding(dim: int, own: dict[str, Summary]) -> str:
         f"Beside vqSGD — {others}. A worker has {SAMPLES // WORKERS} rows, so its own gradient is "
         f"{(1 + (dim + 1) / (SAMPLES / WORKERS)) ** 0.5:.2g} times as long as the mean gradient, and vqSGD's "
         f"variance, (d - 1) times its square, is averaged over {WORKERS} workers only: at step {vq.best:g} a round "
-        f"multiplies the expected squared distance by {factor:.3f}{predicted}."
+        f"multiplies the expected squared distance by {factor:.3f}{predicted}; the law holds in the first round, and "
+        "later the error is in the directions in which A is weak, which takes longer at large d."
     )
 
 

@@ -58,7 +58,7 @@ def test_tuning_stops_after_the_best_step() -> None:
 
 def test_rounds_are_enough_and_counted() -> None:
     assert enough_rounds(None) == enough_rounds(1.5) == least_squares.TUNING_ROUNDS
-    assert enough_rounds(0.1) == 32 and enough_rounds(1 - 1e-9) == least_squares.MOST_ROUNDS
+    assert enough_rounds(0.1) == 38 and enough_rounds(1 - 1e-9) == least_squares.MOST_ROUNDS
     assert rounds_to_target([[1.0, 0.5, 0.01], [1.0, 0.9, 0.8]]) == [2]
     assert ratio(None, 1.0) == "— ×"
 
