@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from gradwire.common.arrays.compat import F64, I64, like, to_host
+from gradwire.common.arrays.decisions import WORDS, Threshold
 from gradwire.common.arrays.sampling import draw_coordinates, draw_uniform
 from gradwire.common.arrays.sums import signed_sum
 from gradwire.common.arrays.update import Sparse, Terms, Vector
@@ -47,8 +48,6 @@ class Simplex(VertexCodec):
 
     name = "simplex"
     source = "[V] 6, Prop 13 (V5)"
-    # The choice between axes and -4·1 is rounded to 2^-53, and an axis has 1 / d of the mass
-    private_dim = 1 << 22
 
     @property
     def vertices(self) -> int:
@@ -117,10 +116,12 @@ class Simplex(VertexCodec):
     def _draw(self, vector: GradientVector, count: int, coins: Coins) -> I64:
         spread = vector.l1_bound
         rest = 2 * self.dim - vector.factor * signed_sum(vector.values)
+        # An axis has about 1 / d of the mass: 53 bits would move its log-odds by d 2^-53, above ROUNDING from 2^23 on.
+        is_on_axis = Threshold(math.floor(float(spread / (rest + spread)) * WORDS))
         accepted: I64 = np.empty(0, np.int64)
         while accepted.size < count:
             missing = count - accepted.size
-            on_axis = coins.uniforms(missing) * (rest + spread) < spread
+            on_axis = is_on_axis.flip(missing, coins)
             proposed = np.empty(missing, np.int64)
             proposed[on_axis] = _propose_positive(vector, int(on_axis.sum()), coins)
             proposed[~on_axis] = self._propose_rest(vector, int((~on_axis).sum()), rest, coins)

@@ -229,7 +229,7 @@ FORMULAS: dict[str, dict[str, Formula]] = {
         "private(rr(4.0), cross_polytope(repeats=10, coding=multiset))": lambda d: multiset(2 * d, 10),
         "private(rr(2.0), reed_muller)": lambda d: 1 + ceil_log2(d),
         "private(rappor(1.0), cross_polytope(repeats=2))": lambda d: 2 * 2 * d,
-        "private(oue(2.0), simplex)": lambda d: d + 1 if d <= 1 << 22 else None,  # its coins have 53 bits
+        "private(oue(2.0), simplex)": lambda d: d + 1 if d < 1 << 28 else None,  # a bit per vertex
         "private(subset_selection(2.0, 2), cross_polytope(repeats=3))": lambda d: 3 * choose_bits(2 * d, 2),
     },
     "private_top": {

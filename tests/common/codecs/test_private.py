@@ -208,8 +208,8 @@ def test_dimensions_that_are_too_large() -> None:
         SpecError, match="dim is 4294967297, at most 4294967296 coordinates of cross_polytope"
     ):
         parse("private(rr(1))", (1 << 32) + 1)
-    with pytest.raises(SpecError, match="at most 4194304 coordinates of simplex"):
-        parse("private(rr(1), simplex)", (1 << 22) + 1)
+    with pytest.raises(SpecError, match="at most 16777216 coordinates of hadamard"):
+        parse("private(rr(1), hadamard(1))", (1 << 24) + 1)
     with pytest.raises(SpecError, match="too small for so many vertices"):
         parse("private(rr(0.001, nominal=true))", 1 << 22)
 

@@ -15,7 +15,7 @@ from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.privacy.mechanisms import Masses
 from tests.grids import looped
 
-DIMS = [1, 2, 3, 7, 128, 795_010]
+DIMS = [1, 2, 3, 7, 128, 795_010, 12_332_010]
 
 
 def simplex(d: int) -> float:
@@ -87,6 +87,7 @@ def test_dimensions_beyond_float64() -> None:
     for spec, last in (
         ("hadamard(gain=bound(1))", 1 << 24),
         ("cross_polytope(scale=2, gain=bound(1))", 1 << 32),
+        ("simplex(gain=bound(1))", 1 << 32),
     ):
         assert parse(spec, last).private and not parse(spec, last + 1).private
 
