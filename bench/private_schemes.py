@@ -60,29 +60,42 @@ def _hyperplane(d: int, e: float) -> float:
 
 
 def _top(d: int, e: float) -> float:
-    """1 / m^2 - 1 for the best w: E of the k-th largest |normal| is the integral of P(k of d are above t)."""
+    """1 / m^2 - 1 for the best w, which has the largest m: up to there m grows with w, beyond it falls."""
+    low, high = 1, d
+    while low < high:
+        middle = (low + high) // 2
+        low, high = (middle + 1, high) if _mean(d, e, middle + 1) > _mean(d, e, middle) else (low, middle)
+    return 1 / _mean(d, e, low) ** 2 - 1
+
+
+def _mean(d: int, e: float, w: int) -> float:
+    """The mean m for w: the sum of the w largest |normal| is the integral of E min(w, B), B of d binomially above t."""
     from scipy import integrate, special
 
-    t, rank = np.linspace(0, 9, 1801), np.arange(1, d + 1)[:, None]
-    above = special.betainc(rank, d - rank + 1, special.erfc(t / math.sqrt(2)))
+    t = np.linspace(0, 9, 1801)
+    p = special.erfc(t / math.sqrt(2))
+    least = special.betainc(w, d - w + 1, p)  # P(B >= w)
+    below = special.betainc(w - 1, d - w + 1, p) if w > 1 else np.ones_like(p)  # of d - 1: P(w - 1 or more)
+    above = d * p * (1 - below) + w * least
     length = math.sqrt(2) * math.exp(math.lgamma((d + 1) / 2) - math.lgamma(d / 2))
-    sums = np.cumsum(integrate.simpson(above, x=t, axis=1)) / length
-    mean = math.expm1(e) * sums / (rank[:, 0] * math.expm1(e) + 2 * d)
-    return float(1 / mean.max() ** 2 - 1)
+    sum_ = float(integrate.simpson(above, x=t)) / length
+    return math.expm1(e) * sum_ / (w * math.expm1(e) + 2 * d)
 
 
-def _privunit(d: int, e: float) -> float:
+def privunit(d: int, e: float) -> float:
     """PrivUnit with its best cap ([PrivUnit]; no mechanism is better [AFT])."""
     from scipy import special
 
-    cap = np.linspace(1e-4, 0.6, 6000)
+    cap = np.linspace(0.001, 1, 6000)[:-1] ** 2
     a = (d - 1) / 2
     tail = special.betainc(a, 0.5, 1 - cap**2) / 2
-    inside = (1 - cap**2) ** a / ((d - 1) * special.beta(a, 0.5))
+    # Beta(a, 1/2) by logarithms of gamma, and its factor with them: either alone would overflow
+    beta = math.lgamma(a) + math.lgamma(0.5) - math.lgamma(a + 0.5)
+    inside = np.exp(a * np.log1p(-(cap**2)) - beta) / (d - 1)
     with np.errstate(divide="ignore", invalid="ignore"):
         p = math.exp(e) * tail / (1 + math.expm1(e) * tail)
         mean = p * inside / tail - (1 - p) * inside / (1 - tail)
-    return float(1 / np.nanmax(mean) ** 2 - 1)
+    return float(1 / np.nanmax(mean[tail > 1e-290]) ** 2 - 1)
 
 
 @dataclass(frozen=True)
@@ -144,5 +157,5 @@ ROWS = (
         _top,
         ("808 / 54.9 / 17.7", "6482 / 445 / 138"),
     ),
-    Row("PrivUnit (the reference, by formula)", None, _privunit, ("807 / 55.0 / 16.5", "6478 / 445 / 136")),
+    Row("PrivUnit (the reference, by formula)", None, privunit, ("807 / 55.0 / 16.5", "6478 / 445 / 136")),
 )
