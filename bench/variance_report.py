@@ -26,7 +26,8 @@ def print_tables(report: dict[str, Any]) -> None:
     for bound in report["bounds"]:
         print(
             f"\n{bound['bits']:,} bits, {report['dim']:,} coordinates; lower bound {short(bound['b-32'])} "
-            f"for b - 32 bits, {short(bound['b'])} for b"
+            f"for b - 32 bits, {short(bound['b'])} for b; R^2 - 1 at least {short(bound['radius'])} for b "
+            f"(as printed in [V] Theorem 5: {short(bound['radius_printed'])})"
         )
         print(HEAD)
         for row in report["rows"]:
