@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from gradwire.common.codecs import codecs as codecs
     from gradwire.common.codecs import parse as parse
     from gradwire.common.codecs import register as register_codec  # noqa: F401 - public
+    from gradwire.common.codecs.forms.known_points import register_points as register_points
     from gradwire.common.errors import GradwireError as GradwireError
     from gradwire.common.training.layout import Layout as Layout
     from gradwire.common.training.layout import LayoutArray as LayoutArray
@@ -63,6 +64,7 @@ _PUBLIC = {
     "parse_optimizer": "gradwire.common.training.optimizers:parse_optimizer",
     "register_codec": "gradwire.common.codecs:register",
     "register_optimizer": "gradwire.common.training.optimizers.base:register",
+    "register_points": "gradwire.common.codecs.forms.known_points:register_points",
     "register_task": "gradwire.worker.tasks:register_task",
 }
 

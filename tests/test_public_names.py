@@ -31,6 +31,7 @@ PUBLIC = [
     "parse_optimizer",
     "register_codec",
     "register_optimizer",
+    "register_points",
     "register_task",
 ]
 

@@ -20,7 +20,7 @@ from gradwire.common.codecs import AnyCodec, parse
 from gradwire.common.codecs import codecs as registered
 from gradwire.common.errors import SpecError
 from gradwire.common.randomness import SeededCoins
-from gradwire.deploy.external import AllowCodec, import_allowed
+from gradwire.deploy.external import AllowCodec, PointFiles, import_allowed
 from gradwire.deploy.flags import AsJson
 from gradwire.deploy.units import short
 
@@ -39,6 +39,7 @@ def codecs(
     repeats: Annotated[int, typer.Option(help="Timed calls of each, at most.", min=1)] = 9,
     seconds: Annotated[float, typer.Option(help="Seconds for each, about.", min=0.0)] = 2.0,
     allow_codec: AllowCodec = None,
+    points: PointFiles = None,
     as_json: AsJson = False,
 ) -> None:
     """Time encode and decode of every codec, on NumPy and torch, in copies of the same float32 gradient.
@@ -47,7 +48,7 @@ def codecs(
     because those were not interrupted. Encoding starts from a gradient on the device and ends with bytes; decoding ends
     with float64 coordinates on the host.
     """
-    import_allowed(allow_codec)
+    import_allowed(allow_codec, points=points)
     backends = chosen(backend)
     about = conditions() | {"backends": backends}
     rows = []

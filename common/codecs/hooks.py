@@ -90,6 +90,11 @@ class CodecHooks(ABC, Generic[S]):
 
     # ---- optional ------------------------------------------------------------------------------------------
 
+    @classmethod
+    def planned(cls) -> tuple[str, ...] | None:
+        """``plan_templates`` of this class itself, as a subclass is another family; None where it sets none."""
+        return vars(cls).get("plan_templates")
+
     @property
     def index_size(self) -> int:
         """Length of vectors in the index domain."""

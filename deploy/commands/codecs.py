@@ -17,16 +17,19 @@ from gradwire.common.codecs import AnyCodec
 from gradwire.common.codecs import codecs as registered
 from gradwire.common.errors import GradwireError
 from gradwire.common.spec import Spec, bind_arguments, parameter_fields, parse_spec
-from gradwire.deploy.external import AllowCodec, import_allowed
+from gradwire.deploy.external import AllowCodec, PointFiles, import_allowed
 from gradwire.deploy.flags import AsJson
+from gradwire.deploy.planning.bounds import bounds_of
 from gradwire.deploy.tables import plain_table, print_plain, wide_console
 
+BOUNDS = ("variance ≥", "R² - 1 ≥")  # lower bounds for as many bits
 DIM = 795_010  # an MNIST network with one hidden layer of 1000 units
 
 
 def codecs(
     dim: Annotated[int, typer.Option(help="Coordinates of the gradient.", min=1)] = DIM,
     allow_codec: AllowCodec = None,
+    points: PointFiles = None,
     as_json: AsJson = False,
     as_markdown: Annotated[bool, typer.Option("--markdown", help="Write docs/codecs.md.")] = False,
 ) -> None:
@@ -34,9 +37,10 @@ def codecs(
 
     Each is listed with its default parameters, or with those of its first example where it has no defaults. The
     variance is the largest expected squared error for a gradient of length 1; epsilon is the local differential
-    privacy of one payload.
+    privacy of one payload. Beside the variance stand two lower bounds for unbiased codecs of as many bits: on the
+    variance, and on R^2 - 1, R the length of the longest decoded vector (Theorem 5 of vqSGD in its exact form).
     """
-    import_allowed(allow_codec)
+    import_allowed(allow_codec, points=points)
     rows = [describe(cls, dim) for _, cls in sorted(registered().items())]
     if as_markdown:
         print(page(rows, dim), end="")
@@ -69,6 +73,7 @@ def _guarantees(codec: AnyCodec) -> dict[str, Any]:
         "nbytes": codec.nbytes,
         "bits_per_coordinate": codec.nbits / codec.dim,
         "variance": _finite(codec.variance(1.0)),
+        **bounds_of(codec),
         "unbiased": codec.unbiased,
         "epsilon": _finite(codec.epsilon),
         "fixed_length": codec.fixed_length,
@@ -82,7 +87,7 @@ def _finite(value: float) -> float | None:
 
 
 def _print(rows: list[dict[str, Any]], dim: int) -> None:
-    table = plain_table("codec", "bits", "per coordinate", "variance", "epsilon", min_width=20)
+    table = plain_table("codec", "bits", "per coordinate", "variance", *BOUNDS, "epsilon", min_width=20)
     for title in ("unbiased", "length"):
         table.add_column(title, no_wrap=True)
     table.add_column("source", overflow="fold", min_width=16)
@@ -95,7 +100,9 @@ PAGE = """# Every codec
 
 Made by `gradwire codecs --dim {dim} --markdown`: each with its default parameters, or those of its first example, for
 {dim:,} coordinates. `variance` is the largest E|Q(x) - x|² for |x| = 1, `epsilon` the local differential privacy of
-one payload. Formula, guarantees and source are in each codec's docstring. Lengths are tested against
+one payload. Beside the variance stand two lower bounds for unbiased codecs of as many bits: `variance ≥`
+([theory 4](theory.md#4)), and `R² - 1 ≥` with R the length of the longest decoded vector, [V] Theorem 5 in its exact
+form (erratum V9). Formula, guarantees and source are in each codec's docstring. Lengths are tested against
 [independent formulas](../tests/common/codecs/formulas.py); errors at equal lengths were
 [measured](../bench/results/variance.md), and so was [speed](../bench/results/codecs.md).
 
@@ -104,8 +111,11 @@ one payload. Formula, guarantees and source are in each codec's docstring. Lengt
 
 def page(rows: list[dict[str, Any]], dim: int) -> str:
     """The table as docs/codecs.md has it."""
-    head = ("codec", "bits", "per coordinate", "variance", "epsilon", "unbiased", "length", "source")
-    lines: list[tuple[str, ...]] = [head, ("---", "--:", "--:", "--:", "--:", "---", "---", "---")]
+    head = ("codec", "bits", "per coordinate", "variance", *BOUNDS, "epsilon", "unbiased", "length", "source")
+    lines: list[tuple[str, ...]] = [
+        head,
+        ("---", "--:", "--:", "--:", "--:", "--:", "--:", "---", "---", "---"),
+    ]
     for row in rows:
         name = f"[`{row['spec']}`](../{_module(row['name'])})"
         lines.append((name, *(cell.replace("|", "\\|") for cell in _cells(row)[1:])))
@@ -119,13 +129,14 @@ def _module(name: str) -> str:
 
 def _cells(row: dict[str, Any]) -> list[str]:
     if row["error"] is not None:
-        return [row["spec"], "—", "—", "—", "—", "—", "—", f"{row['source']}: {row['error']}"]
+        return [row["spec"], *["—"] * 8, f"{row['source']}: {row['error']}"]
     variance, epsilon = row["variance"], row["epsilon"]
     return [
         row["spec"],
         f"{row['nbits']:,}",
         f"{row['bits_per_coordinate']:.3g}",
         "∞" if variance is None else f"{variance:.4g}",
+        *("—" if row[key] is None else f"{row[key]:.3g}" for key in ("lower_bound", "radius_bound")),
         "—" if epsilon is None else f"{epsilon:.3g}",
         "yes" if row["unbiased"] else "no",
         "fixed" if row["fixed_length"] else "varies",

@@ -7,6 +7,7 @@ Examples:
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Annotated, Any
 
 import typer
@@ -15,7 +16,7 @@ from gradwire.common.errors import ConfigError
 from gradwire.common.privacy.accounting import check_delta, check_epsilon
 from gradwire.common.system.results import to_json
 from gradwire.common.training.config import MAX_ROUNDS
-from gradwire.deploy.external import AllowCodec, import_allowed
+from gradwire.deploy.external import AllowCodec, PointFiles, import_allowed
 from gradwire.deploy.flags import AsJson
 from gradwire.deploy.planning.candidates import Wanted, candidates
 from gradwire.deploy.tables import plain_table, print_plain, wide_console
@@ -37,17 +38,19 @@ def plan(
     ] = 1,
     delta: Annotated[float | None, typer.Option(help="Delta at which the rounds are accounted for.")] = None,
     allow_codec: AllowCodec = None,
+    points: PointFiles = None,
     as_json: AsJson = False,
 ) -> None:
     """List the codecs that fit, best first: bits, variance, epsilon, what encoding costs, and how to use them.
 
     Each family is listed with the largest parameters that fit. The variance is the largest expected squared error for
     a gradient of length 1, or of the length that it is clipped to; "x bound" is its ratio to the lower bound for
-    unbiased codes of as many bits. Times are measured on this machine, with a random gradient. With --epsilon, each
+    unbiased codes of as many bits, and "R² - 1 ≥" the bound for the longest decoded vector R (Theorem 5 of vqSGD in its
+    exact form). Times are measured on this machine, with a random gradient. With --epsilon, each
     push gets the largest epsilon with which --rounds pushes stay within the budget.
     """
-    import_allowed(allow_codec)
-    wanted = _wanted(bits, dim, task, epsilon, rounds, delta)
+    import_allowed(allow_codec, points=points)
+    wanted = replace(_wanted(bits, dim, task, epsilon, rounds, delta), points=tuple(map(str, points or ())))
     rows = candidates(wanted)
     if not rows:
         raise ConfigError(_none_fits(wanted))
@@ -92,7 +95,9 @@ def _none_fits(wanted: Wanted) -> str:
 def _print(rows: list[dict[str, Any]], wanted: Wanted) -> None:
     private = any(row["epsilon_per_push"] is not None for row in rows)
     titles = ["epsilon per push", f"in {counted(wanted.rounds, 'round')}"] if private else []
-    table = plain_table("codec", "bits", "variance", "x bound", *titles, "encode", "decode", min_width=24)
+    table = plain_table(
+        "codec", "bits", "variance", "x bound", "R² - 1 ≥", *titles, "encode", "decode", min_width=24
+    )
     table.add_column("", no_wrap=True)
     for row in rows:
         table.add_row(*_cells(row, private))
@@ -112,6 +117,7 @@ def _cells(row: dict[str, Any], private: bool) -> list[str]:
         f"{row['nbits']:,}",
         ("≤ " if row["variance_is_bound"] else "") + f"{row['variance']:.4g}",
         "—" if ratio is None else f"{ratio:.3g}",
+        "—" if row["radius_bound"] is None else f"{row['radius_bound']:.3g}",
     ]
     if private:
         each, run = row["epsilon_per_push"], row["epsilon_per_run"]

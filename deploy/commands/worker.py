@@ -24,7 +24,7 @@ from gradwire.common.training.config import MAX_WORKERS
 from gradwire.common.training.settings import check_between
 from gradwire.common.transport.address import parse_address, require_protected
 from gradwire.common.transport.tls import worker_tls
-from gradwire.deploy.external import AllowCodec, AllowOptimizer, import_allowed
+from gradwire.deploy.external import AllowCodec, AllowOptimizer, PointFiles, import_allowed
 from gradwire.deploy.site import site_from
 from gradwire.deploy.tls_options import Authority, Insecure, Key, RetryFor
 from gradwire.worker.certificates import claim, hold
@@ -49,6 +49,7 @@ def worker(
     ] = None,
     allow_codec: AllowCodec = None,
     allow_optimizer: AllowOptimizer = None,
+    points: PointFiles = None,
     state_dir: Annotated[
         Path | None,
         typer.Option(
@@ -102,7 +103,7 @@ def worker(
     """Take part in a run: the server sends the task and the codec."""
     logging.basicConfig(format="gradwire worker: %(levelname)s: %(message)s")
     check_between("retry_for", retry_for, 0.0)  # NaN passes the parser of older releases of click
-    import_allowed(allow_codec, allow_optimizer)
+    import_allowed(allow_codec, allow_optimizer, points)
     address = parse_address(server)
     if certs is not None and cert is not None:
         raise ConfigError("--cert names a certificate and --certs takes a free one: pass one of them")

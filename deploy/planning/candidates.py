@@ -16,7 +16,7 @@ from gradwire.common.errors import GradwireError
 from gradwire.common.privacy.accounting import epsilon_for, pure, tightest
 from gradwire.common.randomness import SystemCoins
 from gradwire.common.spec import Spec
-from gradwire.deploy.planning.bounds import variance_lower_bound
+from gradwire.deploy.planning.bounds import bounds_of, variance_lower_bound
 from gradwire.deploy.planning.fitting import codecs_within
 from gradwire.deploy.planning.spelling import shortest_spec
 
@@ -33,6 +33,7 @@ class Wanted:
         bits: of a payload at most.
         epsilon: what each worker may spend in the run; None where payloads need not be private.
         delta: at which the rounds are accounted for; 0 adds up pure epsilons.
+        points: files of point sets, which a command that uses one must be given.
     """
 
     task: str
@@ -41,6 +42,7 @@ class Wanted:
     rounds: int
     epsilon: float | None
     delta: float
+    points: tuple[str, ...] = ()
 
     @property
     def epsilon_per_push(self) -> float | None:
@@ -84,6 +86,7 @@ def _row(codec: AnyCodec, variance: float, cost: tuple[float, float], wanted: Wa
         "unbiased": codec.unbiased,
         "variance": variance,
         "variance_is_bound": codec.variance_is_bound,
+        **bounds_of(codec),
         "lower_bound": bound,
         "lower_bound_ratio": variance / bound if codec.unbiased and bound > 0 else None,
         "epsilon_per_push": codec.epsilon if private else None,
@@ -104,6 +107,8 @@ def _command(spec: str, codec: AnyCodec, wanted: Wanted) -> str:
     if wanted.epsilon is not None:
         words += ["--rounds", str(wanted.rounds), "--max-epsilon", _exact(wanted.epsilon)]
         words += ["--delta", _exact(wanted.delta)] if wanted.delta else []
+    if "points(" in spec:
+        words += [word for path in wanted.points for word in ("--points", path)]
     return shlex.join(words)
 
 

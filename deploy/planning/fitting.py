@@ -31,8 +31,7 @@ _REFUSALS = (GradwireError, NotImplementedError, OverflowError, MemoryError)
 
 def templates(cls: type[Codec[Any]]) -> Iterator[str]:
     """A family's own templates; without any its bare name, and its size as ``{n}``, in each coding that it has."""
-    # Only those of the class itself: a subclass is another family.
-    own: tuple[str, ...] | None = vars(cls).get("plan_templates")
+    own = cls.planned()
     if own is not None:
         yield from own
         return

@@ -46,6 +46,7 @@ def join(
     buffers: str = "averaged",
     allow_codec: Collection[str] = (),
     allow_optimizer: Collection[str] = (),
+    points: str | os.PathLike[str] | Collection[str | os.PathLike[str]] = (),
     progress: bool | None = None,
 ) -> JoinedRun:
     """Join a run with a training loop of your own; a server with ``--task own`` waits for it.
@@ -84,6 +85,7 @@ def join(
         buffers: ``averaged``: running statistics of normalisation layers are averaged; ``local``: they stay here.
         allow_codec: ``package.module:Class`` of codecs of your own that the run may name.
         allow_optimizer: likewise, of optimizers.
+        points: .npy files of point sets of your own that the run may name by digest.
         progress: print a line of progress on standard error; None: where it is a terminal; False: print nothing.
 
     Raises:
@@ -101,7 +103,7 @@ def join(
         server=server, name=name, worker=worker, cert=_text(cert), key=_text(key), ca=_text(ca), insecure=insecure,
         state_dir=_text(state_dir), retry_for=retry_for, max_epsilon=max_epsilon, delta=delta,
         report_metrics=report_metrics, allow_codec=allow_codec, allow_optimizer=allow_optimizer,
-        evaluates=evaluate is not None,
+        points=_texts(points), evaluates=evaluate is not None,
     )  # fmt: skip
     adapter = joined_model(model, gradients=gradients, local_buffers=buffers == "local")
     line = ProgressLine(progress)
@@ -147,6 +149,11 @@ def _checked_every(every: int, *, gradients: bool) -> int:
 
 def _text(path: str | os.PathLike[str] | None) -> str | None:
     return None if path is None else str(Path(path))
+
+
+def _texts(paths: str | os.PathLike[str] | Collection[str | os.PathLike[str]]) -> tuple[str, ...]:
+    several = (paths,) if isinstance(paths, str | os.PathLike) else paths
+    return tuple(str(Path(path).absolute()) for path in several)
 
 
 def _claim(server: str) -> Callable[[], None]:

@@ -34,6 +34,7 @@ class Settings:
     report_metrics: bool = False
     allow_codec: Collection[str] = ()
     allow_optimizer: Collection[str] = ()
+    points: Collection[str] = ()
     evaluates: bool = False
 
     def __post_init__(self) -> None:
@@ -47,7 +48,7 @@ class Settings:
         if self.worker is not None:
             worker = whole(self.worker, 0, "worker", "the id of a worker")
             object.__setattr__(self, "worker", worker)
-        for field in ("allow_codec", "allow_optimizer"):  # one may be given as a text
+        for field in ("allow_codec", "allow_optimizer", "points"):  # one may be given as a text
             given = getattr(self, field)
             object.__setattr__(self, field, (given,) if isinstance(given, str) else tuple(given))
         if self.max_epsilon is not None and self.state_dir is None:

@@ -175,9 +175,11 @@ def _options(settings: Settings, pid: int, say: Callable[[str], None]) -> Worker
     """
     from gradwire.common.codecs import allow_codecs
     from gradwire.common.training.optimizers import allow_optimizers
+    from gradwire.common.training.point_files import read_all_points
 
     allow_codecs(settings.allow_codec)
     allow_optimizers(settings.allow_optimizer)
+    read_all_points(settings.points)
     address = parse_address(settings.server)
     cert = None if settings.cert is None else hold(Path(settings.cert), PREDECESSOR_SECONDS)
     tls = worker_tls(_path(settings.ca), cert, _path(settings.key))

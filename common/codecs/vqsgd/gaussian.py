@@ -5,35 +5,25 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass, field
 from functools import cached_property, lru_cache
-from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
-from gradwire.common.arrays.compat import F64, I64
-from gradwire.common.arrays.update import Terms
+from gradwire.common.arrays.compat import F64
 from gradwire.common.codecs import Example, register
-from gradwire.common.codecs.forms.convex import Combination, convex_combination, gauge
-from gradwire.common.codecs.forms.gain import NormEstimate, mean_squared_error
-from gradwire.common.codecs.forms.scales import FLOAT32_MAX, round_up_float32
-from gradwire.common.codecs.forms.sphere import noise_of_draws
-from gradwire.common.codecs.forms.vertex import VertexCodec
-from gradwire.common.codecs.vector import GradientVector
+from gradwire.common.codecs.forms.hull import DIRECTIONS, FACETS_DIM, inradius
+from gradwire.common.codecs.forms.hull_codec import HullCodec
+from gradwire.common.codecs.forms.point_set import PointSet
 from gradwire.common.errors import SpecError
-from gradwire.common.randomness import Coins
 
 MAX_BITS = 12
 MAX_VALUES = 1 << 18  # points times coordinates; a linear program of that size takes half a second
-# The largest dimension at which all facets of the hull are computed, and with them its inradius.
-FACETS_DIM = 6
-DIRECTIONS = 1024  # public directions in which the hull is measured at larger dimensions
 GRID = 2.0**10  # coordinates of points are multiples of 1 / GRID
 LEAST_REACH = 0.05  # of the hull before it is scaled: point sets below that are refused as nearly flat
 
 
 @register
 @dataclass(frozen=True, kw_only=True)
-class Gaussian(VertexCodec):
+class Gaussian(HullCodec):
     """2^bits points from a public seed: 2^(bits-1) independent N(0, I / h^2), and their opposites.
 
     [V] Theorem 7 draws them with variance R^2 / 9d, R^2 = 20 d / (bits ln 2 - 2 ln d), and proves that their hull then
@@ -86,68 +76,9 @@ class Gaussian(VertexCodec):
         if self._set.points.size == 0:
             raise SpecError(f"gaussian: the points of seed {self.seed} are nearly flat: choose another seed")
 
-    @property
-    def variance_is_bound(self) -> bool:
-        return True
-
-    @property
-    def vertices(self) -> int:
-        return 1 << self.bits
-
     @cached_property
-    def radius(self) -> float:
-        """The length of the longest point, for gain 1."""
-        return math.sqrt(float(self._set.squares.max()))
-
-    @cached_property
-    def sum_of_squares(self) -> float:
-        return float(self._set.squares.sum())
-
-    def second_moment(self, norm: float) -> float:
-        return self.radius**2
-
-    def variance(self, norm: float = 1.0) -> float:
-        noise = noise_of_draws(norm, self.draws, lambda gain, scale: (gain * self.radius) ** 2)
-        return self._gain.largest_error(norm, norm * self._set.largest_gauge, norm, noise)
-
-    def variance_at(self, x: NDArray[np.floating]) -> float:
-        gradient: F64 = x.astype(np.float64)
-
-        def second_moment(gain: float, scale: float) -> float:
-            indices, weights = self._combination(gradient * (scale / gain if gain > 0 else 0.0))
-            return gain**2 * float(weights @ self._set.squares[indices])
-
-        norm = float(np.linalg.norm(gradient))
-        outcomes = self._gain_outcomes(GradientVector.of(gradient, self.dim))
-        return mean_squared_error(outcomes, norm, noise_of_draws(norm, self.draws, second_moment))
-
-    @cached_property
-    def _set(self) -> _PointSet:
+    def _set(self) -> PointSet:
         return _point_set(self.dim, self.bits, self.seed)
-
-    def _norm_estimate(self, vector: GradientVector) -> NormEstimate:
-        norm = vector.norm
-        if norm > 0 and self._set.largest_gauge > 1:
-            norm *= max(1.0, _gauge(self.dim, self.bits, self.seed, (vector.on_host / vector.norm).tobytes()))
-        # Rounded as a gain is: at the hull's boundary the variance depends strongly on the gain that is sent.
-        return NormEstimate(round_up_float32(norm) if norm <= FLOAT32_MAX else norm, norm * vector.sums.slack)
-
-    def _combination(self, v: F64) -> Combination:
-        return _combination(self.dim, self.bits, self.seed, v.tobytes())
-
-    def _draw(self, vector: GradientVector, count: int, coins: Coins) -> I64:
-        indices, weights = self._combination(vector.on_host)
-        return indices[np.searchsorted(np.cumsum(weights)[:-1], coins.uniforms(count), side="right")]
-
-    def _terms(self, vertices: I64, weights: F64) -> Terms:
-        points = self._set.points[vertices] * weights[:, None]
-        return Terms(self.dim, np.tile(np.arange(self.dim), vertices.size), points.reshape(-1))
-
-    def _probabilities(self, v: F64) -> F64:
-        indices, weights = self._combination(v)
-        law = np.zeros(self.vertices)
-        law[indices] = weights
-        return law
 
     @classmethod
     def examples(cls) -> tuple[Example, ...]:
@@ -161,55 +92,22 @@ class Gaussian(VertexCodec):
         )
 
 
-# Cached because the law, the variance and repeated encodings of a gradient need the same linear program again.
-
-
-@lru_cache(maxsize=16)
-def _gauge(dim: int, bits: int, seed: int, x: bytes) -> float:
-    """The gauge of a vector float64 [dim], plus a margin, so that the vector divided by it lies inside the hull."""
-    return float(gauge(_point_set(dim, bits, seed).points, np.frombuffer(x)).weights.sum()) * (1 + 1e-9)
-
-
-@lru_cache(maxsize=16)
-def _combination(dim: int, bits: int, seed: int, v: bytes) -> Combination:
-    """The weights of a vector float64 [dim] in the hull."""
-    points, squares, _ = _point_set(dim, bits, seed)
-    return convex_combination(points, squares, np.frombuffer(v))
-
-
 # ---- the points --------------------------------------------------------------------------------------------
 
 
-class _PointSet(NamedTuple):
-    """Points float64 [n, dim], the squares of their lengths [n], and a bound on the gauge of unit vectors."""
-
-    points: F64
-    squares: F64
-    largest_gauge: float
-
-
 @lru_cache(maxsize=32)
-def _point_set(dim: int, bits: int, seed: int) -> _PointSet:
+def _point_set(dim: int, bits: int, seed: int) -> PointSet:
     half = np.rint(_normals(seed, 0, 1 << (bits - 1), dim) * GRID) / GRID
     points = np.vstack([half, -half])
     known = math.sqrt(max(0.0, float(np.linalg.eigvalsh(half.T @ half / half.shape[0])[0])))
-    reach = _inradius(points) if dim <= FACETS_DIM else _least_support(points, seed)
+    reach = inradius(points) if dim <= FACETS_DIM else _least_support(points, seed)
     # A multiple of 1/1024, certainly below: machines whose last bits differ must scale alike.
     level = math.floor(reach * (1 - 1e-9) * GRID) / GRID
     if min(level, known) < LEAST_REACH:
-        return _PointSet(points[:0], points[:0, 0], 1.0)
+        return PointSet(points[:0])
     points /= level
     points.setflags(write=False)
-    return _PointSet(points, (points**2).sum(axis=1), 1.0 if dim <= FACETS_DIM else max(1.0, level / known))
-
-
-def _inradius(points: F64) -> float:
-    """The distance of the nearest facet of the hull from the origin."""
-    if points.shape[1] == 1:
-        return float(points.max())
-    from scipy.spatial import ConvexHull
-
-    return float(-ConvexHull(points).equations[:, -1].max())
+    return PointSet(points, largest_gauge=1.0 if dim <= FACETS_DIM else max(1.0, level / known))
 
 
 def _least_support(points: F64, seed: int) -> float:

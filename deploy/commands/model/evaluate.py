@@ -20,7 +20,7 @@ from gradwire.common.training.config import RunConfig
 from gradwire.deploy import models
 from gradwire.deploy.commands.model.save import AllowTask, Data, Iterate, Round, SchemaFile, SiteOption
 from gradwire.deploy.evaluation import Evaluation, evaluate_file, evaluate_run
-from gradwire.deploy.external import AllowCodec, AllowOptimizer, import_allowed
+from gradwire.deploy.external import AllowCodec, AllowOptimizer, PointFiles, import_allowed
 from gradwire.deploy.flags import AsJson
 from gradwire.deploy.site import site_from
 from gradwire.deploy.units import number
@@ -44,6 +44,7 @@ def evaluate(
     allow_task: AllowTask = None,
     allow_codec: AllowCodec = None,
     allow_optimizer: AllowOptimizer = None,
+    points: PointFiles = None,
     data: Data = None,
     schema: SchemaFile = None,
     option: SiteOption = None,
@@ -54,7 +55,7 @@ def evaluate(
 
     With --state-dir, task, seed and partition are the run's. With --model they are named here.
     """
-    import_allowed(allow_codec, allow_optimizer)
+    import_allowed(allow_codec, allow_optimizer, points)
     site, allowed = site_from(data, schema, option, device), allow_task or []
     given: dict[str, Any] = {"task": task, "seed": seed, "workers": workers}
     changes = {name: value for name, value in given.items() if value is not None}

@@ -14,7 +14,7 @@ from typing import Annotated
 import typer
 
 from gradwire.deploy import models
-from gradwire.deploy.external import AllowCodec, AllowOptimizer, import_allowed
+from gradwire.deploy.external import AllowCodec, AllowOptimizer, PointFiles, import_allowed
 from gradwire.deploy.onnx import ENDING, save_onnx
 from gradwire.deploy.site import site_from
 
@@ -51,6 +51,7 @@ def save(
     allow_task: AllowTask = None,
     allow_codec: AllowCodec = None,
     allow_optimizer: AllowOptimizer = None,
+    points: PointFiles = None,
     data: Data = None,
     schema: SchemaFile = None,
     option: SiteOption = None,
@@ -60,7 +61,7 @@ def save(
     Needs neither the task nor its data, and no server. .pt is a state dict for `load_state_dict`, and needs torch.
     .onnx is the module of a torch task, built here: it needs --allow-task, the task's data, onnx and onnxscript.
     """
-    import_allowed(allow_codec, allow_optimizer)
+    import_allowed(allow_codec, allow_optimizer, points)
     model = models.read_run(state_dir, round_, iterate)
     if out.suffix == ENDING:
         lines = save_onnx(model, out, site_from(data, schema, option, None), allow_task or [])

@@ -176,7 +176,7 @@ def test_combinations_of_gaussian_points_are_exact(bits: int, dim: int) -> None:
     codec = gaussian(bits, dim)
     for x in directions_of(dim, 20):
         length = codec._norm_estimate(GradientVector.of(x, dim)).value
-        indices, weights = codec._combination(x / length)
+        indices, weights = codec._set.combination(x / length)
         points = codec._set.points[indices]
         assert (
             (weights >= 0).all() and weights.sum() == pytest.approx(1, abs=1e-15) and weights.size <= dim + 1
