@@ -41,7 +41,7 @@ def variance(
 
     The vectors are a Gaussian one and the first coordinates of a network's gradient at its initial parameters. The
     lower bound is for b - 32 and b bits: a norm may or may not be counted as information; ratios are to the latter.
-    R^2 - 1, R the length of the longest decoded vector, has a bound too: Theorem 5 of vqSGD, exact and as printed.
+    R^2 - 1, R the length of the longest decoded vector, has a bound too: [V] Theorem 5 (vqSGD), exact and as printed.
     Each row says whether it agrees with theory: within rounding, 4 standard errors and 1 % together.
     """
     if plot is not None:

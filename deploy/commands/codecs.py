@@ -38,7 +38,7 @@ def codecs(
     Each is listed with its default parameters, or with those of its first example where it has no defaults. The
     variance is the largest expected squared error for a gradient of length 1; epsilon is the local differential
     privacy of one payload. Beside the variance stand two lower bounds for unbiased codecs of as many bits: on the
-    variance, and on R^2 - 1, R the length of the longest decoded vector (Theorem 5 of vqSGD in its exact form).
+    variance, and on R^2 - 1, R the length of the longest decoded vector ([V] Theorem 5 in its exact form).
     """
     import_allowed(allow_codec, points=points)
     rows = [describe(cls, dim) for _, cls in sorted(registered().items())]

@@ -45,7 +45,7 @@ def plan(
 
     Each family is listed with the largest parameters that fit. The variance is the largest expected squared error for
     a gradient of length 1, or of the length that it is clipped to; "x bound" is its ratio to the lower bound for
-    unbiased codes of as many bits, and "R² - 1 ≥" the bound for the longest decoded vector R (Theorem 5 of vqSGD in its
+    unbiased codes of as many bits, and "R² - 1 ≥" the bound for the longest decoded vector R ([V] Theorem 5 in its
     exact form). Times are measured on this machine, with a random gradient. With --epsilon, each
     push gets the largest epsilon with which --rounds pushes stay within the budget.
     """

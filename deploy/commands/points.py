@@ -32,10 +32,10 @@ def points(
 ) -> int:
     """Print the digest of a point set, by which specs name it, and what it can do.
 
-    The hull of the points must contain the unit ball (Theorem 6 of vqSGD). That is decided exactly for one point more
+    The hull of the points must contain the unit ball ([V] Theorem 6). That is decided exactly for one point more
     than coordinates and up to 6 coordinates; beyond, by a search for a direction in which it fails. Shown are the bits
-    of an index, the variance, the epsilon under a public bound, and the bounds of Theorem 5. The exit code is 1 for a
-    set that cannot be used.
+    of an index, the variance, the epsilon under a public bound, and the bounds of [V] Theorem 5. The exit code is 1 for
+    a set that cannot be used.
     """
     row = describe(known_points(read_points(file)))
     if as_json:

@@ -79,7 +79,7 @@ def test_digest_stays_as_it_is() -> None:
         (np.ones((4, 4)), "4 points of 4 coordinates, expected at least 5"),
         (np.array([[0.0], [np.nan]]), r"not a finite float32, at \[1, 0\]"),
         (np.array([[0.0], [1e39]]), r"not a finite float32, at \[1, 0\]"),
-        (np.ones((70_000, 4)), "280,000 values, at most 262,144"),
+        (np.ones((70_000, 4)), "280,000 values, expected at most 262,144"),
     ],
 )
 def test_arrays_that_are_no_point_sets(array: np.ndarray, says: str, tmp_path: Path) -> None:

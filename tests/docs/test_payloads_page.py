@@ -12,6 +12,8 @@ import pytest
 
 from gradwire.common.arrays.update import Sparse, as_dense
 from gradwire.common.codecs import AnyCodec, codecs, parse
+from gradwire.common.codecs.forms import known_points
+from gradwire.common.codecs.vqsgd import points as user_points
 from gradwire.common.errors import PayloadError
 from gradwire.common.randomness import worker_coins
 from gradwire.common.training.record import RoundRecord, aggregate
@@ -21,6 +23,8 @@ from tests.common.codecs.examples import EXAMPLES
 from tests.docs.pages import blocks, examples, program
 
 PAGE = program("payloads")
+# The files that a decoder is given
+PAGE["POINTS"].update({digest: known.points.tolist() for digest, known in known_points._KNOWN.items()})
 MAX_DIM = 1001
 SEEDS = (7, 1 << 100, 12345)
 # What the examples of the codecs leave out: long codes, several tables, codecs inside codecs.
@@ -53,6 +57,11 @@ MORE = [
     ("linear_code(hamming)", 15),
     ("linear_code(golay)", 23),
     ("epsilon_net(0.8)", 9),
+    (f"private(rr(1.0), points({user_points.TRIANGLE}, repeats=2))", 2),
+    (f"private(subset_selection(0.5, 2), points({user_points.TETRAHEDRON}))", 3),
+    (f"private(rr(2.0), points({user_points.RHOMBIC}, repeats=3))", 3),
+    (f"private(rr(1.0), points({user_points.SCATTERED}))", 7),
+    (f"private(oue(1.0), points({user_points.SEGMENT}))", 1),
 ]
 GRID = sorted({(e.spec, e.dim) for e in EXAMPLES if e.dim <= MAX_DIM} | set(MORE))
 # The smallest example of each codec; the others are slow.

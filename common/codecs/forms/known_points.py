@@ -21,7 +21,6 @@ from gradwire.common.errors import ConfigError, SpecError
 
 DIGEST_DIGITS = 32  # hexadecimal digits of SHA-256 that a digest has: 128 bits
 MAX_VALUES = 1 << 18  # points times coordinates; a linear program of that size takes half a second
-MAX_AFFINE = 1 << 20  # the same for dim + 1 points, whose weights need no program
 TOUCHING = 1e-6  # how far below 1 a reach may be that float32 has rounded
 MARGIN = 1e-9  # between a vector and the hull's boundary
 
@@ -92,8 +91,7 @@ def register_points(points: Any) -> str:
     """Make a point set known to this process, for specs that name it: ``points(DIGEST)``.
 
     Args:
-        points: [n, dim] numbers, at least dim + 1 points; used as float32. At most 2**18 numbers in all, or 2**20
-            where n is dim + 1.
+        points: [n, dim] numbers, at least dim + 1 points and at most 2**18 numbers; used as float32.
 
     Returns:
         Its digest, which depends on the shape and the float32 values alone: ``sha256:`` and 32 hexadecimal digits.
@@ -160,10 +158,9 @@ def _checked(points: Any) -> np.ndarray[Any, np.dtype[np.float32]]:
             f"there are {count} points of {dim} coordinates, expected at least {dim + 1} of at least 1: with fewer the "
             f"hull is flat"
         )
-    most = MAX_AFFINE if count == dim + 1 else MAX_VALUES
-    if given.size > most:
+    if given.size > MAX_VALUES:
         raise ConfigError(
-            f"the points have {given.size:,} values, at most {most:,} are used: give fewer points"
+            f"the points have {given.size:,} values, expected at most {MAX_VALUES:,}: give fewer points"
         )
     with np.errstate(over="ignore"):
         values: np.ndarray[Any, np.dtype[np.float32]] = given.astype(np.float32) + np.float32(0)

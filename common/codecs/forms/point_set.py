@@ -9,6 +9,7 @@ from functools import cached_property, lru_cache
 import numpy as np
 
 from gradwire.common.arrays.compat import F64
+from gradwire.common.codecs.forms.affine_weights import AffineWeights
 from gradwire.common.codecs.forms.convex import Combination, convex_combination, gauge
 
 TIE = 2.0**-24  # of R^2: far above the solver's tolerance, and below what float32 leaves of a variance
@@ -55,7 +56,7 @@ class PointSet:
     def affine(self) -> AffineWeights | None:
         """The weights as affine functions, for dim + 1 points; None for more."""
         count, dim = self.points.shape
-        return AffineWeights.of(self.points) if count == dim + 1 else None
+        return AffineWeights(self.points) if count == dim + 1 else None
 
     def combination(self, v: F64) -> Combination:
         """The weights with the least sum a_i costs_i of a vector float64 [dim] in the hull: one law for one vector.
@@ -86,58 +87,3 @@ def _combination(point_set: PointSet, v: bytes) -> Combination:
 @lru_cache(maxsize=16)
 def _gauge(point_set: PointSet, x: bytes) -> float:
     return float(gauge(point_set.points, np.frombuffer(x)).weights.sum()) * (1 + 1e-9)
-
-
-@dataclass(frozen=True, eq=False)
-class AffineWeights:
-    """The weights of dim + 1 points, a_i(v) = b_i + <w_i, v>: the barycentric coordinates, which are unique.
-
-    Over vectors of length up to r a weight lies in b_i ± r |w_i|, and attains both ends.
-
-    Attributes:
-        points: float64 [dim + 1, dim].
-        inverse: float64 [dim + 1, dim + 1], the rows (w_i, b_i).
-    """
-
-    points: F64
-    inverse: F64
-
-    @classmethod
-    def of(cls, points: F64) -> AffineWeights:
-        """Those of points [dim + 1, dim] that do not lie in a hyperplane."""
-        rows = np.vstack([points.T, np.ones(len(points))])
-        inverse = np.linalg.inv(rows)
-        inverse = inverse + inverse @ (np.eye(len(points)) - rows @ inverse)
-        return cls(points, inverse)
-
-    def weights(self, v: F64) -> F64:
-        """The weights of a vector [dim] in the hull: float64 [dim + 1], none negative, of sum 1."""
-        right = np.append(v, 1.0)
-        weights = self.inverse @ right
-        left = np.append(v - weights @ self.points, 1.0 - weights.sum())
-        weights = np.maximum(weights + self.inverse @ left, 0.0)
-        normalised: F64 = weights / weights.sum()
-        return normalised
-
-    def ranges(self, which: F64 | None = None) -> F64:
-        """The least and the largest weight over the unit ball, float64 [k, 2], of each point or each given sum.
-
-        Args:
-            which: float64 [k, dim + 1] of zeros and ones, the points that belong to each sum; None for single points.
-        """
-        rows = self.inverse if which is None else which @ self.inverse
-        reach = np.linalg.norm(rows[:, :-1], axis=1)
-        return np.column_stack([rows[:, -1] - reach, rows[:, -1] + reach])
-
-    @cached_property
-    def rounding(self) -> float:
-        """A bound on what rounding does to a weight that is drawn by: of the refined solution, sums and uniforms."""
-        count = len(self.points)
-        largest = np.append(np.abs(self.points).max(axis=0) + 1.0, 2.0)
-        solved = float((np.abs(self.inverse) @ largest).max())
-        return ((count + 1) * solved + count + 2) * 2.0**-52
-
-    def second_moment(self, squares: F64, norm: float) -> float:
-        """The largest E|c|^2 over vectors of that length, which is affine in the vector: exact."""
-        slope = squares @ self.inverse
-        return float(slope[-1]) + norm * float(np.linalg.norm(slope[:-1]))

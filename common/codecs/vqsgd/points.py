@@ -11,6 +11,7 @@ import numpy as np
 
 from gradwire.common.arrays.update import Terms
 from gradwire.common.codecs import Example, register
+from gradwire.common.codecs.forms.affine_weights import AffineWeights
 from gradwire.common.codecs.forms.hull_codec import HullCodec
 from gradwire.common.codecs.forms.known_points import (
     KnownPoints,
@@ -18,12 +19,12 @@ from gradwire.common.codecs.forms.known_points import (
     register_example,
     registered_points,
 )
-from gradwire.common.codecs.forms.point_set import AffineWeights, PointSet
+from gradwire.common.codecs.forms.point_set import PointSet
 from gradwire.common.errors import SpecError
 from gradwire.common.privacy.mechanisms import UNKNOWN, Masses
 
 MOST_SETS = 4096  # of vertices whose masses are listed one by one
-CAP_MARGIN = 1e-9  # above a weight's cap, for the weights' rounding
+CAP_MARGIN, CAP_GRID = 1e-9, 2.0**20  # above a weight's cap, for rounding; caps are multiples of 1 / CAP_GRID
 # A relative error of a mass below which its range counts as attained.
 TIGHT = 1e-10
 
@@ -121,7 +122,8 @@ class Points(HullCodec):
 
     @cached_property
     def vertex_sum(self) -> Terms | None:
-        total = self._set.points.sum(axis=0)
+        # Rounded once: decoders of private reports need equal bits.
+        total = np.array([math.fsum(column) for column in self._set.points.T.tolist()])
         return Terms(self.dim, np.arange(self.dim), total) if total.any() else None
 
     def masses(self, size: int) -> Masses:
@@ -130,29 +132,23 @@ class Points(HullCodec):
             return Masses(((0.0, self._weight_cap),), tight=False) if size == 1 else UNKNOWN
         if math.comb(self.vertices, size) > MOST_SETS:
             return UNKNOWN
-        which = np.zeros((math.comb(self.vertices, size), self.vertices))
-        for row, chosen in zip(which, itertools.combinations(range(self.vertices), size), strict=True):
-            row[list(chosen)] = 1.0
-        off = size * self._affine.rounding
-        ranges = self._affine.ranges(which) + np.array([-off, off])
-        return Masses(
-            tuple((max(0.0, low), min(1.0, high)) for low, high in ranges.tolist()),
-            tight=bool(off <= TIGHT * ranges.min()),
-        )
+        ranges = self._affine.ranges(size)
+        off, least = size * self._affine.rounding, min(low for low, _ in ranges)
+        return Masses(tuple(ranges), tight=off <= TIGHT * least)
 
     @cached_property
     def _weight_cap(self) -> float:
         """A bound on every weight over the ball, 1 at most.
 
         With v = a c + (1 - a) z, z in the hull, and u = c / |c|, h = max_c' <c', -u>: 1 >= <v, u> >= a |c| - (1 - a) h,
-        so a <= (1 + h) / (|c| + h).
+        so a <= (1 + h) / (|c| + h). Rounded up so far that machines whose sums differ have equal caps.
         """
         points, most = self._set.points, 0.0
         lengths = np.sqrt(self._set.squares)
         for part in np.array_split(np.arange(len(points)), -(-points.size // (1 << 12))):
             against = -(points[part] @ points.T).min(axis=1) / np.maximum(lengths[part], 1e-300)
             most = max(most, float(((1 + against) / (np.maximum(lengths[part], 1.0) + against)).max()))
-        return min(1.0, most * (1 + CAP_MARGIN))
+        return min(1.0, math.ceil((most + CAP_MARGIN) * CAP_GRID) / CAP_GRID)
 
     @classmethod
     def planned(cls) -> tuple[str, ...]:

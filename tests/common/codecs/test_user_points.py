@@ -206,7 +206,7 @@ def test_masses_of_a_simplex(size: int) -> None:
     """Of every set of points: what the weights reach on the sphere in the direction of their slope, and no more."""
     codec = points(TETRAHEDRON, 3)
     ranges = codec.masses(size).ranges if size < 4 else ()
-    inverse = codec._set.affine.inverse
+    inverse = codec._set.affine.rows
     for chosen, (least, most) in zip(itertools.combinations(range(4), size), ranges, strict=False):
         row = inverse[list(chosen)].sum(axis=0)
         u = row[:3] / np.linalg.norm(row[:3])
@@ -214,7 +214,7 @@ def test_masses_of_a_simplex(size: int) -> None:
         assert reached == pytest.approx([least, most], abs=1e-13)
 
 
-# ---- Theorem 6 -----------------------------------------------------------------------------------------------
+# ---- [V] Theorem 6 -------------------------------------------------------------------------------------------
 
 
 @pytest.mark.parametrize("dim", [1, 2, 3, 4, 6])
