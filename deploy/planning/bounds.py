@@ -51,6 +51,7 @@ class RadiusBound(NamedTuple):
 
     Attributes:
         cap: R^2 - 1 is at least this, by the exact form (V9); R^2 - 1 is the variance where all points have length R.
+            Infinite for two points in more than one dimension.
         printed: the same by the printed form, 0 where that says nothing.
     """
 
@@ -78,8 +79,10 @@ def radius_lower_bound(dim: int, bits: float) -> RadiusBound:
     """
     _check(dim, bits)
     printed = max(0.0, dim / (32 * (bits + 1) * math.log(2)) - 1)
-    cap = 0.0 if dim == 1 else 1 / math.expm1(min(_exponent(dim, bits), 700.0))
-    return RadiusBound(cap, printed)
+    if dim == 1:
+        return RadiusBound(0.0, printed)
+    y = min(_exponent(dim, bits), 700.0)  # where exp ends; the bound is zero to all digits
+    return RadiusBound(1 / math.expm1(y) if y > 0 else math.inf, printed)
 
 
 def bounds_of(codec: AnyCodec) -> dict[str, Any]:
@@ -94,7 +97,7 @@ def bounds_of(codec: AnyCodec) -> dict[str, Any]:
     radius = radius_lower_bound(codec.dim, bits) if applies and codec.unbiased_given_shared else None
     return {
         "lower_bound": variance_lower_bound(codec.dim, bits) if applies else None,
-        "radius_bound": None if radius is None else radius.cap,
+        "radius_bound": None if radius is None or math.isinf(radius.cap) else radius.cap,
         "radius_bound_printed": None if radius is None else radius.printed,
     }
 

@@ -108,6 +108,21 @@ def test_a_codec_that_nobody_allowed(tmp_path: Path) -> None:
     refused(tmp_path, own(rounds=3), zeros(), SpecError, says, allow_codec="no_such_module:Codec")
 
 
+def test_points_of_the_users_own(tmp_path: Path) -> None:
+    """A site without the file, or with another one, is refused; one that has it takes part."""
+    digest = gradwire.register_points(2 * np.vstack([np.eye(3), -np.eye(3)]))
+    np.save(tmp_path / "mine.npy", 2 * np.vstack([np.eye(3), -np.eye(3)]))
+    np.save(tmp_path / "other.npy", 3 * np.vstack([np.eye(3), -np.eye(3)]))
+    with Server(tmp_path / "run", own(rounds=2, codec=f"points({digest})")) as server:
+        for points, where in (((), "none was given"), (tmp_path / "other.npy", "there is only sha256:.*")):
+            with pytest.raises(SpecError) as error:
+                train(server, zeros(), points=points)
+            says = rf"points: no point set {digest} here, where {where}: pass --points FILE, or points=FILE to .*"
+            assert re.fullmatch(says, str(error.value)), str(error.value)
+        train(server, zeros(), steps=2, points=str(tmp_path / "mine.npy"))
+        assert server.summary()["replicas_agree"]
+
+
 @pytest.mark.parametrize(
     ("returned", "says"),
     [

@@ -9,7 +9,7 @@ from gradwire.bench.papers.experiment import Experiment, Measured, Params, regis
 from gradwire.bench.schemes import BUDGETS, DIM, SCHEMES
 from gradwire.bench.variances import Vectors, gaussian, gradient, measure
 from gradwire.common.errors import ConfigError
-from gradwire.deploy.planning.bounds import variance_lower_bound
+from gradwire.deploy.planning.bounds import radius_lower_bound, variance_lower_bound
 from gradwire.deploy.report.document import DASHED, Chart, Document, Section, Series, Table
 
 TASK = "mlp(digits, hidden=874)"  # its gradient at the initial parameters is the second vector
@@ -87,8 +87,10 @@ def _finding(rows: Sequence[dict[str, Any]]) -> str:
 def _table(rows: Sequence[dict[str, Any]], bits: int) -> Table:
     columns = ["scheme", "codec", "bits", "Gaussian", "±", "/ bound", "theory", "gradient", "/ bound"]
     own = [row for row in rows if row["bits"] == bits]
+    radius = radius_lower_bound(DIM, bits)
     return Table(
-        f"{bits:,} bits; lower bound {variance_lower_bound(DIM, bits):.3g}",
+        f"{bits:,} bits; lower bound {variance_lower_bound(DIM, bits):.3g}; of R² - 1, R the longest decoded vector, "
+        f"{radius.cap:.3g} ([V] Theorem 5, exact; as printed {radius.printed:.3g})",
         columns,
         [
             [

@@ -123,7 +123,7 @@ def known_points(digest: str) -> KnownPoints:
     given = ", ".join(registered_points())
     raise SpecError(
         f"points: no point set {digest} here, where {f'there is only {given}' if given else 'none was given'}: pass "
-        f"--points FILE, the .npy file that the run's other processes have"
+        f"--points FILE, or points=FILE to gradwire.join, the .npy file that the run's other processes have"
     )
 
 

@@ -5,10 +5,17 @@ import math
 
 import numpy as np
 import pytest
+from scipy.special import betainc
 
+from gradwire import register_points
 from gradwire.common.codecs import parse
 from gradwire.common.errors import SpecError
-from gradwire.deploy.planning.bounds import variance_lower_bound
+from gradwire.deploy.planning.bounds import (
+    bounds_of,
+    point_set_bits,
+    radius_lower_bound,
+    variance_lower_bound,
+)
 
 
 @pytest.mark.parametrize(
@@ -90,3 +97,63 @@ def test_monte_carlo() -> None:
 def test_refusals(dim: int, bits: float) -> None:
     with pytest.raises(SpecError, match="expected at least 1 of each"):
         variance_lower_bound(dim, bits)
+
+
+# ---- the radius of point sets --------------------------------------------------------------------------------
+
+
+def test_theorem_5_in_its_exact_form() -> None:
+    """V9: 15.02 bits at d = 1,024, R = 8, and 190.4 at d = 65,536, R = 16; the incomplete beta function elsewhere."""
+    assert round(point_set_bits(1024, 8), 2) == 15.02 and round(point_set_bits(65_536, 16), 1) == 190.4
+    for dim, radius in ((2, 1.5), (3, 1.2), (8, 2.0), (20, 3.0), (300, 5.0), (5000, 70.0)):
+        share = betainc((dim - 1) / 2, 0.5, 1 - 1 / radius**2) / 2
+        assert point_set_bits(dim, radius) == pytest.approx(-math.log2(share), rel=1e-12)
+    assert point_set_bits(5, 1) == math.inf and point_set_bits(1, 3) == 1.0
+
+
+@pytest.mark.parametrize(
+    ("dim", "radius"), [(2, 1.1), (7, 3.0), (1024, 8.0), (65_536, 16.0), (795_010, 100.0)]
+)
+def test_radius_and_bits_are_inverse(dim: int, radius: float) -> None:
+    bits = point_set_bits(dim, radius)
+    bound = radius_lower_bound(dim, bits)
+    assert bound.cap == pytest.approx(radius**2 - 1, rel=1e-9)
+    assert bound.printed == max(0, dim / (32 * math.log(2 * 2**bits)) - 1) if bits < 1000 else True
+    assert bound.printed < bound.cap
+    assert bound.cap >= variance_lower_bound(dim, bits)  # the longest is at least the mean square
+
+
+def test_printed_bound_of_the_paper() -> None:
+    """V9: 0 bits at d = 1,024, R = 8, and 10.5 at d = 65,536, R = 16: read the other way, those radii."""
+    assert radius_lower_bound(65_536, 10.542).printed == pytest.approx(16**2 - 1, rel=1e-3)
+    assert radius_lower_bound(1024, 1).printed < 8**2 - 1 < radius_lower_bound(1024, 1).cap == math.inf
+
+
+LONGEST = {
+    **{("cross_polytope(gain=bound(1.0))", d): math.sqrt(d) for d in (1, 2, 16, 1000)},
+    **{("simplex(gain=bound(1.0))", d): max(2 * d, 4 * math.sqrt(d)) for d in (2, 100)},
+    **{("hadamard(1, gain=bound(1.0))", d): float(d) for d in (3, 127)},
+    **{("epsilon_net(0.5, gain=bound(1.0))", d): None for d in (2, 5, 8)},
+    **{(f"gaussian({bits}, gain=bound(1.0))", d): None for bits, d in ((6, 2), (10, 3), (12, 6))},
+}
+
+
+@pytest.mark.parametrize(("spec", "dim"), LONGEST)
+def test_radius_bound_holds_for_every_set(spec: str, dim: int) -> None:
+    """The longest point of each set of the paper, and of those that come close to the sphere."""
+    codec = parse(spec, dim)
+    radius = LONGEST[spec, dim] or codec.radius
+    bound = bounds_of(codec)["radius_bound"]
+    assert dim == 1 or 0 < bound <= radius**2 - 1 + 1e-12
+
+
+def test_polygons_attain_it() -> None:
+    """Equal points on the circle need R = 1 / cos(pi / |C|): the caps that they cover just meet."""
+    for bits in (2, 3, 6):
+        corners = 2**bits
+        angles = 2 * math.pi * np.arange(corners) / corners
+        digest = register_points(
+            np.column_stack([np.cos(angles), np.sin(angles)]) / math.cos(math.pi / corners)
+        )
+        codec = parse(f"points({digest}, gain=bound(1.0))", 2)
+        assert codec.radius**2 - 1 == pytest.approx(radius_lower_bound(2, bits).cap, rel=1e-4)
