@@ -12,6 +12,8 @@ from collections.abc import Callable
 import numpy as np
 from scipy.special import gammaln
 
+from gradwire.common.codecs.vqsgd.points import RHOMBIC, TETRAHEDRON
+
 Formula = Callable[[int], int | None]
 NORM = 32  # the gain as a float32
 
@@ -171,6 +173,10 @@ FORMULAS: dict[str, dict[str, Formula]] = {
     "gaussian": {
         "gaussian": lambda d: NORM + 8 if 4 * d <= 2**8 else None,
         "gaussian(9, repeats=3)": lambda d: NORM + 27 if 4 * d <= 2**9 else None,
+    },
+    "points": {  # 14 points in space, and 4
+        f"points({RHOMBIC}, repeats=5)": lambda d: NORM + 5 * 4 if d == 3 else None,
+        f"points({TETRAHEDRON}, repeats=2, gain=bound(1.0))": lambda d: 2 * 2 if d == 3 else None,
     },
     "epsilon_net": {
         "epsilon_net": lambda d: net(d, 0.75),

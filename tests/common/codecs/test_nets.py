@@ -148,7 +148,7 @@ def test_outside_the_hull() -> None:
 def test_least_cost_by_brute_force() -> None:
     """In the plane some triangle of points is optimal: try them all."""
     codec = gaussian(4, 2)
-    points, squares, _ = codec._set
+    points, squares = codec._set.points, codec._set.squares
     for v in directions(2, 20) * 0.9:
         best = math.inf
         for three in itertools.combinations(range(16), 3):
@@ -157,7 +157,7 @@ def test_least_cost_by_brute_force() -> None:
             ]
             if np.abs(a @ points[list(three)] - v).max() < 1e-9 and a.min() > -1e-12:
                 best = min(best, float(a @ squares[list(three)]))
-        indices, weights = codec._combination(v)
+        indices, weights = codec._set.combination(v)
         assert weights @ squares[indices] == pytest.approx(best, rel=1e-9)
 
 
