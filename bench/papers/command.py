@@ -24,9 +24,10 @@ from gradwire.common.errors import ConfigError, GradwireError
 from gradwire.common.system.results import to_json
 from gradwire.deploy.exit_codes import CommandFailed
 from gradwire.deploy.flags import AsJson
-from gradwire.deploy.report.document import Cell, Document, Table
+from gradwire.deploy.report.document import Document, Table
+from gradwire.deploy.report.numbers import text_of
 from gradwire.deploy.tables import plain_table, print_plain, wide_console
-from gradwire.deploy.units import duration, short
+from gradwire.deploy.units import duration
 
 ALL = "all"
 
@@ -133,11 +134,5 @@ def _table(table: Table) -> RenderableType:
     first, *rest = table.columns
     shown = plain_table(first, *rest)
     for row in table.rows:
-        shown.add_row(*map(_text, row))
+        shown.add_row(*map(text_of, row))
     return shown
-
-
-def _text(cell: Cell) -> str:
-    if isinstance(cell, float):
-        return short(cell)
-    return "—" if cell is None else f"{cell:,}" if isinstance(cell, int) else cell

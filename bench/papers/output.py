@@ -9,7 +9,8 @@ from pathlib import Path
 from gradwire.bench.papers.experiment import Experiment, Measured
 from gradwire.bench.timing import machine
 from gradwire.common.system.results import ResultFile, to_json
-from gradwire.deploy.report.document import Chart, Document
+from gradwire.deploy.report.document import Document
+from gradwire.deploy.report.markdown import charts_of, markdown
 from gradwire.deploy.report.svg import chart_svg
 
 
@@ -34,10 +35,13 @@ def write(document: Document, name: str, folder: Path) -> list[Path]:
     Raises:
         ConfigError: the folder cannot be written.
     """
-    charts = [part for section in document.sections for part in section.parts if isinstance(part, Chart)]
-    pictures = [folder / f"{name}{f'-{i}' if len(charts) > 1 else ''}.svg" for i in range(1, len(charts) + 1)]
-    for path, chart in zip(pictures, charts, strict=True):
-        ResultFile(str(path)).write(chart_svg(chart, standalone=True))
-    numbers = folder / f"{name}.json"
-    ResultFile(str(numbers)).write(to_json(document.to_json(), indent=1) + "\n")
-    return [numbers, *pictures]
+    charts = charts_of(document)
+    pictures = [f"{name}{f'-{i}' if len(charts) > 1 else ''}.svg" for i in range(1, len(charts) + 1)]
+    texts = {
+        f"{name}.json": to_json(document.to_json(), indent=1) + "\n",
+        f"{name}.md": markdown(document, pictures),
+        **{file: chart_svg(chart, standalone=True) for file, chart in zip(pictures, charts, strict=True)},
+    }
+    for file, text in texts.items():
+        ResultFile(str(folder / file)).write(text)
+    return [folder / file for file in texts]
