@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from gradwire.common.codecs import AnyCodec, parse
-from gradwire.common.errors import ConfigError
+from gradwire.common.errors import ConfigError, SpecError
 from gradwire.common.privacy.statement import privacy_statement
 from gradwire.common.training.best import parse_keep_best
 from gradwire.common.training.local import parse_local
@@ -16,6 +17,7 @@ from gradwire.common.transport.traffic import Traffic
 from gradwire.deploy.report.shown_run import ShownRun
 from gradwire.server.counters import Counters
 from gradwire.server.log.notes import DONE_PREFIX, TALLY
+from gradwire.server.log.provenance import Resolved
 from gradwire.server.log.run_log import RunLog
 from gradwire.server.shutdown import all_checked
 from gradwire.server.tcp.meter import TcpBytes
@@ -38,7 +40,7 @@ def stored_run(folder: Path, name: str) -> ShownRun:
         if resolved is None:
             raise ConfigError(_nothing_to_show(log, folder))
         counters = Counters.restored(log.get(TALLY), log.metrics())
-        codec = parse(resolved.codec_spec, resolved.dim)
+        codec = _codec(resolved)
         digests = {p: d for p in log.assignments() if (d := log.get(f"{DONE_PREFIX}{p}")) is not None}
         return ShownRun(
             name,
@@ -58,11 +60,24 @@ def _nothing_to_show(log: RunLog, folder: Path) -> str:
     return f"the run in {folder} has no model yet: start its workers, and report when a round is done"
 
 
-def _summary(log: RunLog, counters: Counters, codec: AnyCodec, digests: Mapping[str, str]) -> dict[str, Any]:
+def _codec(resolved: Resolved) -> AnyCodec | None:
+    """The run's codec; None where it is the user's own, or has a point set of the user's, which is not here."""
+    try:
+        return parse(resolved.codec_spec, resolved.dim)
+    except (SpecError, ConfigError):
+        return None
+
+
+def _summary(
+    log: RunLog, counters: Counters, codec: AnyCodec | None, digests: Mapping[str, str]
+) -> dict[str, Any]:
     """What the server's own summary has, as far as the log knows it, in the same form."""
     config, resolved, layout = log.config, log.resolved(), log.layout()
     assert resolved is not None
-    single = config.report_metrics or not codec.private
+    single = (
+        config.report_metrics or codec is None or not codec.private
+    )  # the log has no more than may be shown
+    epsilon = codec.epsilon if codec is not None else math.inf
     digest = _digest(log, digests)
     return {
         "dim": resolved.dim,
@@ -80,8 +95,8 @@ def _summary(log: RunLog, counters: Counters, codec: AnyCodec, digests: Mapping[
         "layout": {"fingerprint": layout.fingerprint.hex()} if layout is not None else None,
         "seed": config.seed,
         "downlink_mode": resolved.downlink_spec,
-        "payload_bits_per_push": codec.nbits,
-        "privacy": privacy_statement(codec.epsilon, log.next_round, config.max_epsilon, config.delta),
+        "payload_bits_per_push": codec.nbits if codec is not None else None,
+        "privacy": privacy_statement(epsilon, log.next_round, config.max_epsilon, config.delta),
         "uplink": _direction(counters.uplink, "measured") | _tcp(counters, "received"),
         "downlink": _direction(counters.downlink, "measured") | _tcp(counters, "sent"),
         "predicted": {

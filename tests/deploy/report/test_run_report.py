@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from gradwire.common.errors import SpecError
 from gradwire.common.system.results import to_json
 from gradwire.common.training.config import RunConfig
 from gradwire.deploy.cli import call
@@ -218,6 +219,16 @@ def test_sites_that_evaluate_for_themselves() -> None:
     (mean,) = charts(document)["Accuracy by round"].series
     assert list(mean.low) == [0.4] * 3 and list(mean.high) == [0.6] * 3
     assert tables(document)["Newest evaluation of each site"].rows[1] == ["<b>", 10, 10, pytest.approx(0.7)]
+
+
+def test_a_codec_that_is_not_here_is_no_hindrance(runs: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unknown(spec: str, dim: int) -> None:
+        raise SpecError(f"unknown codec {spec}")
+
+    known = shown(runs / "one")
+    monkeypatch.setattr("gradwire.deploy.report.stored.parse", unknown)
+    assert charts(shown(runs / "one")) == charts(known)
+    assert ["payload bits per push", "—"] in tables(shown(runs / "one"))["Settings"].rows
 
 
 def test_failures_and_restarts_are_said(runs: Path) -> None:
