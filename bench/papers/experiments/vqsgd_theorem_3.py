@@ -48,8 +48,7 @@ class VqsgdTheorem3(Experiment):
     def measure(self, *, codec: str, randomness: str, gradients: str, repeats: int) -> Any:
         built, x = parse(CODECS[codec], DIM), workers_gradients(GRADIENTS[gradients])
         runs = [
-            errors_of_means(_encoding_errors(built, x, randomness == SHARED, repeat))
-            for repeat in range(repeats)
+            errors_of_means(round_errors(built, x, randomness == SHARED, repeat)) for repeat in range(repeats)
         ]
         means, deviations = np.mean(runs, axis=0), np.std(runs, axis=0, ddof=1) / math.sqrt(repeats)
         stated = _stated(built, x[:1])
@@ -101,9 +100,7 @@ def errors_of_means(errors: NDArray[np.float64], counts: Sequence[int] = COUNTS)
     return [float((means**2).sum(axis=1).mean()) for means in groups]
 
 
-def _encoding_errors(
-    codec: AnyCodec, x: NDArray[np.float32], shared: bool, repeat: int
-) -> NDArray[np.float64]:
+def round_errors(codec: AnyCodec, x: NDArray[np.float32], shared: bool, repeat: int) -> NDArray[np.float64]:
     """decode(encode(x_i)) - x_i of every worker in one round, float64 [workers, dim]."""
     errors = np.empty(x.shape)
     for i, gradient in enumerate(x):
