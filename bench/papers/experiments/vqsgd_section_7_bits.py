@@ -32,10 +32,10 @@ class VqsgdSection7Bits(Experiment):
     source = "[V] section 7 (V12)"
 
     def cases(self, *, full: bool) -> Sequence[Params]:
-        """One level at several rates, more levels, and small batches; in the quick scale a few rounds."""
-        rounds, drawn = (50, 10) if full else (5, 4)
+        """One level at several rates, more levels, and small batches; in the quick scale fewer rounds."""
+        rounds, drawn = (50, 10) if full else (20, 4)
         small = ("mnist", "fashion_mnist")
-        rates = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0) if full else (0.1, 0.5)
+        rates = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 1.0) if full else (0.1, 0.3, 0.5)
         runs = [_case(data, 1, lr, 0, rounds, drawn) for data in small for lr in rates]
         runs += [_case(data, 2, 0.1, 0, rounds, drawn) for data in small]
         if full:
@@ -47,14 +47,18 @@ class VqsgdSection7Bits(Experiment):
         self, *, data: str, levels: int, lr: float, batch: int, rounds: int, workers: int, drawn: int
     ) -> Any:
         config = run_config(_task(data, batch), levels, lr, rounds, workers, drawn)
-        summary = train(config).summary
+        trained = train(config)
+        summary = trained.summary
         built = build_task(config.task, workers=workers, seed=config.seed)
-        first = np.asarray(built.gradient(built.initial(), round=0, worker=0).value)
+        models = built.initial(), trained.params
+        first, last = (np.asarray(built.gradient(m, round=0, worker=0).value) for m in models)
         return {
             "dim": built.dim,
             "bits": summary["uplink"]["payload_bits"] / (rounds * drawn),
             "test_error": summary["history"][-1]["test_error"],
-            **first_gradient(first),
+            "zeros": [float((g == 0).mean()) for g in (first, last)],
+            "nonzeros": [expected_nonzeros(g) for g in (first, last)],
+            "payloads": payload_bits(first),
         }
 
     def document(self, results: Sequence[Measured], *, full: bool) -> Document:
@@ -86,14 +90,16 @@ def run_config(task: str, levels: int, lr: float, rounds: int, workers: int, dra
     )
 
 
-def first_gradient(gradient: NDArray[np.float32]) -> dict[str, Any]:
-    """What one gradient's payloads depend on, and their bits (whole bytes) by levels and code.
-
-    Args:
-        gradient: float32 [dim], not zero.
-    """
+def expected_nonzeros(gradient: NDArray[np.float32]) -> float | None:
+    """|g|_1 / |g|_2 of a gradient [dim], the mean number of nonzero levels at one level; None for a zero gradient."""
     exact = gradient.astype(np.float64)
-    payloads = {
+    norm = float(np.linalg.norm(exact))
+    return float(np.abs(exact).sum()) / norm if norm > 0 else None
+
+
+def payload_bits(gradient: NDArray[np.float32]) -> dict[str, int]:
+    """The bits (whole bytes) of one payload of a gradient [dim] by levels and Elias code."""
+    return {
         f"{levels}, {coding}": 8
         * len(
             parse(f"qsgd(levels={levels}, coding={coding})", gradient.size).encode(
@@ -103,8 +109,6 @@ def first_gradient(gradient: NDArray[np.float32]) -> dict[str, Any]:
         for levels in LEVELS
         for coding in CODINGS
     }
-    nonzeros = float(np.abs(exact).sum() / np.linalg.norm(exact))
-    return {"nonzeros": nonzeros, "payloads": payloads}
 
 
 def _case(data: str, levels: int, lr: float, batch: int, rounds: int, drawn: int) -> dict[str, Any]:
@@ -161,6 +165,8 @@ def _table(results: Sequence[Measured]) -> Table:
             PRINTED.get(r.params["data"]),
             _ratio(r.result["bits"], PRINTED.get(r.params["data"])),
             r.result["test_error"],
+            *r.result["nonzeros"],
+            *r.result["zeros"],
         ]
         for r in sorted(results, key=lambda r: (r.params["data"], r.params["batch"], r.params["lr"]))
     ]
@@ -175,12 +181,17 @@ def _table(results: Sequence[Measured]) -> Table:
         "printed",
         "ratio",
         "test error",
+        "|g|_1 / |g|_2, first",
+        "last",
+        "zeros of g, first",
+        "last",
     ]
     return Table(
         "Mean length of a payload",
         columns,
         rows,
-        note="Whole bytes, with the float32 norm; each round draws some of the 100 workers.",
+        note="Whole bytes, with the float32 norm; each round draws some of the 100 workers. The gradients are those of "
+        "worker 0 at the first and at the last model.",
     )
 
 
@@ -195,7 +206,7 @@ def _first_table(results: Sequence[Measured]) -> Table:
             seen.setdefault(each.params["data"], each)
     keys = [f"{levels}, {coding}" for levels in LEVELS for coding in CODINGS]
     rows = [
-        [data, r.result["nonzeros"], *(r.result["payloads"][key] for key in keys), PRINTED.get(data)]
+        [data, r.result["nonzeros"][0], *(r.result["payloads"][key] for key in keys), PRINTED.get(data)]
         for data, r in seen.items()
     ]
     return Table(
