@@ -21,7 +21,7 @@ from gradwire.common.codecs.forms.gain_codec import with_gain
 from gradwire.common.codecs.forms.sphere import SphereCodec
 from gradwire.common.codecs.forms.vertex import VertexCodec
 from gradwire.common.codecs.vector import GradientVector
-from gradwire.common.codecs.wrappers.private_point_set import private_point_set
+from gradwire.common.codecs.wrappers.private_point_set import check_takes_both_signs, private_point_set
 from gradwire.common.errors import SpecError
 from gradwire.common.privacy.mechanisms import Mechanism, Moments, Response, build_mechanism
 from gradwire.common.privacy.mechanisms.base import Reports
@@ -59,7 +59,9 @@ class Private(Codec[BoundedReports]):
         bound: the norm to which gradients are clipped.
 
     Raises:
-        SpecError: a codec that is no such point set, or a mechanism that cannot have this epsilon on it.
+        SpecError: a codec that is no such point set, a mechanism that cannot have this epsilon on it, or a coding that
+            cannot represent its reports: ``type_signs`` and ``l1_ball`` with several reports that name a vertex each,
+            because a report may name the opposite of another.
 
     >>> from gradwire.common.codecs import parse
     >>> codec = parse("private(rr(epsilon=4), cross_polytope(repeats=10), bound=1.0)", dim=128)
@@ -98,7 +100,8 @@ class Private(Codec[BoundedReports]):
         mechanism = build_mechanism(self.mechanism).resolved(self._inner.vertices)
         self._settle(mechanism=mechanism.spec)
         # Fitted now, so that a mechanism that does not match the point set is refused here.
-        _ = self._response
+        if self._response.names_one:
+            check_takes_both_signs(self._inner, mechanism.name)
 
     @cached_property
     def _inner(self) -> VertexCodec:

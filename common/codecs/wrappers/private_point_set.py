@@ -7,6 +7,7 @@ from gradwire.common.codecs.forms.gain import BoundGain
 from gradwire.common.codecs.forms.gain_codec import without_gain
 from gradwire.common.codecs.forms.vertex import VertexCodec
 from gradwire.common.errors import SpecError
+from gradwire.common.lossless.codings import CODINGS, SignedAxes, coding_class
 from gradwire.common.spec import Spec, parameter_fields
 
 
@@ -29,6 +30,20 @@ def private_point_set(spec: Spec, dim: int, bound: float) -> Spec:
             f"gradient reveals it: leave it out, private(…, bound=B) clips to a public bound"
         )
     return without_gain(found)
+
+
+def check_takes_both_signs(codec: VertexCodec, mechanism: str) -> None:
+    """Check that a coding can represent any vertices, since a mechanism may report +axis i and -axis i in one payload.
+
+    Raises:
+        SpecError: the coding is for draws without opposite vertices, and there are several.
+    """
+    if codec.draws > 1 and issubclass(coding_class(codec.coding), SignedAxes):
+        others = (name for name, coding in sorted(CODINGS.items()) if not issubclass(coding, SignedAxes))
+        raise SpecError(
+            f"private: coding is {codec.coding}, which cannot represent an axis with both signs, as {mechanism} may "
+            f"report it in {codec.draws} draws: expected one of {', '.join(others)}"
+        )
 
 
 def _has_gain(spec: Spec, codec: AnyCodec) -> bool:
