@@ -19,6 +19,8 @@ LEAST = Fraction(1, 1 << 30)
 # What a stated epsilon may be above that of the law in real numbers (times epsilon, where that is below 1). It covers
 # thresholds, 2^-34, and what float64 does to the law of a vertex, see ``codecs.forms.vertex``.
 ROUNDING = 2.0**-31
+# The share of an epsilon that the rounding of a coin may take away; where it takes more, the epsilon is refused.
+MOST_LOST = Fraction(1, 100)
 
 
 @dataclass(frozen=True)

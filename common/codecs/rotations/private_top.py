@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import I64, Array, like, to_host
-from gradwire.common.arrays.decisions import ROUNDING, Threshold
+from gradwire.common.arrays.decisions import MOST_LOST, ROUNDING, Threshold
 from gradwire.common.arrays.largest import best_count, largest_on_sphere, largest_squares_on_sphere
 from gradwire.common.arrays.logarithms import exp_fraction
 from gradwire.common.arrays.rotation import Rotation
@@ -60,7 +60,8 @@ class PrivateTop(Codec[I64]):
         bound: B.
 
     Raises:
-        SpecError: a parameter outside its bounds, or an epsilon that is too small for the threshold's resolution.
+        SpecError: a parameter outside its bounds, or an epsilon that is too small for the threshold's resolution: one
+            of which rounding would take more than a hundredth.
 
     >>> from gradwire.common.codecs import parse
     >>> top = parse("private_top(epsilon=4)", dim=1024)
@@ -93,7 +94,8 @@ class PrivateTop(Codec[I64]):
         self._check_range("axes", 1, self.size, "rotated coordinates")
         self._settle(w=best_count(float(self._odds), self._axes) if self.w is None else self.w)
         self._check_range("w", 1, self._axes, "signed axes, one of each axis and its opposite")
-        if not self._is_favoured.is_fine:
+        too_little = (1 - MOST_LOST) * Fraction(self.epsilon) / self.repeats
+        if not self._is_favoured.is_fine or self._excess < too_little:
             raise SpecError(
                 f"{self.name}: epsilon is {self.epsilon}, too small for w={self.w} of {2 * self._axes} axes"
             )
@@ -125,6 +127,12 @@ class PrivateTop(Codec[I64]):
         weight = self._favoured * self._odds
         return Threshold.below(weight / (weight + 2 * self._axes - self._favoured))
 
+    @cached_property
+    def _excess(self) -> Fraction:
+        """T - 1 for the coin as it is, exactly."""
+        p, w, n = self._is_favoured.exact, self._favoured, self._axes
+        return (2 * n * p - w) / (w * (1 - p))
+
     @property
     def width(self) -> int:
         """Bits per report."""
@@ -141,7 +149,8 @@ class PrivateTop(Codec[I64]):
         """The mean m of the inner product of a reported axis with x / |x|."""
         w, n = self._favoured, self._axes
         sum_ = largest_on_sphere(w, n, self.size)
-        return sum_ * (self._is_favoured.probability / w - self._is_favoured.complement / (2 * n - w))
+        # Exactly: for a small epsilon the two probabilities of an axis have nearly all digits in common
+        return sum_ * float((2 * n * self._is_favoured.exact - w) / (w * (2 * n - w)))
 
     @cached_property
     def _mean_square(self) -> float:

@@ -61,11 +61,11 @@ class AxisCodec(SphereCodec):
         """
         n, radius = self.axes, self.radius
         if size > n:
-            ((least, most),) = self.masses(2 * n - size).ranges
-            return Masses(((1 - most, 1 - least),), tight=self.dim == n)
+            return self.masses(2 * n - size).complement
         share, reach = size / (2 * n), math.sqrt(size) / radius
         most = 1.0 if reach == 1 else reach + (1 - reach) * share
-        return Masses((((1 - 1 / self.stretch) * share, most),), tight=self.dim == n)
+        spread = reach * (1 - share) + share / self.stretch
+        return Masses((((1 - 1 / self.stretch) * share, most),), tight=self.dim == n, spreads=(spread,))
 
     def _prepare(self, vector: GradientVector) -> GradientVector:
         """With exact sums where float32 sums of a nearly flat vector put its l1 norm above sqrt(n) |x|."""

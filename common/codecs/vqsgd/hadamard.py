@@ -96,10 +96,9 @@ class Hadamard(SphereCodec):
         """One row has (1 ± 1 / kappa) / n (theory 1.1); several have bounds from that, or from the rows left out."""
         n = self.vertices
         if 2 * size > n:
-            ((least, most),) = self.masses(n - size).ranges
-            return Masses(((1 - most, 1 - least),), tight=size == n - 1)
-        least, most = size * (1 - 1 / self.kappa) / n, min(1.0, size * (1 + 1 / self.kappa) / n)
-        return Masses(((least, most),), tight=size == 1)
+            return self.masses(n - size).complement
+        least, spread = size * (1 - 1 / self.kappa) / n, 2 * size / (self.kappa * n)
+        return Masses(((least, least + spread),), tight=size == 1, spreads=(spread,))
 
     def _norm_estimate(self, vector: GradientVector) -> NormEstimate:
         return NormEstimate.l2(vector, at_least=vector.l1_bound / math.sqrt(self.dim))

@@ -107,7 +107,8 @@ class Simplex(VertexCodec):
         d, root = self.dim, math.sqrt(self.dim)
         reach = math.sqrt(9 - 8 / d)
         axis = (4 - reach) / (6 * d), (4 + reach) / (6 * d)
-        return Masses((axis, ((2 * root - 1) / (6 * root), (2 * root + 1) / (6 * root))))
+        first = (2 * root - 1) / (6 * root), (2 * root + 1) / (6 * root)
+        return Masses((axis, first), spreads=(reach / (3 * d), 1 / (3 * root)))
 
     def _norm_estimate(self, vector: GradientVector) -> NormEstimate:
         # The hull has room around the ball for float32 sums. Where squares underflow, |x|_1 / d is left.

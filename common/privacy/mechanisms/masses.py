@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True)
@@ -12,26 +12,41 @@ class Masses:
 
     Attributes:
         ranges: (least, most) for each kind of set that matters: the worst set of a kind attains both.
+        spreads: most - least of each range, without cancellation where the family knows that; else the floats'
+            difference.
         tight: both are attained, up to rounding; otherwise an epsilon that follows from them is an upper bound.
     """
 
     ranges: tuple[tuple[float, float], ...]
     tight: bool = True
+    spreads: tuple[float, ...] = ()
 
-    def log_odds(self, weight: float = math.inf) -> float:
+    def __post_init__(self) -> None:
+        if not self.spreads:
+            object.__setattr__(self, "spreads", tuple(most - least for least, most in self.ranges))
+
+    @property
+    def complement(self) -> Masses:
+        """The masses of the vertices that are left out."""
+        return replace(self, ranges=tuple((1 - most, 1 - least) for least, most in self.ranges))
+
+    def log_odds(self, excess: float = math.inf) -> float:
         """The largest ln of P(set, given v) / P(set, given v'), over all v and v' in the ball: an epsilon.
 
         Args:
-            weight: for reports that have probability proportional to 1 + (weight - 1) a, a the mass of a set; infinite
-                for the bare vertex.
+            excess: for reports that have probability proportional to 1 + excess a, a the mass of a set; infinite for
+                the bare vertex.
         """
-        return max(self._log_odds(least, most, weight) for least, most in self.ranges)
+        return max(
+            self._log_odds(least, spread, excess)
+            for (least, _), spread in zip(self.ranges, self.spreads, strict=True)
+        )
 
     @staticmethod
-    def _log_odds(least: float, most: float, weight: float) -> float:
-        if math.isinf(weight):
-            return math.log(most / least) if least > 0 else math.inf
-        return math.log1p((weight - 1) * (most - least) / (1 + (weight - 1) * least))
+    def _log_odds(least: float, spread: float, excess: float) -> float:
+        if math.isinf(excess):
+            return math.log1p(spread / least) if least > 0 else math.inf
+        return math.log1p(excess * spread / (1 + excess * least))
 
 
 UNKNOWN = Masses(((0.0, 1.0),), tight=False)

@@ -142,8 +142,8 @@ def subset_response(
         raise mechanism.too_coarse()
     epsilon = mechanism.epsilon
     if nominal:
-        weight = 1 + informed.probability / informed.complement * vertices / size
-        epsilon = min(stated(over_ball.log_odds(weight)), epsilon)
+        excess = informed.probability / informed.complement * vertices / size
+        epsilon = min(stated(over_ball.log_odds(excess)), epsilon)
     return SubsetResponse(vertices, epsilon, not over_ball.tight, size, informed)
 
 

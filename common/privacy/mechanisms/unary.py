@@ -13,7 +13,7 @@ import numpy as np
 
 from gradwire.common.arrays.bits import BitReader, BitWriter
 from gradwire.common.arrays.compat import F64, I64
-from gradwire.common.arrays.decisions import Threshold
+from gradwire.common.arrays.decisions import MOST_LOST, Threshold
 from gradwire.common.arrays.logarithms import exp_fraction
 from gradwire.common.errors import SpecError
 from gradwire.common.privacy.mechanisms.base import MassesOf, Mechanism, Reports, Response, register_mechanism
@@ -32,6 +32,12 @@ class UnaryResponse(Response):
 
     keep: Threshold
     false: Threshold
+
+    @property
+    def excess(self) -> Fraction:
+        """T - 1, exactly."""
+        keep, false = self.keep.exact, self.false.exact
+        return (keep - false) / (false * (1 - keep))
 
     @property
     def other(self) -> float:
@@ -85,7 +91,12 @@ class _Unary(Mechanism):
         over_ball = masses(vertices // 2)
         exact = over_ball.tight and (0.0, 1.0) in over_ball.ranges
         coins = Threshold.below(keep), Threshold.above(false)
-        return UnaryResponse(vertices, self.epsilon, not exact, *coins)
+        response = UnaryResponse(vertices, self.epsilon, not exact, *coins)
+        if response.excess < (1 - MOST_LOST) * Fraction(self.tuned):
+            raise SpecError(
+                f"{self.name}: epsilon is {self.epsilon}, too small for coins of 64 bits: expected 1e-16 or more"
+            )
+        return response
 
 
 @register_mechanism
