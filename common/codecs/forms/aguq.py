@@ -20,6 +20,9 @@ MAX_HORIZON = 1 << 40
 SQUARED_RATIO = 2  # a: the ratio of squares of neighbouring ranges
 # Norms below this share of the bound are sent as zero: scaled up to the first level, they might overflow.
 ZERO_BELOW = 2.0**-200
+# A norm whose estimate is above the reach by at most this share counts as the reach: float32 sums over-estimate a norm
+# by up to 3.2e-5, and then one at the reach would be sent as zero.
+REACH_SLACK = 2.0**-14
 # ``largest_error`` evaluates the error at SAMPLES norms, and at this share below and above each of them: its result is
 # at most a thousandth too small.
 SAMPLES = 1024
@@ -37,7 +40,9 @@ class AguqGain(Gain):
     is 7 for T = 1,000 and 8 for T = 1,000,000.
 
     Unbiased up to M_{h-1} >= bound sqrt(T); longer gradients are sent as zero, a bias of at most bound / sqrt(T) on
-    average. E gain^2 <= bound^2 (1 + (1 + a (h - 1)) / (4 (k - 1)^2)). Not private: the header depends on the data.
+    average. The norm that counts is the estimate, up to 3.2e-5 above the norm where sums are float32; one up to 2^-14
+    beyond M_{h-1} is clipped to it, so that a gradient at M_{h-1} is not lost but at most 3.2e-5 shorter on average.
+    E gain^2 <= bound^2 (1 + (1 + a (h - 1)) / (4 (k - 1)^2)). Not private: the header depends on the data.
     The overflow symbol of [R] is not needed: the lowest level of the first range also decodes to 0.
 
     Raises:
@@ -105,6 +110,9 @@ class AguqGain(Gain):
 
     def law(self, norm: NormEstimate) -> tuple[GainOutcome, ...]:
         table = self._table
+        if 1 < norm.value / table[-1, -1] <= 1 + REACH_SLACK:
+            reach = float(table[-1, -1])
+            return (GainOutcome(reach, reach / norm.value, 1.0),)
         j = int(np.searchsorted(table[:, -1], norm.value))
         if j == self.range_count or norm.value < self.bound * ZERO_BELOW:
             return (GainOutcome(0.0, 0.0, 1.0),)
