@@ -6,6 +6,7 @@ import numpy as np
 
 from gradwire.common.arrays.bits import BitReader
 from gradwire.common.errors import DomainError, PayloadError
+from gradwire.common.randomness import Coins
 
 FLOAT32_MAX = float(np.finfo(np.float32).max)
 FLOAT32_TINY = float(np.finfo(np.float32).tiny)
@@ -29,6 +30,36 @@ def nearest_float32(value: float) -> float:
         DomainError: the value is beyond float32.
     """
     return float(np.float32(within_float32(value)))
+
+
+def float32_law(value: float) -> tuple[tuple[float, float], ...]:
+    """The float32 next to a value, with the probabilities that make it their mean: two, or the value itself.
+
+    Exact for values from 2^-126 on: they are multiples of 2^-29 of the distance of their neighbours.
+
+    Args:
+        value: from 0 on.
+
+    Raises:
+        DomainError: the value is beyond float32.
+    """
+    near = np.float32(within_float32(value))
+    low = near if float(near) <= value else np.nextafter(near, np.float32(-np.inf))
+    if float(low) == value:
+        return ((value, 1.0),)
+    high = float(np.nextafter(low, np.float32(np.inf)))
+    above = (value - float(low)) / (high - float(low))
+    return (float(low), 1 - above), (high, above)
+
+
+def random_float32(value: float, coins: Coins) -> float:
+    """A float32 next to a value from 0 on, drawn by ``float32_law``; takes one uniform in every case.
+
+    Raises:
+        DomainError: the value is beyond float32.
+    """
+    law, uniform = float32_law(value), coins.uniforms(1)[0]
+    return law[-1][0] if uniform < law[-1][1] else law[0][0]
 
 
 def round_up_float32(value: float) -> float:

@@ -15,8 +15,9 @@ class Drive(Eden):
 
     [DRIVE], with three Hadamard rounds in place of one; theory 5.
 
-    Payload: the scale as a float32, then D bits.
-    Unbiased over the rotation, with <x, estimate> = |x|^2 for every rotation; variance (pi / 2 - 1) |x|^2 for large D.
+    Payload: the scale as a float32, rounded at random, then D bits.
+    Unbiased over the rotation, with <x, estimate> = |x|^2 for every rotation, on average over the rounding; variance
+    (pi / 2 - 1) |x|^2 for large D.
 
     >>> from gradwire.common.codecs import parse
     >>> parse("drive", dim=1000).nbits

@@ -15,7 +15,7 @@ from gradwire.common.arrays.compat import F64, Array, like, namespace
 from gradwire.common.arrays.sums import signed_sum
 from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.random_rotation import RandomRotationCodec
-from gradwire.common.codecs.forms.scales import FLOAT32_MAX, nearest_float32, read_magnitude
+from gradwire.common.codecs.forms.scales import FLOAT32_MAX, read_magnitude
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import SpecError
 from gradwire.common.randomness import derived_seed
@@ -56,10 +56,10 @@ class Eden(RandomRotationCodec[EdenSymbols]):
     coordinate matters. Below 1 bit the others are not sent: the scale is that of all signs, and the n are decoded D / n
     times as long.
 
-    Payload: the scale as a float32, then D floor(bits) + n bits.
+    Payload: the scale as a float32, rounded at random, then D floor(bits) + n bits.
     Unbiased over the rotation (see ``RandomRotationCodec``), from 1 bit on with <x, estimate> = |x|^2 for every single
-    rotation. Variance (1 / e - 1) |x|^2, e the mean of E Q(N)^2 over coordinates: (pi / 2) D / n - 1 below 1 bit,
-    0.571, 0.133, 0.0358, 0.0096 at 1, 2, 3 and 4 bits, for large D.
+    rotation, on average over the rounding. Variance (1 / e - 1) |x|^2, e the mean of E Q(N)^2 over coordinates:
+    (pi / 2) D / n - 1 below 1 bit, 0.571, 0.133, 0.0358, 0.0096 at 1, 2, 3 and 4 bits, for large D.
 
     Args:
         bits: per coordinate, above 0 and at most 4; not necessarily an integer.
@@ -122,7 +122,7 @@ class Eden(RandomRotationCodec[EdenSymbols]):
         along = finer.along + coarser.along
         scale = vector.factor * (vector.sums.norm / along) * vector.sums.norm if along > 0 else 0.0
         kept = coarser.codes if self._width else coarser.codes[:0]
-        return EdenSymbols(nearest_float32(scale), (finer.codes, kept))
+        return EdenSymbols(scale, (finer.codes, kept))
 
     def _pack(self, symbols: EdenSymbols, out: BitWriter) -> None:
         out.write_float32(symbols.scale)

@@ -13,18 +13,18 @@ from gradwire.common.arrays.compat import F64, I64, Array, like, namespace, to_h
 from gradwire.common.arrays.largest import largest_on_sphere
 from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.random_rotation import RandomRotationCodec
-from gradwire.common.codecs.forms.scales import nearest_float32, read_magnitude
+from gradwire.common.codecs.forms.scales import read_magnitude
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.lossless.radix_code import decode_digits, encode_digits, radix_bits
 
 
 class BlockVertices(NamedTuple):
-    """The gradient's norm, and int64 vertices of the blocks of m and of m + 1 coordinates.
+    """The gradient's norm as ``scale``, and int64 vertices of the blocks of m and of m + 1 coordinates.
 
     Vertex i of a block of m is its axis i, vertex m + i the opposite.
     """
 
-    norm: float
+    scale: float
     shorter: I64
     longer: I64
 
@@ -40,7 +40,8 @@ class Nearest(RandomRotationCodec[BlockVertices]):
     E_m / sum of E^2 over blocks, where E_m is the mean of the largest of m |coordinates| of a random unit vector in
     R^D.
 
-    Payload: |x| as a float32, then the vertices as one integer: ceil(sum of log2 2m over blocks) bits.
+    Payload: |x| as a float32, rounded at random, then the vertices as one integer: ceil(sum of log2 2m over blocks)
+    bits.
     Unbiased over the rotation (see ``RandomRotationCodec``); variance (1 / sum of E^2 - 1) |x|^2 for every x, where
     d = D.
 
@@ -103,10 +104,10 @@ class Nearest(RandomRotationCodec[BlockVertices]):
     def _round_rotated(self, y: Array, vector: GradientVector, shared: int) -> BlockVertices:
         m, cut = self._block, (self.blocks - self._longer) * self._block
         shorter, longer = _nearest_vertices(y[:cut], m), _nearest_vertices(y[cut:], m + 1)
-        return BlockVertices(nearest_float32(vector.norm), shorter, longer)
+        return BlockVertices(vector.norm, shorter, longer)
 
     def _pack(self, symbols: BlockVertices, out: BitWriter) -> None:
-        out.write_float32(symbols.norm)
+        out.write_float32(symbols.scale)
         out.write_int(encode_digits(symbols[1:], self._radices), radix_bits(self._radices))
 
     def _unpack(self, bits: BitReader) -> BlockVertices:
@@ -115,7 +116,7 @@ class Nearest(RandomRotationCodec[BlockVertices]):
 
     def _rotated_estimate(self, symbols: BlockVertices, shared: int) -> F64:
         m, cut = self._block, (self.blocks - self._longer) * self._block
-        scale = symbols.norm / self._squares
+        scale = symbols.scale / self._squares
         y = np.zeros(self.size)
         _place(y[:cut], symbols.shorter, m, scale * self._means[0])
         _place(y[cut:], symbols.longer, m + 1, scale * self._means[1])

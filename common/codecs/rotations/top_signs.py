@@ -17,7 +17,7 @@ from gradwire.common.arrays.largest import largest_on_sphere, largest_spread_on_
 from gradwire.common.arrays.sums import signed_sum
 from gradwire.common.codecs import Example, register
 from gradwire.common.codecs.forms.random_rotation import RandomRotationCodec, random_rotation
-from gradwire.common.codecs.forms.scales import nearest_float32, read_magnitude
+from gradwire.common.codecs.forms.scales import read_magnitude
 from gradwire.common.codecs.forms.selected import largest_coordinates
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import PayloadError
@@ -31,13 +31,13 @@ class SignedAxes(NamedTuple):
     """The symbols of a payload.
 
     Attributes:
-        norm: the gradient's norm; with several rotations, that times E / T.
+        scale: the gradient's norm; with several rotations, that times E / T.
         axes: int64 [count], increasing.
         negative: bool [count], their signs.
         rotation: the number of the rotation that they belong to.
     """
 
-    norm: float
+    scale: float
     axes: I64
     negative: NDArray[np.bool_]
     rotation: int = 0
@@ -54,10 +54,11 @@ class TopSigns(RandomRotationCodec[SignedAxes]):
 
     With ``rotations`` = m > 1 the encoder tries m independent rotations by seeds derived from the public one, and sends
     the number of the one with the largest T, the first among equals. In place of |x| it sends |x| E / T, so the
-    estimate is those signs times |x| / T and its inner product with x is |x|^2 for every rotation.
+    estimate is those signs times |x| / T and its inner product with x is |x|^2 for every rotation, on average over the
+    rounding.
 
-    Payload: |x| or |x| E / T as a float32, the set in ceil(log2 C(D, count)) bits, ``count`` sign bits, the rotation in
-    ceil(log2 m) bits.
+    Payload: |x| or |x| E / T as a float32, rounded at random, the set in ceil(log2 C(D, count)) bits, ``count`` sign
+    bits, the rotation in ceil(log2 m) bits.
     Unbiased over the rotations (see ``RandomRotationCodec``; proof for m > 1 in theory 5). Variance for every x, where
     d = D: (count / E^2 - 1) |x|^2 for m = 1; else (E[count / T^2] - 1) |x|^2 with T the largest of m, evaluated for a
     T^2 / count with a beta law that has the exact mean, and the variance that the exact one of T gives. That is not a
@@ -112,7 +113,7 @@ class TopSigns(RandomRotationCodec[SignedAxes]):
         of_square = (4 + 2 * spread) * spread / (1 + spread) ** 2
         return inverse_of_best((1 + spread) / one, of_square, self.rotations) - 1
 
-    def _round(self, vector: GradientVector, shared: int) -> SignedAxes:
+    def _choose(self, vector: GradientVector, shared: int) -> SignedAxes:
         values = vector.working_values
         attempts = (
             self._round_rotated(
@@ -121,7 +122,7 @@ class TopSigns(RandomRotationCodec[SignedAxes]):
             for k in range(self.rotations)
         )
         # The norm times E / T is least for the largest T; min takes the first among equals.
-        return min(attempts, key=attrgetter("norm"))
+        return min(attempts, key=attrgetter("scale"))
 
     def _rotation_seed(self, symbols: SignedAxes, shared: int) -> int:
         return _rotation_seed(shared, symbols.rotation)
@@ -130,7 +131,7 @@ class TopSigns(RandomRotationCodec[SignedAxes]):
         axes = largest_coordinates(y, self.count)
         chosen = to_host(y[like(axes, y)])
         norm = vector.norm if self.rotations == 1 else self._scaled_norm(vector, chosen)
-        return SignedAxes(nearest_float32(norm), axes, chosen < 0)
+        return SignedAxes(norm, axes, chosen < 0)
 
     def _scaled_norm(self, vector: GradientVector, chosen: NDArray[np.floating]) -> float:
         """|x| E / T, in an order of operations that stays within float64."""
@@ -138,7 +139,7 @@ class TopSigns(RandomRotationCodec[SignedAxes]):
         return vector.norm * (vector.sums.norm / along * self._mean) if along > 0 else 0.0
 
     def _pack(self, symbols: SignedAxes, out: BitWriter) -> None:
-        out.write_float32(symbols.norm)
+        out.write_float32(symbols.scale)
         out.write_int(encode_subset(symbols.axes, self.size), subset_bits(self.size, self.count))
         out.write(symbols.negative, 1)
         out.write_int(symbols.rotation, self._rotation_bits)
@@ -154,7 +155,7 @@ class TopSigns(RandomRotationCodec[SignedAxes]):
         return SignedAxes(norm, axes, negative, rotation)
 
     def _rotated_estimate(self, symbols: SignedAxes, shared: int) -> F64:
-        value = symbols.norm / self._mean
+        value = symbols.scale / self._mean
         y = np.zeros(self.size)
         y[symbols.axes] = np.where(symbols.negative, -value, value)
         return y

@@ -209,7 +209,7 @@ def test_payload_names_the_best_rotation(dim: int) -> None:
             sums.append(np.sort(np.abs(y))[-9:].sum())
         symbols = unpack_checked(codec, codec.encode(x, ReplayCoins(), shared=seed))
         assert symbols.rotation == int(np.argmax(sums))
-        assert symbols.norm == pytest.approx(x @ x * codec._mean / max(sums), rel=1e-6)
+        assert symbols.scale == pytest.approx(x @ x * codec._mean / max(sums), rel=1e-6)
         named.add(symbols.rotation)
     assert named == set(range(5))
     assert unpack_checked(codec, codec.encode(np.zeros(dim), ReplayCoins(), shared=1)).rotation == 0
