@@ -119,7 +119,7 @@ def canonical(spec: Any, dim: int) -> Spec:
     settle = {
         "gain_shape": _gain_shape, "simq_plus": _simq_plus, "rotated": _rotated, "top_signs": _top_signs,
         "private": _private, "private_top": _private_top, "subsample": _subsample, "ratq": _ratq, "averaged": _wrapper,
-        "clipped": _wrapper, "sgd": _sgd, "float32_tail": _float32_tail,
+        "clipped": _wrapper, "sgd": _sgd, "float32_tail": _float32_tail, "lq_split": _lq_split,
     }  # fmt: skip
     if name in settle:
         settle[name](found, dim)
@@ -196,7 +196,18 @@ def _subsample(found: dict[str, Any], dim: int) -> None:
 
 
 def _bits(spec: Any, dim: int) -> int:
-    return int(PAGE["build"](canonical(spec, dim), dim).nbits)
+    return _bits_of(canonical(spec, dim), dim)
+
+
+def _bits_of(spec: Spec, dim: int) -> int:
+    return int(PAGE["build"](spec, dim).nbits)
+
+
+def _lq_split(found: dict[str, Any], dim: int) -> None:
+    if found["positions"] is None:
+        codes = ["mask", "elias_fano", "set"][: 2 if dim > 1 << 20 else 3]
+        bits = {code: _bits_of(("lq_split", {**found, "positions": code}), dim) for code in codes}
+        found["positions"] = min(codes, key=bits.__getitem__)
 
 
 def _ratq(found: dict[str, Any], dim: int) -> None:

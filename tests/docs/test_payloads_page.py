@@ -38,6 +38,7 @@ MORE = [
     ("l1_systematic(300)", 90),
     ("top_k(333, coding=set)", 1001),
     ("lq_split(p=1.9)", 300),
+    ("lq_split(p=1.9, positions=mask)", 300),
     ("subsample(0.5, simplex(repeats=3))", 100),
     ("subsample(0.5, reed_muller(repeats=3))", 100),
     ("rotated(2, reed_muller(repeats=5))", 50),

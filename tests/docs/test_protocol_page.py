@@ -45,6 +45,7 @@ MORE = [
     ("simq_plus(p=3)", 1000), ("gain_shape(bound(2), ratq(count=9))", 100),
     ("private(subset_selection(2), cross_polytope(repeats=2))", 50),
     ("cross_polytope(scale=100000)", 9), ("cross_polytope(2, exact, joint, 1e5)", 9), ("lq_split(1)", 9),
+    ("lq_split", 9), ("lq_split(1.4)", 1000), ("lq_split(1.2)", 4), ("lq_split(1.9)", 2_000_000),
     ('linear_code("5/3/1")', 4), ("linear_code(a8/64/1c)", 6), ("top_signs(3, 1)", 8), ("cpsgd(gain=bound(1e22))", 3),
     ("cpsgd(gain=bound(0.00001))", 3),
 ]  # fmt: skip

@@ -23,9 +23,11 @@ from gradwire.common.codecs.simq.ratq import Ratq
 from gradwire.common.codecs.simq.split_constants import SplitConstants
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.errors import PayloadError, SpecError
-from gradwire.common.lossless.position_code import PositionCode, position_code
+from gradwire.common.lossless.position_code import EliasFano, Mask, PositionCode, Subset, position_code
 from gradwire.common.randomness import Coins
 from gradwire.common.spec import Spec
+
+MAX_SET_DIM = 1 << 20  # coordinates up to which the default considers the slow code of positions
 
 
 class SplitSymbols(NamedTuple):
@@ -55,18 +57,20 @@ class LqSplit(ShapeCodec[SplitSymbols]):
     Args:
         p: 1 to below 2.
         positions: ``mask``, d bits, as in [S]; or ``set`` or ``elias_fano``: always d' positions, in ceil log2 C(d, d')
-            bits or a tenth more, and no small symbols there, which saves almost one bit per coordinate.
+            bits or a tenth more, and no small symbols there, which saves almost one bit per coordinate. By default the
+            one with the shortest payload, which is at most what [S] Theorem 3.1 has; beyond 2^20 coordinates, where
+            ``set`` takes seconds, of the other two. With ``mask`` the padding of RATQ can exceed that number.
 
     Raises:
         SpecError: p outside these bounds, or an unknown code of positions.
 
     >>> from gradwire.common.codecs import parse
     >>> parse("lq_split(p=1.0)", dim=1000).nbits, parse("lq_split(p=1.5)", dim=1000).nbits
-    (3032, 5568)
+    (3032, 4686)
     """
 
     p: float = 1.5
-    positions: str = "mask"
+    positions: str | None = None
     gain: Spec = Spec("exact")
 
     name = "lq_split"
@@ -79,7 +83,8 @@ class LqSplit(ShapeCodec[SplitSymbols]):
             raise SpecError(
                 f"{self.name}: p is {self.p}, expected 1 to below 2 (from 2 on, [S] uses simq_plus)"
             )
-        position_code(self.positions)
+        self._settle(positions=self._shortest_positions() if self.positions is None else self.positions)
+        _ = self._positions
         self._settle(shared_randomness=self.max_large > 0, variance_given_shared=self.max_large == 0)
 
     @cached_property
@@ -97,7 +102,20 @@ class LqSplit(ShapeCodec[SplitSymbols]):
 
     @cached_property
     def _positions(self) -> PositionCode:
+        assert self.positions is not None
         return position_code(self.positions)(self.dim, self.max_large)
+
+    def _shortest_positions(self) -> str:
+        """The name of the code with the shortest payload, of equally short ones the fastest."""
+        if not self.max_large:
+            return Mask.name  # no positions are sent
+        fast = (Mask, EliasFano) if self.dim > MAX_SET_DIM else (Mask, EliasFano, Subset)
+        codes = (code(self.dim, self.max_large) for code in fast)
+        return min(codes, key=lambda code: code.nbits + self._symbols_beside(code) * self._small.width).name
+
+    def _symbols_beside(self, positions: PositionCode) -> int:
+        """The number of small symbols."""
+        return self.dim - self.max_large if positions.exactly else self.dim
 
     @cached_property
     def _large(self) -> Ratq:
@@ -106,10 +124,9 @@ class LqSplit(ShapeCodec[SplitSymbols]):
 
     # ---- sizes and errors ----------------------------------------------------------------------------------
 
-    @cached_property
+    @property
     def _small_count(self) -> int:
-        """The number of small symbols."""
-        return self.dim - self.max_large if self._positions.exactly else self.dim
+        return self._symbols_beside(self._positions)
 
     @cached_property
     def shape_nbits(self) -> int:
@@ -235,7 +252,9 @@ class LqSplit(ShapeCodec[SplitSymbols]):
             Example("lq_split(p=1.5, positions=set, gain=bound(20.0))", 100),
             Example("lq_split(p=1.5, positions=elias_fano)", 500),
             Example("lq_split(p=1.25, positions=set)", 1000),
+            Example("lq_split(p=1.5, positions=mask)", 5, enumerable=True),
             Example("lq_split(p=1.4)", 70_001),
+            Example("lq_split(p=1.4, positions=mask)", 70_001),
         )
 
 

@@ -96,8 +96,11 @@ def ratq_budget(d: int, budget: int) -> int:
     return NORM + (budget - NORM) // one * one
 
 
-def split(d: int, q: float, positions: str = "mask") -> int:
+def split(d: int, q: float, positions: str | None = None) -> int:
     """The split quantizer of theory 2.4: mask or set of the large ones, small ones by CUQ, large ones by RATQ."""
+    if positions is None:
+        fast = ("mask", "elias_fano")
+        return min(split(d, q, code) for code in (fast if d > 2**20 else (*fast, "set")))
     d2 = max(1, range_bits(d))
     d1 = math.ceil(math.log2(2 + math.sqrt(18 + 6 * math.log(d2)) * d ** (0.5 - 1 / q)))
     small = math.ceil(math.log2(2 * math.sqrt(2) * d1 ** (1 / q) + 2))
@@ -211,6 +214,7 @@ FORMULAS: dict[str, dict[str, Formula]] = {
         "lq_split(p=1.5)": lambda d: split(d, 3.0),
         "lq_split(p=1.0)": lambda d: split(d, math.inf),
         "lq_split(p=1.25)": lambda d: split(d, 5.0),
+        "lq_split(p=1.5, positions=mask)": lambda d: split(d, 3.0, "mask"),
         "lq_split(p=1.5, positions=set)": lambda d: split(d, 3.0, "set"),
         "lq_split(p=1.5, positions=elias_fano)": lambda d: split(d, 3.0, "elias_fano"),
     },

@@ -54,7 +54,7 @@ def test_bits(dim: int, p: float) -> None:
         size = 2 ** math.ceil(math.log2(at.most))
         h = math.ceil(math.log2(1 + iterated_log(size / 3)))
         nbits += dim + math.ceil(size / max(1, h)) * h + size * at.delta1
-    codec = parse(f"lq_split(p={p!r})", dim)
+    codec = parse(f"lq_split(p={p!r}, positions=mask)", dim)
     assert codec.nbits == nbits and codec.shared_randomness == (at.most > 0) and at.small == 3
     assert codec._constants.threshold == pytest.approx(at.c, rel=1e-7)
     assert codec._constants.large_norm == pytest.approx(at.norm, rel=1e-7)
@@ -65,10 +65,44 @@ def test_bits(dim: int, p: float) -> None:
 def test_positions_in_fewer_bits(code: str, dim: int) -> None:
     """ceil log2 C(d, d') bits of positions, and no small symbols there."""
     at, codec = Constants(dim, 1.25), parse(f"lq_split(p=1.25, positions={code})", dim)
-    saved = parse("lq_split(p=1.25)", dim).nbits - codec.nbits
+    saved = parse("lq_split(p=1.25, positions=mask)", dim).nbits - codec.nbits
     exact = (math.lgamma(dim + 1) - math.lgamma(at.most + 1) - math.lgamma(dim - at.most + 1)) / math.log(2)
     allowed = 1.3 * exact if code == "elias_fano" else exact + 2
     assert dim + at.small * at.most - allowed <= saved <= dim + at.small * at.most - exact
+
+
+GRID = [1 + i / 40 for i in range(40)] + [1.05, 4 / 3, 1.99]
+
+
+@pytest.mark.parametrize(
+    "dim", [*range(1, 40), *(2**t + s for t in range(6, 17) for s in (-1, 0, 1)), 10**6, 2**20]
+)
+def test_default_has_the_bits_of_the_theorem(dim: int) -> None:
+    """[S] Theorem 3.1: d (ceil log2(2 sqrt 2 Delta_1^(1/q) + 2) + 3) + Delta_2 bits, here of the shape alone."""
+    for p in GRID:
+        at = Constants(dim, p)
+        codec = parse(f"lq_split(p={p!r})", dim)
+        assert codec.shape_nbits <= dim * (at.small + 3) + at.delta2, p
+        others = [parse(f"lq_split(p={p!r}, positions={code})", dim).nbits for code in CODES]
+        assert codec.nbits == min(others), p
+
+
+def test_mask_exceeds_the_bits_of_the_theorem() -> None:
+    """The padding of RATQ to a power of two, which [S] ignores (erratum S4)."""
+    over = [
+        (p, dim)
+        for dim in (16, 64, 256, 1000, 1024, 4096, 10_000, 65_536)
+        for p in GRID
+        if parse(f"lq_split(p={p!r}, positions=mask)", dim).shape_nbits
+        > dim * (Constants(dim, p).small + 3) + Constants(dim, p).delta2
+    ]
+    assert over and {dim for _, dim in over} <= {1000, 1024, 4096, 10_000, 65_536}
+
+
+def test_default_beyond_a_million_coordinates_is_fast() -> None:
+    assert parse("lq_split(p=1.4)", 2**20).positions == "set"
+    assert parse("lq_split(p=1.4)", 2**20 + 1).positions == "elias_fano"
+    assert parse("lq_split(p=1.0)", 100).positions == parse("lq_split(p=1.5)", 1).positions == "mask"
 
 
 def spikes(dim: int, count: int) -> np.ndarray:
@@ -170,7 +204,7 @@ def test_parameters(arguments: str, message: str) -> None:
 
 
 def test_non_canonical_payloads_are_refused() -> None:
-    codec = parse("lq_split(p=1.5)", 60)
+    codec = parse("lq_split(p=1.5, positions=mask)", 60)
     most = codec.max_large
     payload = checks.encode(codec, np.where(np.arange(60) < 3, 1.0, 0.001))
     positions = unpack_checked(codec, payload).shape.positions
