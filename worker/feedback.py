@@ -19,6 +19,10 @@ from gradwire.common.randomness import Coins
 
 ARRAYS_KEPT = 2  # [dim] for each worker: the memory, and the one before the last round
 
+# What an unbiased codec needs below an error of 1: stated variances leave out the rounding of headers and l1 sums.
+HEADER_ROOM = 2.0**-13
+FLOAT_ROOM = 1e-12
+
 
 class ErrorFeedback:
     """The memory of one logical worker.
@@ -31,16 +35,12 @@ class ErrorFeedback:
         """An empty memory.
 
         Args:
-            codec: must contract; ``codec.variance(1.0)``, the largest squared error at norm 1, is 1 - δ.
+            codec: must contract, at every length of the update plus memory; ``codec.contraction`` is 1 - δ.
 
         Raises:
             SpecError: the codec does not contract, so the memory could grow without bound.
         """
-        if not codec.variance(1.0) < 1:
-            raise SpecError(
-                f"error feedback with {codec} at {codec.dim} coordinates: its squared error may be "
-                f"{codec.variance(1.0):.3g} times the gradient's, expected below 1: use a finer codec, or no feedback"
-            )
+        _check_contracts(codec)
         self._codec = codec
         self._memory: Array = np.zeros(codec.dim, np.float32)
 
@@ -83,6 +83,25 @@ class ErrorFeedback:
         """Add what the payload of an earlier round carried back to the memory: the round was committed without it."""
         estimate = self._codec.decode(payload, shared=shared)
         self._memory = _narrow(self._memory + like(estimate, self._memory))
+
+
+def _check_contracts(codec: AnyCodec) -> None:
+    """Check that a codec contracts at every length.
+
+    Raises:
+        SpecError: it does not.
+    """
+    most = 1 - (HEADER_ROOM if codec.unbiased else FLOAT_ROOM)
+    if not codec.variance(1.0) < most:
+        raise SpecError(
+            f"error feedback with {codec} at {codec.dim} coordinates: its squared error may be "
+            f"{codec.variance(1.0):.3g} times the gradient's, expected below 1: use a finer codec, or no feedback"
+        )
+    if not codec.contraction < most:
+        raise SpecError(
+            f"error feedback with {codec}: its bound does not grow with the gradient, so the memory would grow without "
+            f"limit: expected a codec without a bound, as with gain=exact, or no feedback"
+        )
 
 
 def _on_device_of(memory: Array, x: Array) -> Array:
