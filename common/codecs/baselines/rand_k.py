@@ -24,7 +24,7 @@ class RandK(DeterministicCodec[NDArray[np.float32]]):
     [RandK] with equal probabilities and a fixed number of coordinates; [Memory] Definition 2.1, scaled to be unbiased;
     theory 11.
 
-    Payload: the k values as float32, 32 k bits.
+    Payload: the k values as float32, 32 k bits; float64 gradients are rounded to float32 before anything else.
     Unbiased over the public seed, which must differ by worker and round (erratum V14); for a fixed seed there is no
     randomness. Variance (d / k - 1) |x|^2 for every x.
 
