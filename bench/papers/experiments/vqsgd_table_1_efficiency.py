@@ -126,8 +126,8 @@ def _exponents(results: Sequence[Measured]) -> Table:
         f"Growth with d, from {LARGE:,} on",
         ["point set", "exponent of d", "printed", "copies of the gradient, largest d"],
         rows,
-        note="The Reed-Muller set costs a Hadamard transform, O(d log d), where the table has O(d). Large gradients do not "
-        "fit into caches, which raises exponents.",
+        note="The Reed-Muller set costs a Hadamard transform, O(d log d), where the table has O(d). Large gradients do "
+        "not fit into caches, which raises exponents.",
     )
 
 
