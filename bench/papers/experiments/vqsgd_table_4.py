@@ -28,6 +28,7 @@ from gradwire.bench.papers.table_4_report import (
     group,
     oscillation_table,
     penalty_table,
+    scaling,
 )
 from gradwire.deploy.report.document import Document, Section
 
@@ -78,7 +79,11 @@ class Table4(Experiment):
                 Section("By round", [by_round(data, main[data]) for data in PAPER]),
                 Section(
                     "Splice at steps that are too large",
-                    [oscillation_table(large), grid_table("splice, columns scaled", scaled)],
+                    [
+                        oscillation_table(large),
+                        scaling(main["splice"], scaled),
+                        grid_table("splice, columns scaled", scaled),
+                    ],
                 ),
                 Section("The regulariser of equation 29", [_REGULARISER, penalty_table(results, STEPS)]),
                 Section(
