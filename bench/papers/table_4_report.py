@@ -177,9 +177,9 @@ def scaling(raw: Group, scaled: Group) -> str:
     """What scaling splice's columns changes."""
     before, after = best(raw[FLOAT32]), best(scaled[FLOAT32])
     return (
-        f"With columns on [-1, 1] no step oscillates, and float32 has {after.mean:.3f} beside {before.mean:.3f} on raw "
-        "features: without a bias, features that are all positive stand in for it. So the paper's features are the raw "
-        "ones, as vqSGD's printed error is below what scaled ones allow."
+        f"With columns on [-1, 1] float32 has {after.mean:.3f} beside {before.mean:.3f} on raw "
+        "features: without a bias, features that are all positive stand in for it. vqSGD's printed error is "
+        "below what scaled features allow, so the paper's are probably raw."
     )
 
 
