@@ -1,6 +1,6 @@
 """Variants of the logistic regression of [V] Table 4, as tasks that are made by factories.
 
-Equation 29 is printed without one of its closing parentheses. The tasks here close it at the end, so that the
+[V] equation 29 is printed without one of its closing parentheses. The tasks here close it at the end, so that the
 regulariser is inside the logarithm; ``logistic`` closes it after the exponential.
 """
 
@@ -25,7 +25,7 @@ INSIDE = ("a5a", "a9a", "splice")
 
 @dataclass(frozen=True)
 class InsideModel:
-    """mean_i log(1 + exp(-b_i a_iᵀθ) + |θ|² / 2n), labels b = ±1: equation 29 with its parenthesis at the end."""
+    """mean_i log(1 + exp(-b_i a_iᵀθ) + |θ|² / 2n), labels b = ±1: [V] equation 29, closed at the end."""
 
     dim: int
     samples: int

@@ -1,4 +1,4 @@
-"""vqSGD's tables: what is measured agrees with exact laws, and every row and erratum is shown."""
+"""vqSGD's tables: what is measured agrees with exact laws, and every row, and each erratum, is shown."""
 
 import json
 import math
@@ -126,7 +126,7 @@ def test_cpsgd_has_no_more_trials_than_its_epsilon_needs() -> None:
     assert epsilon(trials) <= EPSILON < epsilon(trials // 2)
 
 
-# ---- Theorem 3 -----------------------------------------------------------------------------------------------
+# ---- [V] Theorem 3 -----------------------------------------------------------------------------------------------
 
 
 def spread(codec: str, correlation: float, *, shared: bool) -> list[float]:

@@ -81,7 +81,8 @@ def test_every_family_is_planned_for(capsys: pytest.CaptureFixture[str]) -> None
     }
     words = ("--dim", "16", "--bits", "3000", "--epsilon", "4")
     found |= {row["family"] for row in planned(*words, capsys=capsys)["rows"]}
-    assert {name for name, cls in codecs().items() if list(templates(cls))} - found == set()
+    # A user's own points are planned for where a file of them is given: tests of the command see to it.
+    assert {name for name, cls in codecs().items() if list(templates(cls))} - found <= {"points"}
 
 
 @pytest.mark.parametrize("name", sorted(codecs()))

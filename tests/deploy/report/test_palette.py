@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gradwire.deploy.report.palette import COLOURS, DARK, LIGHT, dash_of, marker
 
 Rgb = NDArray[np.float64]
-# Machado, Oliveira and Fernandes 2009, severity 1, on linear RGB.
+# The matrices of Machado, Oliveira and Fernandes for severity 1, on linear RGB.
 VISION = {
     "normal": np.eye(3),
     "protanopia": np.array(
