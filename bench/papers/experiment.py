@@ -9,6 +9,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
@@ -66,9 +67,13 @@ class Experiment(ABC):
         """What is shown, from the results in the order of the cases; facts and data are added by the caller."""
 
     def fingerprint(self, *, full: bool) -> str:
-        """Changes with the release, the scale and the experiment's own file: results of another are not mixed in."""
-        source = inspect.getsource(sys.modules[type(self).__module__])
-        text = f"{version('gradwire')} {full} {source}"
+        """Changes with the release, the scale, the experiment's file and the modules beside this one.
+
+        Results with another fingerprint are not mixed in.
+        """
+        own = inspect.getsource(sys.modules[type(self).__module__])
+        shared = [path.read_text(encoding="utf-8") for path in sorted(Path(__file__).parent.glob("*.py"))]
+        text = "\0".join((version("gradwire"), str(full), own, *shared))
         return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
