@@ -67,8 +67,8 @@ class VqsgdSection7Bits(Experiment):
             "A payload has about 20 bits for each nonzero level, and at one level |g|_1 / |g|_2 of these on "
             "average; one level is QSGD's shortest code. The printed lengths are below what it takes at the step "
             f"sizes up to {LR:g}, two levels and more are further off. They are reached at larger steps alone, at "
-            "which the networks hardly learn: their gradients concentrate on fewer coordinates, and more of these are zero "
-            "because hidden units die. Fashion-MNIST gets there before MNIST, in the order of the printed numbers.",
+            "which the networks hardly learn: their gradients concentrate on fewer coordinates, and more of these are "
+            "zero because hidden units die. Fashion-MNIST gets there before MNIST, in the order of the printed ones.",
             [
                 Section("Bits by step size", [_chart(results), _table(results)]),
                 Section("Levels and codes", [_first_table(results)]),
