@@ -20,7 +20,7 @@ from tests.worker.setups import PRIVATE, SETUPS, WORKERS, Setup, ledger_for, mod
 
 NAMES = {
     **{name: SETUPS[name] for name in ("kept and feedback", "scaffold", "buffers and kept")},
-    "private": Setup(SETUPS["kept"].local, PRIVATE, feedback=True),
+    "private": Setup(SETUPS["kept"].local, PRIVATE),
 }
 CALLS = ("open", "fdopen", "fsync", "replace", "unlink")
 

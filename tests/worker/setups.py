@@ -17,7 +17,7 @@ from gradwire.worker.updates import LocalUpdate, TaskGradient
 from tests.worker.toy_tasks import DIM, Logistic, WithBuffers
 
 MOMENTUM = "optimizer=sgd(lr=0.1, momentum=0.9), inner=kept"
-PRIVATE = "private_top(epsilon=40, repeats=8)"  # fine enough for error feedback
+PRIVATE = "private_top(epsilon=40, repeats=8)"
 WORKERS = (0, 2)
 
 

@@ -7,17 +7,10 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
-from gradwire.common.codecs import parse
-from gradwire.common.randomness import shared_seed
-from gradwire.common.training.local import parse_local
-from gradwire.worker.updates import LocalUpdate
 from tests.grids import rest_slow
 from tests.worker.record_victim import NAMES
-from tests.worker.setups import PRIVATE, model_at
-from tests.worker.toy_tasks import DIM
 
 ROOT = Path(__file__).parents[2]
 
@@ -51,20 +44,11 @@ def test_kill_at_every_write_point(name: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("stride", [4, pytest.param(1, marks=pytest.mark.slow)])
 def test_kill_between_record_and_ledger(stride: int, tmp_path: Path) -> None:
     """Private payloads are drawn once: what the record holds is paid for, and what is paid for is in the record."""
-    (_, _, _), others = lives("private", tmp_path, stride)
+    (_, _, whole), others = lives("private", tmp_path, stride)
     steps = set()
-    task, codec = NAMES["private"].task(), parse(PRIVATE, DIM)
-    source = LocalUpdate(task, parse_local(f"local(steps=3, {NAMES['private'].local})"))
-    given = sum(source.update(model_at(t), round=t, worker=0).value for t in range(3))
-    for first, _, after in others:
+    for _, _, after in others:
         steps.add((after["paid"], all(after["recorded"])))
         assert after["same"] and after["pushes"] == 3
-        sent = [first, *(payloads[0] for payloads in after["payloads"])]
-        memory = np.frombuffer(bytes.fromhex(after["state"][0]["feedback"]), np.float32)
-        decoded = sum(
-            codec.decode(bytes.fromhex(payload), shared=shared_seed(5, t, 0))
-            for t, payload in enumerate(sent)
-        )
-        np.testing.assert_allclose(decoded + memory, given, rtol=0, atol=1e-4)
+        assert after["state"] == whole["state"]  # of the inner optimizer, which follows the data alone
         assert all(len(losses) == 2 for losses in after["losses"])
     assert steps == {(False, False), (False, True), (True, True)}
