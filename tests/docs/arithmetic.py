@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Sequence
 from functools import partial
@@ -150,9 +151,30 @@ def mirrored(given: dict[str, Any], x: Values, u: Values, start: Values, t: int)
     theta = [a - rate(given, t) * b for a, b in zip(theta, u, strict=True)]
     y = powers([value * (p - 1) for value in theta], p / (p - 1), lambda size: size)
     size = norm(y, p)
-    if size > given["radius"]:
+    if given.get("domain") == "box":
+        y = box(y, p, given["radius"])
+    elif size > given["radius"]:
         y = [value * (given["radius"] / size) for value in y]
     return [a + b for a, b in zip(start, y, strict=True)]
+
+
+def box(y: Values, p: float, radius: float) -> Values:
+    m = max(map(abs, y))
+    if m <= radius:
+        return y
+    r, n, sizes = radius / m, norm(y, p) / m, sorted(abs(v) / m for v in y)
+    sums = list(itertools.accumulate((size**p for size in sizes), initial=0.0))
+
+    def c(t: float) -> float:
+        return math.exp(min(300, (2 - p) / (p - 1) * -math.log(t)))
+
+    low, high = r / n, 1.0
+    for _ in range(64):
+        t = (low + high) / 2
+        k = sum(size <= r / c(t) for size in sizes)
+        longer = (c(t) ** p * sums[k] + (len(y) - k) * r**p) ** (1 / p) > t * n
+        low, high = (t, high) if longer else (low, t)
+    return [min(max(c(high) * v, -radius), radius) for v in y]
 
 
 def powers(z: Values, p: float, factor: Any) -> Values:

@@ -120,6 +120,7 @@ def canonical(spec: Any, dim: int) -> Spec:
         "gain_shape": _gain_shape, "simq_plus": _simq_plus, "rotated": _rotated, "top_signs": _top_signs,
         "private": _private, "private_top": _private_top, "subsample": _subsample, "ratq": _ratq, "averaged": _wrapper,
         "clipped": _wrapper, "sgd": _sgd, "float32_tail": _float32_tail, "lq_split": _lq_split,
+        "mirror_descent": _mirror_descent,
     }  # fmt: skip
     if name in settle:
         settle[name](found, dim)
@@ -152,6 +153,11 @@ def _schedule(value: Any, optimizer: str) -> Spec:
 def _sgd(found: dict[str, Any], dim: int) -> None:
     if found["weight_decay"] == 0:
         del found["weight_decay"]
+
+
+def _mirror_descent(found: dict[str, Any], dim: int) -> None:
+    if found["domain"] == "ball":
+        del found["domain"]
 
 
 def _rotated(found: dict[str, Any], dim: int) -> None:

@@ -28,6 +28,7 @@ SPECS = (
     "projected_sgd(lr=0.1, radius=0.5)",
     "projected_sgd(lr=0.1, radius=0.5, p=inf)",
     "mirror_descent(lr=0.05, radius=2.0)",
+    "mirror_descent(lr=0.05, radius=0.2, domain=box)",
     "averaged(sgd(lr=0.1, momentum=0.5))",
     "averaged(mirror_descent(lr=0.05))",
     "sgd(lr=0.1, weight_decay=0.2, schedule=warmup(3, cosine(7)))",
@@ -235,6 +236,7 @@ def test_projected_sgd_meets_its_bound() -> None:
 @pytest.mark.parametrize(
     "spec",
     ["sgd(lr=0)", "sgd(momentum=1)", "sgd(schedule=cosines)", "projected_sgd(p=0.5)", "mirror_descent(p=2)",
+     "mirror_descent(domain=cube)",
      "averaged(adams)", "sgd(lr=nan)", "projected_sgd(radius=0)", "sgd(schedule=step, every=0)",
      "sgd(weight_decay=-1)", "adam(beta1=1)", "adam(beta2=-0.1)", "adam(eps=0)", "adam(initial=0.1)",
      "adamw(weight_decay=inf)",
