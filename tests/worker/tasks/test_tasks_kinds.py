@@ -11,6 +11,7 @@ from tests.grids import rest_slow
 
 BUILDABLE = [
     "synthetic(dim=50)", "least_squares(samples=60, dim=7)", "least_squares(samples=60, dim=7, batch=5)",
+    "hard_instance(dim=50)",
     "softmax(digits)", "softmax(digits, batch=10)", "mlp(digits, hidden=9)", "mlp(digits, hidden=9, batch=10)",
 ]  # fmt: skip
 buildable = pytest.mark.parametrize("text", BUILDABLE)

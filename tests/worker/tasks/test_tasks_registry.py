@@ -14,6 +14,7 @@ from gradwire.worker.tasks.kinds.synthetic import SyntheticKind
 
 EXAMPLES = {
     "custom": "custom(my_package.module:factory)",
+    "hard_instance": "hard_instance(dim=64, p=inf, law=axes)",
     "least_squares": "least_squares(samples=10000, dim=200)",
     "logistic": "logistic(a9a, l2=0.01)",
     "mlp": "mlp(mnist, hidden=1000)",
