@@ -46,7 +46,7 @@ class HardInstanceTask:
     def signs(self) -> NDArray[np.float64]:
         """a: the minimum is at -``half_side`` a, float64 [dim]."""
         drawn = random_stream(self.seed, "hard instance").randint(0, 2, self.dim)
-        return 2.0 * drawn - 1
+        return np.where(drawn == 1, 1.0, -1.0)
 
     @property
     def half_side(self) -> float:
