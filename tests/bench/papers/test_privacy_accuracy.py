@@ -78,7 +78,7 @@ def test_the_page(full: bool) -> None:
     assert len(cells.rows) == len(results)
     workers = {(row[0], row[1], row[2], row[3]): row[5] for row in answer.rows}
     assert workers[8.0, 4, TOP, "tightest at delta 1e-05"] == "1,000"
-    assert workers[8.0, 100, TOP, "tightest at delta 1e-05"] == ("1,000" if full else "above 100")
+    assert workers[8.0, 100, TOP, "tightest at delta 1e-05"] == ("1,000" if full else "more than 100")
     assert sum(isinstance(part, Chart) for part in parts) == 2
     assert ("--full" in parts[0]) is not full
 
