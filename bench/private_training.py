@@ -96,7 +96,7 @@ def final_error(config: RunConfig) -> float:
 
 
 def accuracy(cell: Cell, steps: Sequence[int], radii: Sequence[float], runs: int) -> dict[str, Any]:
-    """The test error at the best way and rate of a grid, which one run each has chosen.
+    """The test error at the best way and rate of a grid, which one run each has chosen, if there are several.
 
     Args:
         cell: what is trained.
@@ -105,13 +105,18 @@ def accuracy(cell: Cell, steps: Sequence[int], radii: Sequence[float], runs: int
         runs: with seeds of their own, after the choice.
     """
     dim = build_task(TASK, workers=cell.workers, seed=0).dim
-    tried = [
-        {"steps": s, "radius": r, "error": final_error(cell.config(dim, s, r, TUNING_SEED))}
-        for s in steps
-        for r in radii
-    ]
-    best = min(tried, key=lambda one: float(one["error"]))
-    errors = [final_error(cell.config(dim, int(best["steps"]), best["radius"], seed)) for seed in range(runs)]
+    grid = [(s, r) for s in steps for r in radii]
+    tried = (
+        [
+            {"steps": s, "radius": r, "error": final_error(cell.config(dim, s, r, TUNING_SEED))}
+            for s, r in grid
+        ]
+        if len(grid) > 1
+        else []
+    )
+    best = min(tried, key=lambda one: float(one["error"]), default=None)
+    step, radius = (int(best["steps"]), best["radius"]) if best else grid[0]
+    errors = [final_error(cell.config(dim, step, radius, seed)) for seed in range(runs)]
     codec, epsilon = cell.codec(dim), cell.epsilon
     return {
         "codec": codec.spec,
@@ -120,9 +125,9 @@ def accuracy(cell: Cell, steps: Sequence[int], radii: Sequence[float], runs: int
         "spent": spent(epsilon, cell.rounds, cell.delta) if epsilon is not None else None,
         "variance": codec.variance(BOUND) / BOUND**2,
         "tried": tried,
-        "steps": best["steps"],
-        "radius": best["radius"],
-        "rate": cell.rate(dim, best["radius"]),
+        "steps": step,
+        "radius": radius,
+        "rate": cell.rate(dim, radius),
         "errors": errors,
         "error": fmean(errors),
         "deviation": stdev(errors) if len(errors) > 1 else None,
