@@ -91,7 +91,7 @@ def _grid(workers: int, rounds: int) -> tuple[list[int], list[float], int]:
     radii = [8.0, 16.0, 32.0] if large else [2.0, 4.0, 8.0]
     if workers * rounds < 100_000:
         return [0, 3, 10], radii, 5
-    return ([3], radii[1:2], 2) if large else ([0, 3], radii[1:2], 3)
+    return ([3], [8.0], 2) if large else ([0, 3], [2.0, 4.0], 3)
 
 
 def _is_measured(mechanism: str, delta: float, rounds: int, workers: int, *, full: bool) -> bool:
