@@ -13,10 +13,9 @@ CONSTANT, GOAL = 0.236, 0.20
 TRIED = {
     False: "0 and 3 local steps, radius 2 and 4; radius 4 alone where a run has more than 4,000 payloads",
     True: (
-        "0, 3 and 10 local steps, radius 2, 4 and 8, with 10,000 workers 8, 16 and 32 (three rows say "
-        "little of the mean's direction, so the workers' directions cancel and their mean is short); the "
-        "middle radius alone with 100,000 payloads, and 3 local steps with a million, where no choice is "
-        "made"
+        "0, 3 and 10 local steps, radius 2, 4 and 8, with 10,000 workers 8, 16 and 32 (three rows say little of the "
+        "mean's direction, so the workers' directions cancel and their mean is short); with 100,000 payloads 0 and 3 "
+        "steps, radius 2 and 4; with a million 3 steps, radius 8, and no choice is made"
     ),
 }  # by whether the scale is full
 
