@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import multiprocessing
 import os
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -52,7 +53,7 @@ def _measured(experiment: Experiment, missing: Mapping[str, Params], jobs: int) 
     if not missing:
         return
     context = multiprocessing.get_context("spawn")
-    with _one_thread_each(), ProcessPoolExecutor(jobs, mp_context=context) as pool:
+    with _one_thread_each(), ProcessPoolExecutor(jobs, context, _end_with_parent) as pool:
         waiting = {pool.submit(_measure, experiment, params): key for key, params in missing.items()}
         try:
             while waiting:
@@ -73,6 +74,18 @@ def _result(future: Future[Any], name: str) -> Any:
         raise TaskError(
             f"a process that measured {name} was killed, maybe for lack of memory: pass a smaller --jobs"
         ) from error
+
+
+def _end_with_parent() -> None:
+    """Let this process end when the command does, also if it was killed: a case may take long."""
+    threading.Thread(target=_wait_for_parent, daemon=True).start()
+
+
+def _wait_for_parent() -> None:
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    parent.join()
+    os._exit(1)
 
 
 def _measure(experiment: Experiment, params: Params) -> Any:

@@ -56,7 +56,7 @@ def constants(dim: int) -> tuple[float, float]:
     the last term is a third of what is before it. c_1 = 1: projected subgradient descent within a diameter.
 
     >>> [round(c, 5) for c in constants(1024)]
-    [0.0018, 1.0]
+    [0.00181, 1.0]
     """
     c2 = math.log(2) * (1 + 0.25 * math.log2(0.25) + 0.75 * math.log2(0.75))
     left = max(0.0, 1 - 1 / (c2 * dim))

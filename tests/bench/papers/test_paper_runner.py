@@ -1,6 +1,9 @@
 """Experiments are measured once, go on where they stopped, and give the same numbers again."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -10,6 +13,8 @@ from gradwire.bench.papers.partial import PartialResults, key_of
 from gradwire.bench.papers.runner import measure_all
 from gradwire.common.errors import ConfigError, TaskError
 from tests.bench.papers.toy import Toy
+
+ROOT = Path(__file__).parents[3]
 
 
 def measured(toy: Toy, path: Path, *, full: bool = False) -> tuple[list[object], list[int]]:
@@ -55,6 +60,24 @@ def test_a_killed_process_is_named(tmp_path: Path) -> None:
     (tmp_path / "kill-0").touch()
     with pytest.raises(TaskError, match="was killed"):
         measured(Toy(tmp_path), tmp_path / "partial")
+
+
+def write_on(descriptor: int) -> None:
+    while True:
+        os.write(descriptor, bytes(4096))
+
+
+def test_no_case_is_measured_on_when_the_command_was_killed(tmp_path: Path) -> None:
+    """The case reads a FIFO as long as somebody writes; once nobody reads it, the process is gone."""
+    fifo = tmp_path / "wait-0"
+    os.mkfifo(fifo)
+    command = subprocess.Popen([sys.executable, "-m", "tests.bench.papers.toy", str(tmp_path)], cwd=ROOT)
+    writer = os.open(fifo, os.O_WRONLY)  # returns when the case has come there
+    command.kill()
+    command.wait()
+    with pytest.raises(BrokenPipeError):
+        write_on(writer)
+    os.close(writer)
 
 
 def test_a_torn_line_is_measured_again(tmp_path: Path) -> None:

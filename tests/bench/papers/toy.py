@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,6 +11,8 @@ from typing import Any, ClassVar
 import numpy as np
 
 from gradwire.bench.papers.experiment import Experiment, Measured
+from gradwire.bench.papers.partial import PartialResults
+from gradwire.bench.papers.runner import measure_all
 from gradwire.common.errors import TaskError
 from gradwire.deploy.report.document import Chart, Document, Section, Series, Table
 
@@ -31,6 +34,10 @@ class Toy(Experiment):
     def measure(self, *, seed: int, draws: int) -> Any:
         if (self.folder / f"kill-{seed}").exists():
             os._exit(9)
+        if (self.folder / f"wait-{seed}").exists():
+            with (self.folder / f"wait-{seed}").open("rb") as fifo:
+                while fifo.read(4096):  # as long as somebody writes
+                    pass
         if (self.folder / f"fail-{seed}").exists():
             raise TaskError(f"seed {seed} is refused")
         with (self.folder / f"measured-{seed}").open("a") as times:
@@ -44,3 +51,14 @@ class Toy(Experiment):
         chart = Chart("Means", "seed", "mean", [Series("draws", x, y)])
         table = Table("Means", ["seed", "mean"], list(zip(x, y, strict=True)))
         return Document("Toy", "Means of draws.", [Section("Means", [chart, table])])
+
+
+def main(folder: Path) -> None:
+    """Measure in a process that a test kills."""
+    toy = Toy(folder)
+    with PartialResults(folder / "partial", "any") as stored:
+        measure_all(toy, stored, full=False, jobs=1, step=lambda done, of, params: None)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
