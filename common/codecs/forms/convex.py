@@ -12,6 +12,8 @@ from gradwire.common.errors import DomainError
 # The solver accepts a weight of -1e-10 as feasible. Its weights add up to SCALE, so that such an error is 2e-15.
 SCALE = 2.0**16
 TOLERANCE = 1e-10
+# The dual simplex ends about once in 3,000 programs without a result: numerical trouble, which the others do not share.
+ATTEMPTS = (("highs-ds", SCALE), ("highs-ipm", SCALE), ("highs-ds", 1.0))
 RESIDUAL = 1e-12  # relative to the longest point; a combination with a larger one is refused
 
 
@@ -56,20 +58,11 @@ def convex_combination(points: F64, costs: F64, x: F64) -> Combination:
 def _basic_solution(rows: F64, costs: F64, right: F64) -> Combination:
     """A vertex of {a >= 0, rows a = right} that minimises costs·a.
 
-    The dual simplex of [HiGHS] finds which weights are not zero. Their values are then solved for in float64 with one
+    A solver of [HiGHS] finds which weights are not zero. Their values are then solved for in float64 with one
     refinement, so that unbiasedness does not depend on the solver's tolerance.
     """
-    from scipy.optimize import linprog
-
-    options = {"primal_feasibility_tolerance": TOLERANCE, "dual_feasibility_tolerance": TOLERANCE}
-    found = linprog(
-        costs, A_eq=rows, b_eq=right * SCALE, bounds=(0, None), method="highs-ds", options=options
-    )
-    if found.x is None:
-        raise DomainError(
-            f"no combination of the points gives this gradient: {' '.join(found.message.split())}"
-        )
-    indices = np.flatnonzero(found.x > 0)
+    found = _solve(rows, costs, right)
+    indices = np.flatnonzero(found > 0)
     basis = rows[:, indices]
     weights = np.linalg.lstsq(basis, right, rcond=None)[0]
     weights += np.linalg.lstsq(basis, right - basis @ weights, rcond=None)[0]
@@ -81,3 +74,17 @@ def _basic_solution(rows: F64, costs: F64, right: F64) -> Combination:
             f"the combination of the points is off by {residual:.1e}, expected {RESIDUAL * longest:.1e}"
         )
     return Combination(indices, weights)
+
+
+def _solve(rows: F64, costs: F64, right: F64) -> F64:
+    from scipy.optimize import linprog
+
+    options = {"primal_feasibility_tolerance": TOLERANCE, "dual_feasibility_tolerance": TOLERANCE}
+    for method, scale in ATTEMPTS:
+        found = linprog(
+            costs, A_eq=rows, b_eq=right * scale, bounds=(0, None), method=method, options=options
+        )
+        if found.x is not None:
+            weights: F64 = found.x
+            return weights
+    raise DomainError(f"no combination of the points gives this gradient: {' '.join(found.message.split())}")

@@ -13,6 +13,7 @@ from scipy.spatial import ConvexHull
 from gradwire import register_points
 from gradwire.common.arrays.decisions import ROUNDING
 from gradwire.common.codecs import parse
+from gradwire.common.codecs.forms.convex import gauge
 from gradwire.common.codecs.vector import GradientVector
 from gradwire.common.codecs.vqsgd.points import RHOMBIC, SCATTERED, SEGMENT, TETRAHEDRON, TRIANGLE, Points
 from gradwire.common.errors import SpecError
@@ -52,6 +53,17 @@ every_set = pytest.mark.parametrize(("digest", "dim"), SETS)
 
 
 # ---- weights -----------------------------------------------------------------------------------------------
+
+
+def test_vector_at_which_a_solver_gives_up() -> None:
+    """Without a second method the dual simplex of HiGHS ends here with "model status is Unknown"."""
+    scattered = points(SCATTERED, 7)._set.points
+    x = np.zeros(7)
+    x[:2] = [-1.3634665850291535e29, 1.4563097267923156e29]
+    x /= np.linalg.norm(x)
+    found = gauge(scattered, x)
+    assert found.weights.sum() == pytest.approx(0.26752880334967644, rel=1e-12)
+    assert np.abs(found.weights @ scattered[found.indices] - x).max() <= 1e-12
 
 
 @every_set
