@@ -56,8 +56,61 @@ def constants(dim: int) -> tuple[float, float]:
     the last term is a third of what is before it. c_1 = 1: projected subgradient descent within a diameter.
 
     >>> [round(c, 5) for c in constants(1024)]
-    [0.00181, 1.0]
+    [0.00182, 1.0]
     """
-    c2 = math.log(2) * (1 + 0.25 * math.log2(0.25) + 0.75 * math.log2(0.75))
-    left = max(0.0, 1 - 1 / (c2 * dim))
-    return left**1.5 / 6 * math.sqrt(c2 / 1080), 1.0
+    return _largest(dim, PRODUCT_INFORMATION), 1.0
+
+
+PRODUCT_INFORMATION = 360.0  # I(V; Q(Y)) <= this delta^2 min(r, d) nats, [S] section 6
+# For the first bound [S] prints 1, which is too small: without quantization V and Y share 2 delta^2 nats. Proved in
+# theory 2.7.
+AXES_INFORMATION = 4.0
+
+
+def axes_constant(dim: int) -> float:
+    """c_0 of the first bound of [S] Theorem 6.1, in the same way.
+
+    >>> round(axes_constant(1024), 4)
+    0.0173
+    """
+    return _largest(dim, AXES_INFORMATION)
+
+
+def _largest(dim: int, information: float) -> float:
+    """The factor of DB sqrt(d / (T min(…))): (delta / 4) (left - K T delta^2 min(…) / (c_2 d)) at the best delta."""
+    nats = math.log(2) * (1 + 0.25 * math.log2(0.25) + 0.75 * math.log2(0.75))
+    left = max(0.0, 1 - math.log(2) / (nats * dim))
+    factor: float = left**1.5 / 6
+    return factor * math.sqrt(nats / (3 * information))
+
+
+def lower_gap(dim: int, p: float, bits: float, rounds: int) -> float:
+    """What the gap of any algorithm is at least on its worst function, for D = 2 and B = 1: [S] Theorems 6.1 and 6.2.
+
+    The constants are ``constants`` and ``axes_constant``. The proof's delta must be below 1/2: for the first bound that
+    takes dim^2 / (20 min(2^r, dim)) rounds.
+
+    Args:
+        dim: d.
+        p: of the norm.
+        bits: r of a gradient.
+        rounds: T.
+    """
+    second = constants(dim)[0] * math.sqrt(dim / min(dim, bits))
+    if p < 2:
+        return 2 * second / math.sqrt(rounds)
+    first: float = axes_constant(dim) * dim ** (0.5 - 1 / p) * math.sqrt(dim / min(dim, 2.0 ** min(bits, 64)))
+    return 2 * max(first, second) / math.sqrt(rounds)
+
+
+def shape_of_lower_gap(dim: int, p: float, bits: float) -> float:
+    """The same up to constants, over what it is at unlimited precision: both bounds with one c_0.
+
+    >>> shape_of_lower_gap(64, 2, 16), shape_of_lower_gap(64, 2, 64)
+    (2.0, 1.0)
+    """
+    second = math.sqrt(dim / min(dim, bits))
+    if p < 2:
+        return second
+    scale = float(dim ** (0.5 - 1 / p))
+    return max(scale * math.sqrt(dim / min(dim, 2.0 ** min(bits, 64))), second) / scale

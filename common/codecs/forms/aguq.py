@@ -87,6 +87,12 @@ class AguqGain(Gain):
         """M_{h-1}, the largest norm that is sent without bias."""
         return self.bound * math.sqrt(float(SQUARED_RATIO ** (self.range_count - 1)))
 
+    @property
+    def second_moment(self) -> float:
+        """An upper bound of E gain^2 over norms with E |x|^2 <= bound^2 (theory 2.3)."""
+        noise: float = (1 + SQUARED_RATIO * (self.range_count - 1)) / (4 * (2**self.level_bits - 2) ** 2)
+        return self.bound**2 * (1 + noise)
+
     @cached_property
     def _table(self) -> F64:
         """The gain of each (range, level): float64 [h, k], and NaN where no encoder uses a level.

@@ -17,6 +17,7 @@ from gradwire.worker.tasks.random_streams import random_stream
 from gradwire.worker.tasks.registry import register_task
 
 PRODUCT, AXES = "product", "axes"
+MAX_TAIL = 1e6
 DELTA = 0.25  # the proof's 1 / sqrt(T) lets even x = 0 have a gap that falls like 1 / sqrt(T)
 
 
@@ -32,6 +33,9 @@ class HardInstanceTask:
     - ``axes``, s = dim: e_i or -e_i with probabilities (1 ± 2 delta a_i) / (2 dim) (its first bound, for p from 2 on);
       f(0) - min f = 2 delta dim^(-1/p).
 
+    With ``tail`` above 1 that gradient is multiplied by ``tail`` with probability 1 / tail^2 and by 0 otherwise, and f
+    by 1 / tail: only the mean square of the norms is 1 ([S] Remark 1).
+
     Gradients do not depend on the parameters. The domain is the optimizer's: ``projected_sgd(radius=r, p=inf)`` or
     ``mirror_descent(radius=r, domain=box)`` with r = ``half_side``.
     """
@@ -39,6 +43,7 @@ class HardInstanceTask:
     dim: int
     p: float
     law: str
+    tail: float
     workers: int
     seed: int
 
@@ -78,6 +83,8 @@ class HardInstanceTask:
             value[at] = self._sign(rng.random_sample(1), self.signs[at : at + 1])[0]
         else:
             value = (self.step * self._sign(rng.random_sample(self.dim), self.signs)).astype(np.float32)
+        if self.tail > 1:
+            value *= np.float32(self.tail if rng.random_sample() < self.tail**-2 else 0.0)
         return Gradient(value, loss=None, examples=1)
 
     def _sign(self, uniform: NDArray[np.float64], signs: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -98,7 +105,7 @@ class HardInstanceTask:
             TaskError: parameters of another shape.
         """
         x = checked_params(params, self.dim).astype(np.float64)
-        gap = 2 * DELTA * self.step * float(np.sum(self.signs * x + self.half_side))
+        gap = 2 * DELTA * self.step / self.tail * float(np.sum(self.signs * x + self.half_side))
         return {"gap": gap}
 
 
@@ -111,11 +118,13 @@ class HardInstanceKind(TaskKind):
         dim: coordinates.
         p: of the norm in which the function is Lipschitz, 1 to inf.
         law: ``product`` or, for p from 2 on, ``axes``.
+        tail: the largest norm of a gradient, at least 1; above 1 most gradients are 0.
     """
 
     dim: int = 64
     p: float = 2.0
     law: str = PRODUCT
+    tail: float = 1.0
 
     name = "hard_instance"
 
@@ -123,6 +132,8 @@ class HardInstanceKind(TaskKind):
         require_at_least(1, self.name, dim=self.dim)
         if not self.p >= 1:
             raise SpecError(f"{self.name}: p is {self.p}, expected 1 to inf")
+        if not 1 <= self.tail <= MAX_TAIL:
+            raise SpecError(f"{self.name}: tail is {self.tail}, expected 1 to {MAX_TAIL:g}")
         if self.law not in (PRODUCT, AXES):
             raise SpecError(f"{self.name}: law is {self.law!r}, expected {PRODUCT} or {AXES}")
         if self.law == AXES and self.p < 2:
@@ -146,4 +157,4 @@ class HardInstanceKind(TaskKind):
             raise TaskError(f"{self.name} has no data to deal: leave the partition out")
         if workers < 1:
             raise TaskError(f"a task for {workers} workers was asked for, expected at least 1")
-        return HardInstanceTask(self.dim, self.p, self.law, workers, site.seed)
+        return HardInstanceTask(self.dim, self.p, self.law, self.tail, workers, site.seed)
