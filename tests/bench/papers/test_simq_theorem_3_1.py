@@ -1,45 +1,92 @@
-"""``simq-theorem-3-1``: what is measured agrees with closed forms, and the quantizers keep the paper's bits."""
+"""``simq-theorem-3-1``: the printed bounds, that our codecs keep them, and what is drawn at a tiny scale."""
 
 import math
+from typing import Any
 
 import pytest
 
-from gradwire.bench.papers.experiments.simq_theorem_3_1 import SimqTheorem31, aguq, bits_at, statement, unit
-from gradwire.bench.papers.simq_bounds import draws, simq_plus_bits, upper_bits
+from gradwire.bench.papers import simq_statements
+from gradwire.bench.papers.experiment import Measured
+from gradwire.bench.papers.experiments.simq_theorem_3_1 import FIXED_BITS, PS, SimqTheorem31, bits_at
+from gradwire.bench.papers.simq_bounds import constants, lower_bits, simq_plus_bits, upper_bits
+from gradwire.bench.papers.simq_statements import aguq, fixed_precision, largest, statement
+from gradwire.common.codecs import parse
+from gradwire.deploy.report.document import Chart, Document, Table
 
 
-@pytest.mark.parametrize("p", [1.0, 1.5, 2.0, 3.0, 4.0, 8.0, math.inf])
-@pytest.mark.parametrize("dim", [16, 100, 1024])
-def test_our_quantizer_is_never_longer_than_the_theorem(p: float, dim: int) -> None:
-    found = bits_at(dim, p)
-    whole = math.ceil(upper_bits(dim, p))  # a payload has whole bits (S7)
-    assert found["bits"] <= whole and found["upper"] == upper_bits(dim, p)
-    assert found["lower"] <= found["bits"]
+@pytest.fixture
+def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, dim in (("DIM", 16), ("SPLIT_DIM", 64), ("FIXED_DIM", 64)):
+        monkeypatch.setattr(simq_statements, name, dim)
 
 
-def test_the_bound_of_simq_plus_is_the_theorems_at_the_classic_rate() -> None:
-    assert simq_plus_bits(1024, draws(1024, 2)) == pytest.approx(upper_bits(1024, 2), rel=0.2)
+@pytest.mark.parametrize("p", [2.0, 2.5, 4.0, 8.0, math.inf])
+def test_theorem_3_1_is_theorem_4_2_at_its_number_of_draws(p: float) -> None:
+    dim = 1 << 20
+    k = dim ** (2 / p)
+    printed = k * math.log2(math.e) + k * math.log2(dim / k + 1) + k
+    assert upper_bits(dim, p) == pytest.approx(printed)
+    assert simq_plus_bits(dim, round(k)) == pytest.approx(printed, rel=2e-3)
 
 
-@pytest.mark.parametrize("at", ["flat", "one", "decaying"])
-def test_measured_second_moments_are_the_closed_form(at: str) -> None:
-    found = statement("Theorem 4.2", 3.0, at, 400)
-    assert abs(found["moment"] - found["exact"]) <= 5 * found["error"] + 1e-6
-    assert found["exact"] <= found["bound"] and found["bias"] <= 2 * found["by_chance"]
+@pytest.mark.parametrize("p", PS)
+@pytest.mark.parametrize("dim", [16, 100, 1024, 65_536])
+def test_our_bits_are_between_the_bounds(p: float, dim: int) -> None:
+    row = bits_at(dim, p)
+    assert row["bits"] <= row["upper"] and row["bits"] <= row["paper_code"]
+    assert row["bits"] >= row["lower"] * min(1.0, (constants(dim)[0] / 4) ** 2) and row["moment"] <= 16
 
 
-def test_inputs_lie_on_the_sphere() -> None:
-    for q in (1.5, 2.0, 3.0, math.inf):
-        norm = float((abs(unit("decaying", 50, q)) ** q).sum() ** (1 / q)) if q < math.inf else 1.0
-        assert norm == pytest.approx(1, abs=1e-4)
+def test_lower_bounds_grow_with_d_as_printed() -> None:
+    assert lower_bits(4096, 2) == pytest.approx(4 * lower_bits(1024, 2))
+    assert lower_bits(4096, 4.0) == pytest.approx(2 * lower_bits(1024, 4.0))
+    assert lower_bits(4096, math.inf) == pytest.approx(lower_bits(1024, math.inf) + 2)
 
 
-def test_the_bias_of_aguq_is_below_what_is_stated() -> None:
-    for horizon in (10, 1000):
-        found = aguq(horizon)
-        assert 0 < found["bias"] <= found["stated"] and found["moment"] <= found["bound"]
+@pytest.mark.usefixtures("tiny")
+@pytest.mark.parametrize(
+    ("of", "p"), [(of, p) for of, ps in simq_statements.STATEMENTS.items() for p in (ps[0], ps[-1])][1:]
+)
+def test_statements_hold_on_every_input(of: str, p: float) -> None:
+    for at in simq_statements.INPUTS:
+        row = statement(of, p, at, 300)
+        assert row["moment"] <= row["bound"] + 5 * row["error"]
+        assert row["bias"] <= 3 * row["by_chance"] + 2e-6
+        if of.startswith("Theorem"):
+            assert row["bits"] <= row["printed"] + 1
+            assert row["moment"] == pytest.approx(row["exact"], abs=6 * row["error"] + 1e-5)
 
 
-def test_every_kind_of_case_is_there() -> None:
-    kinds = {case["kind"] for case in SimqTheorem31().cases(full=False)}
-    assert kinds == {"statement", "remark 8", "aguq", "bits"}
+def test_aguq_keeps_its_bias_and_reaches_it() -> None:
+    row = aguq(1000)
+    assert row["bits"] == 7 and row["reach"] == 32
+    assert row["bias"] == pytest.approx(1 / 32, rel=2e-3) and row["bias"] <= row["stated"]
+    assert 1 < row["moment"] <= row["bound"]
+
+
+def test_the_most_draws_within_a_budget() -> None:
+    found = largest(lambda k: parse(f"simq({k})", 100), 32 + 8 * 5 + 7)
+    assert found.nbits == 32 + 8 * 5
+
+
+@pytest.mark.usefixtures("tiny")
+def test_the_document_has_every_table() -> None:
+    experiment = SimqTheorem31()
+    results = []
+    for params in experiment.cases(full=False):
+        kept = dict(params)
+        result: Any
+        if kept["kind"] == "remark 8":
+            result = fixed_precision(40 + FIXED_BITS.index(kept["bits"]), 3)
+        elif kept["kind"] == "statement":
+            result = statement(kept["of"], float(kept["p"]), kept["at"], 2)
+        else:
+            result = experiment.measure(**kept)
+        results.append(Measured(kept, result))
+    document = experiment.document(results, full=False)
+    assert Document.from_json(document.to_json()).title == document.title
+    parts = [part for section in document.sections for part in section.parts]
+    tables = [part for part in parts if isinstance(part, Table)]
+    assert [len(table.rows) for table in tables] == [28, 36, 4, 3]
+    (chart,) = (part for part in parts if isinstance(part, Chart))
+    assert [len(series.x) for series in chart.series] == [7, 7, 7]
