@@ -6,10 +6,10 @@ import math
 from dataclasses import dataclass
 
 from gradwire.bench.papers.simq_bounds import draws
+from gradwire.bench.papers.simq_descent import FLOAT32, SPLIT_MOMENT, guaranteed_gap, optimizer
 from gradwire.common.training.config import RunConfig
-from gradwire.common.training.optimizers.mirror import MirrorDescent
 
-ALL_BITS, FEW_BITS = "float32", "quantized"
+ALL_BITS, FEW_BITS = FLOAT32, "quantized"
 # Rounding to float32 makes some gradients a little longer than B = 1; none may be clipped.
 BOUND = 1 + 2.0**-20
 
@@ -33,7 +33,7 @@ class Instance:
     def codec(self, scheme: str, dim: int) -> str:
         """SimQ for p = inf, SimQ+ at the classic rate from 2 on, the split quantizer below; B = 1 is public."""
         if scheme == ALL_BITS:
-            return "float32"
+            return FLOAT32
         if math.isinf(self.p):
             return f"simq(gain=bound({BOUND}))"
         if self.p >= 2:
@@ -44,23 +44,15 @@ class Instance:
         """alpha_0: the stated root of the largest second moment, by which the step is chosen."""
         if scheme == ALL_BITS or math.isinf(self.p):  # [S] Theorem 4.1
             return 1.0
-        return math.sqrt(1 + dim ** (2 / self.p) / draws(dim, self.p)) if self.p >= 2 else math.sqrt(12)
+        return (
+            math.sqrt(1 + dim ** (2 / self.p) / draws(dim, self.p))
+            if self.p >= 2
+            else math.sqrt(SPLIT_MOMENT)
+        )
 
     def optimizer(self, scheme: str, dim: int, rounds: int) -> str:
-        """Steps within the box |x_i| <= d^(-1/p), of the size R / (alpha sqrt T) that [S] takes for T rounds.
-
-        R is the distance from the centre to the corners and alpha that of ``alpha``: in l2, from p = 2 on. Below, R is
-        in l_p' and over sqrt(p' - 1), and alpha in l_q', d^(1/q' - 1/q) times as long (theory 2.5).
-        """
-        side = float(dim ** (-1 / self.p))
-        exponent = 2.0 if self.p >= 2 else MirrorDescent(p=self.p).exponent(dim)
-        reach, longer = side * dim ** (1 / exponent), 1.0
-        if self.p < 2:
-            longer = dim ** (1 / self.p - 1 / exponent)  # 1/q' - 1/q is that as well
-        lr = reach / (longer * self.alpha(scheme, dim) * math.sqrt((exponent - 1) * rounds))
-        if self.p >= 2:
-            return f"averaged(projected_sgd(lr={lr!r}, radius={side!r}, p=inf))"
-        return f"averaged(mirror_descent(lr={lr!r}, radius={side!r}, p={self.p}, domain=box))"
+        """Its spec; the step is that of ``simq_descent`` for T rounds and the scheme's alpha."""
+        return optimizer(dim, self.p, self.alpha(scheme, dim), rounds)
 
     def config(self, scheme: str, dim: int, rounds: int, seed: int) -> RunConfig:
         """A run of one worker that is evaluated at its end."""
@@ -79,17 +71,13 @@ class Instance:
         return 0.5 * (float(dim ** (-1 / self.p)) if self.law == "axes" else 1.0)
 
     def guarantee(self, scheme: str, dim: int, rounds: int) -> float:
-        """What the mean iterate's gap is at most on average: R alpha / sqrt T, with R and alpha of the step."""
-        if self.p >= 2:
-            reach = float(dim ** (0.5 - 1 / self.p))
-        else:
-            reach = (MirrorDescent(p=self.p).exponent(dim) - 1) ** -0.5
-        return reach * self.alpha(scheme, dim) / math.sqrt(rounds)
+        """What the mean iterate's gap is at most on average."""
+        return guaranteed_gap(dim, self.p, self.alpha(scheme, dim), rounds)
 
     @property
     def allowed(self) -> float:
         """How much larger the gap may be with few bits: alpha_0 / B."""
-        return math.sqrt(2) if self.p >= 2 else math.sqrt(12)
+        return math.sqrt(2) if self.p >= 2 else math.sqrt(SPLIT_MOMENT)
 
 
 INSTANCES = tuple(

@@ -158,7 +158,8 @@ CONSTANTS = (
 )
 ALPHA = (
     "The split quantizer's alpha_0² is at most 4 and for p = 1 it is 1, where [S] prints 12: errors of its two parts "
-    "are on different coordinates, and for p = 1 no level is beyond B. SimQ+ has 1 / k less than Theorem 4.2 (theory 2.7)."
+    "are on different coordinates, and for p = 1 no level is beyond B. SimQ+ has 1 / k less than Theorem 4.2 (theory "
+    "2.7)."
 )
 SAMPLED = (
     "For p below 2 section 7 of [S] samples coordinates. Sampling m of d lengthens what is kept by d / m, so that "

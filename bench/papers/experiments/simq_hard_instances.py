@@ -123,9 +123,9 @@ def finding(curves: Sequence[Curve]) -> str:
 
     slopes, ratios = (sum(getattr(c, name) for c in curves) for name in ("keeps_slope", "keeps_ratio"))
     return (
-        f"Quantized and not, gaps fall like T^(-1/2): within error, slopes are -0.5 ± {TOLERANCE} in {slopes} of {len(curves)} "
-        f"settings{others('keeps_slope')}. Few bits cost at most sqrt 2 (from p = 2 on) or sqrt 12 (below) times the "
-        f"gap in {ratios} of {len(curves)}{others('keeps_ratio')}."
+        f"Quantized and not, gaps fall like T^(-1/2): within error, slopes are -0.5 ± {TOLERANCE} in {slopes} of "
+        f"{len(curves)} settings{others('keeps_slope')}. Few bits cost at most sqrt 2 (from p = 2 on) or sqrt 12 "
+        f"(below) times the gap in {ratios} of {len(curves)}{others('keeps_ratio')}."
     )
 
 

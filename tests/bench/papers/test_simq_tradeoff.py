@@ -7,6 +7,7 @@ import pytest
 
 from gradwire.bench.papers.experiment import Measured
 from gradwire.bench.papers.experiments.simq_tradeoff import Tradeoff
+from gradwire.bench.papers.simq_alpha import rows_at
 from gradwire.bench.papers.simq_bounds import axes_constant, constants, lower_gap, shape_of_lower_gap
 from gradwire.bench.papers.simq_descent import (
     descend,
@@ -117,9 +118,9 @@ def test_the_document_has_every_point() -> None:
     document = Tradeoff().document(results, full=False)
     parts = [part for section in document.sections for part in section.parts]
     charts = [part for part in parts if isinstance(part, Chart)]
-    gaps, biased = (part for part in parts if isinstance(part, Table))
+    gaps, alphas, biased = (part for part in parts if isinstance(part, Table))
     assert len(charts) == 4 and all(len(chart.series) >= 5 for chart in charts)
-    assert len(gaps.rows) + len(biased.rows) == len(results)
+    assert len(gaps.rows) + len(biased.rows) == len(results) and len(alphas.rows) == len(rows_at(64))
     assert "float32" in document.about
 
 
