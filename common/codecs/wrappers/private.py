@@ -21,7 +21,11 @@ from gradwire.common.codecs.forms.gain_codec import with_gain
 from gradwire.common.codecs.forms.sphere import SphereCodec
 from gradwire.common.codecs.forms.vertex import VertexCodec
 from gradwire.common.codecs.vector import GradientVector
-from gradwire.common.codecs.wrappers.private_point_set import check_takes_both_signs, private_point_set
+from gradwire.common.codecs.wrappers.private_point_set import (
+    check_packs_nothing,
+    check_takes_both_signs,
+    private_point_set,
+)
 from gradwire.common.errors import SpecError
 from gradwire.common.privacy.mechanisms import Mechanism, Moments, Response, build_mechanism
 from gradwire.common.privacy.mechanisms.base import Reports
@@ -61,7 +65,8 @@ class Private(Codec[BoundedReports]):
     Raises:
         SpecError: a codec that is no such point set, a mechanism that cannot have this epsilon on it, or a coding that
             cannot represent its reports: ``type_signs`` and ``l1_ball`` with several reports that name a vertex each,
-            because a report may name the opposite of another.
+            because a report may name the opposite of another, and any with ``rappor``, ``oue`` and
+            ``subset_selection``, whose reports are not vertices.
 
     >>> from gradwire.common.codecs import parse
     >>> codec = parse("private(rr(epsilon=4), cross_polytope(repeats=10), bound=1.0)", dim=128)
@@ -102,6 +107,8 @@ class Private(Codec[BoundedReports]):
         # Fitted now, so that a mechanism that does not match the point set is refused here.
         if self._response.names_one:
             check_takes_both_signs(self._inner, mechanism.name)
+        else:
+            check_packs_nothing(self._inner, mechanism.name)
 
     @cached_property
     def _inner(self) -> VertexCodec:

@@ -46,6 +46,20 @@ def check_takes_both_signs(codec: VertexCodec, mechanism: str) -> None:
         )
 
 
+def check_packs_nothing(codec: VertexCodec, mechanism: str) -> None:
+    """Check that no coding was asked for: a mechanism whose reports are bits of their own sends those as they are.
+
+    Raises:
+        SpecError: the coding is not the codec's default.
+    """
+    default = next(f.default for f in parameter_fields(type(codec)) if f.name == "coding")
+    if codec.coding != default:
+        raise SpecError(
+            f"private: coding is {codec.coding}, but {mechanism} does not report vertices that a coding could pack: "
+            f"expected no coding, or the mechanism rr"
+        )
+
+
 def _has_gain(spec: Spec, codec: AnyCodec) -> bool:
     """Whether a spec sets the parameter ``gain``, by position or by name."""
     positional = [f.name for f in parameter_fields(type(codec))][: len(spec.args)]
