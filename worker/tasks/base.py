@@ -182,6 +182,16 @@ def checked_params(params: NDArray[np.float32], dim: int) -> NDArray[np.float32]
     return np.ascontiguousarray(params, np.float32)
 
 
+def check_worker(worker: int, workers: int) -> None:
+    """Check that a task of so many logical workers has this one.
+
+    Raises:
+        TaskError: it has not.
+    """
+    if not 0 <= worker < workers:
+        raise TaskError(f"worker {worker} is outside 0 … {workers - 1}")
+
+
 def checked_loss(loss: float, *, round: int, worker: int) -> float:
     """The training loss, if it is finite: no gradient of another can be encoded.
 

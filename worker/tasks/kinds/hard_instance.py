@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from gradwire.common.errors import SpecError, TaskError
 from gradwire.common.spec import Spec
 from gradwire.worker.site import Site
-from gradwire.worker.tasks.base import Gradient, TaskKind, checked_params, require_at_least
+from gradwire.worker.tasks.base import Gradient, TaskKind, check_worker, checked_params, require_at_least
 from gradwire.worker.tasks.own_data import refuse_own_data
 from gradwire.worker.tasks.random_streams import random_stream
 from gradwire.worker.tasks.registry import register_task
@@ -74,8 +74,7 @@ class HardInstanceTask:
             TaskError: no such worker, or parameters of another shape.
         """
         checked_params(params, self.dim)
-        if not 0 <= worker < self.workers:
-            raise TaskError(f"worker {worker} is outside 0 … {self.workers - 1}")
+        check_worker(worker, self.workers)
         rng = random_stream(self.seed, "hard instance oracle", round, worker)
         if self.law == AXES:
             value = np.zeros(self.dim, np.float32)

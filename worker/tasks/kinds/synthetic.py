@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from gradwire.common.errors import TaskError
 from gradwire.common.spec import Spec
 from gradwire.worker.site import Site
-from gradwire.worker.tasks.base import Gradient, TaskKind, checked_params, require_at_least
+from gradwire.worker.tasks.base import Gradient, TaskKind, check_worker, checked_params, require_at_least
 from gradwire.worker.tasks.own_data import refuse_own_data
 from gradwire.worker.tasks.random_streams import random_stream
 from gradwire.worker.tasks.registry import register_task
@@ -39,8 +39,7 @@ class SyntheticTask:
             TaskError: no such worker, or parameters of another shape.
         """
         checked_params(params, self.dim)
-        if not 0 <= worker < self.workers:
-            raise TaskError(f"worker {worker} is outside 0 … {self.workers - 1}")
+        check_worker(worker, self.workers)
         if worker not in self._drawn:
             self._drawn[worker] = self._draw(worker)
         return Gradient(self._drawn[worker], loss=None, examples=1)
