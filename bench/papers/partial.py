@@ -72,3 +72,5 @@ class PartialResults:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self._file.close()
+        if not self.results:  # refused before anything was measured: nothing is left behind
+            self._path.unlink(missing_ok=True)

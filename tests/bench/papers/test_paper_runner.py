@@ -56,6 +56,14 @@ def test_what_failed_goes_on_where_it_stopped(tmp_path: Path) -> None:
     assert all(times(toy)[seed] == 1 for seed in before)
 
 
+def test_what_is_refused_at_once_leaves_no_file(tmp_path: Path) -> None:
+    for seed in range(4):
+        (tmp_path / f"fail-{seed}").touch()
+    with pytest.raises(TaskError, match="is refused"):
+        measured(Toy(tmp_path), tmp_path / "partial")
+    assert not (tmp_path / "partial").exists()
+
+
 def test_a_killed_process_is_named(tmp_path: Path) -> None:
     (tmp_path / "kill-0").touch()
     with pytest.raises(TaskError, match="was killed"):
