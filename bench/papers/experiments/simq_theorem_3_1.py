@@ -100,7 +100,7 @@ def _json(p: float) -> str | float:
 
 
 def bits_at(dim: int, p: float) -> dict[str, Any]:
-    """Bits of our quantizer for p and of the paper's code, and the bounds."""
+    """Bits of our quantizer for p and of the paper's code, and the bounds as printed."""
     if p >= 2:
         k = draws(dim, p)
         ours = parse(f"simq_plus(p={p}, coding=l1_ball, {BOUNDED})", dim)
@@ -148,7 +148,7 @@ def _bits_table(rows: Sequence[Measured]) -> Table:
         "upper bound",
         "bits / upper",
         "lower, up to constants",
-        "alpha_0² / B² at most",
+        "alpha_0² / B² at most, printed",
     ]
     return Table(
         "Theorem 3.1",
